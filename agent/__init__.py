@@ -1,0 +1,1 @@
+"""The node side of Runyard: shepherd, capture, wrapper, ship."""

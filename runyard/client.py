@@ -1,0 +1,178 @@
+"""A blocking HTTP client for the collector's API, on the standard library: it starts fast and runs anywhere.
+
+One `CollectorClient` holds at most one connection and belongs to one thread. A connection that the collector has closed in
+the meantime is opened again once; other failures raise: CollectorUnreachable, CollectorBusy or CollectorRefused.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from . import __version__
+from .errors import CollectorBusy, CollectorError, CollectorRefused, CollectorUnreachable, InputError
+
+API_PREFIX = "/api/v1"
+
+
+def path_segment(text: str) -> str:
+    """`text` quoted as one segment of a URL's path."""
+    return quote(text, safe="")
+
+
+def path_segments(text: str) -> str:
+    """A relative path quoted for a URL, its slashes kept."""
+    return quote(text, safe="/")
+
+
+class CollectorClient:
+    """Talks to one collector. `url` is its root (http://host:port); `token` goes into the Authorization header only."""
+
+    def __init__(self, url: str, token: str, *, timeout_s: float = 10.0) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError(f"the collector's address {url!r} is no URL; it looks like http://127.0.0.1:8750")
+        self.url = url.rstrip("/")
+        self.host = parts.hostname
+        self.is_tls = parts.scheme == "https"
+        self.port = parts.port or (443 if self.is_tls else 80)
+        self.prefix = parts.path.rstrip("/")
+        self.timeout_s = timeout_s
+        self._token = token
+        self._connection: http.client.HTTPConnection | None = None
+
+    def __repr__(self) -> str:
+        return f"CollectorClient({self.url!r})"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that each request carries; a new dict each time."""
+        return {"Authorization": f"Bearer {self._token}", "User-Agent": f"runyard/{__version__}"}
+
+    def connect(self) -> http.client.HTTPConnection:
+        """A new connection that the caller owns; raises CollectorUnreachable."""
+        connection: http.client.HTTPConnection
+        if self.is_tls:
+            connection = http.client.HTTPSConnection(
+                self.host, self.port, timeout=self.timeout_s, context=ssl.create_default_context()
+            )
+        else:
+            connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout_s)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise self._unreachable(error) from error
+        return connection
+
+    def json(
+        self,
+        method: str,
+        path: str,
+        payload: object = None,
+        *,
+        params: Mapping[str, object] | None = None,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """One request below /api/v1 with a JSON body and a JSON answer (None where the answer is empty)."""
+        body = None if payload is None else json.dumps(payload).encode()
+        headers = self.headers | ({} if body is None else {"Content-Type": "application/json"})
+        status, answer_headers, data = self._exchange(method, self._target(path, params), body, headers, timeout_s)
+        if status >= 400:
+            raise self.error(status, answer_headers, data)
+        return json.loads(data) if data else None
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Iterator[http.client.HTTPResponse]:
+        """A response whose body is read as it comes, on a connection of its own; closed at the end of the block."""
+        connection = self.connect()
+        try:
+            try:
+                if timeout_s is not None and connection.sock is not None:
+                    connection.sock.settimeout(timeout_s)
+                connection.request(method, self._target(path, params), headers=self.headers | dict(headers or {}))
+                response = connection.getresponse()
+                if response.status >= 400:
+                    raise self.error(response.status, response.headers, response.read())
+            except (OSError, http.client.HTTPException) as error:
+                raise self._unreachable(error) from error
+            yield response
+        finally:
+            connection.close()
+
+    def read(self, response: IO[bytes], size: int) -> bytes:
+        """Up to `size` bytes of a streamed response, as soon as there are any; b"" at its end."""
+        try:
+            return response.read1(size)  # type: ignore[attr-defined, no-any-return]
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+
+    def close(self) -> None:
+        """Close the kept connection; the client can be used again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def error(self, status: int, headers: Mapping[str, str], data: bytes) -> CollectorError:
+        """The exception for an answer of 400 and more; the sentence is the problem document's `detail`."""
+        try:
+            problem = json.loads(data)
+        except ValueError:
+            problem = {}
+        if not isinstance(problem, dict):
+            problem = {}
+        message = str(problem.get("detail") or problem.get("title") or f"the collector answered {status}")
+        code = str(problem.get("code", ""))
+        if status in (408, 429) or status >= 500:
+            return CollectorBusy(message, status=status, code=code, retry_after_s=_retry_after_s(headers))
+        return CollectorRefused(message, status=status, code=code, problem=problem)
+
+    def _target(self, path: str, params: Mapping[str, object] | None) -> str:
+        query = urlencode({key: value for key, value in (params or {}).items() if value is not None}, doseq=True)
+        return f"{self.prefix}{API_PREFIX}{path}" + (f"?{query}" if query else "")
+
+    def _exchange(
+        self, method: str, target: str, body: bytes | None, headers: dict[str, str], timeout_s: float | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        for is_fresh in (False, True):
+            connection = self._connection
+            if connection is None or is_fresh:
+                is_fresh = True
+                connection = self._connection = self.connect()
+            try:
+                if connection.sock is not None:
+                    connection.sock.settimeout(timeout_s or self.timeout_s)
+                connection.request(method, target, body=body, headers=headers)
+                response = connection.getresponse()
+                return response.status, response.headers, response.read()
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
+                self.close()
+                if is_fresh:
+                    raise self._unreachable(error) from error
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                raise self._unreachable(error) from error
+        raise AssertionError("a fresh connection either answers or raises")
+
+    def _unreachable(self, error: Exception) -> CollectorUnreachable:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return CollectorUnreachable(f"the collector at {self.url} cannot be reached: {reason}")
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float:
+    try:
+        return max(0.0, float(headers.get("Retry-After", "1")))
+    except ValueError:
+        return 1.0

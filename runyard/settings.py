@@ -1,0 +1,243 @@
+"""Settings: what can be set, where each value comes from, and one sentence for each mistake.
+
+A value is taken from the first of: the flag, the variable RUNYARD_SECTION__KEY, the file named by --config or RUNYARD_CONFIG,
+./runyard.toml, $XDG_CONFIG_HOME/runyard/config.toml, /etc/runyard/config.toml, the default.
+`RUNYARD_COLLECTOR_URL` and `RUNYARD_TOKEN` are short for client.collector_url and client.token.
+Secrets are given by a file or a variable, never by a flag.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError
+
+
+def _setting(default: Any, doc: str, *, choices: tuple[str, ...] = (), secret: bool = False, minimum: float = 0) -> Any:
+    metadata = {"doc": doc, "choices": choices, "secret": secret, "minimum": minimum}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """How a command or the SDK reaches the collector."""
+
+    collector_url: str = _setting("", "root of the collector, http://host:port; empty: none")
+    token: str = _setting("", "what the collector knows this user by; better in token_file", secret=True)
+    token_file: str = _setting("", "file that holds the token")
+    timeout_s: float = _setting(10.0, "limit for one request", minimum=0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """Where runs lie on the node until the collector has them."""
+
+    dir: str = _setting("~/.local/state/runyard/spool", "folder of the runs on this node")
+    quota_bytes: int = _setting(0, "most disk that one run's spool may take; 0: no limit")
+    quota_policy: str = _setting(
+        "block", "at the quota: stop the driver until there is room, or drop the oldest bytes", choices=("block", "drop")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How `runyard run` treats the driver."""
+
+    grace_s: float = _setting(10.0, "between asking a driver to end and killing its process tree")
+    streams: str = _setting("split", "split: stderr told apart; together: one descriptor", choices=("split", "together"))
+    connect_timeout_s: float = _setting(2.0, "limit for reaching the collector before the driver is started", minimum=0.1)
+    drain_s: float = _setting(10.0, "after the driver's end: how long the collector may stay unreachable before we leave")
+
+
+@dataclass(frozen=True, slots=True)
+class Ship:
+    """How what is in the spool is sent."""
+
+    poll_interval_s: float = _setting(0.015, "between two looks at files that grow", minimum=0.001)
+    idle_interval_s: float = _setting(0.25, "between two looks at files that have been still", minimum=0.001)
+    batch_bytes: int = _setting(32 << 20, "most bytes in one request", minimum=1 << 16)
+    heartbeat_s: float = _setting(10.0, "between two signs of life when there is nothing to send", minimum=0.1)
+    backoff_max_s: float = _setting(15.0, "longest wait between two tries", minimum=0.1)
+    scan_interval_s: float = _setting(1.0, "between two looks for spools that nobody ships (--watch)", minimum=0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """The collector itself."""
+
+    host: str = _setting("127.0.0.1", "address to listen on")
+    port: int = _setting(8750, "port to listen on; 0: any free one")
+    data_dir: str = _setting("~/.local/share/runyard", "folder of the runs' files and of the embedded database")
+    database_url: str = _setting("", "SQLAlchemy address; empty: SQLite in data_dir", secret=True)
+    token_file: str = _setting("", "administrator's token; empty: data_dir/admin.token, made at the first start")
+    max_batch_bytes: int = _setting(256 << 20, "largest ingest request", minimum=1 << 16)
+    commit_interval_s: float = _setting(0.5, "longest time between a write and its fdatasync", minimum=0.001)
+    commit_bytes: int = _setting(32 << 20, "bytes after which a group commit starts at once", minimum=1 << 16)
+    lost_contact_s: float = _setting(60.0, "silence of a node after which its runs show NotResponding", minimum=1)
+    log_level: str = _setting("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one value came from: `origin` is flag, variable, file or default, `where` names it."""
+
+    section: str
+    key: str
+    value: Any
+    origin: str
+    where: str
+    doc: str
+    secret: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All sections, and for each value its source (for `runyard config explain`)."""
+
+    client: Client
+    spool: Spool
+    run: Run
+    ship: Ship
+    collector: Collector
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def token(self) -> str:
+        """The client's token, read from token_file where no value is set; "" where there is neither."""
+        if self.client.token or not self.client.token_file:
+            return self.client.token
+        path = Path(self.client.token_file).expanduser()
+        try:
+            return path.read_text(encoding="ascii").strip()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it holds something that is no token"
+            raise ConfigError(f"client.token_file: {path} cannot be read: {reason}") from error
+
+
+SECTIONS: dict[str, type[Any]] = {"client": Client, "spool": Spool, "run": Run, "ship": Ship, "collector": Collector}
+SHORT_VARIABLES = {"RUNYARD_COLLECTOR_URL": ("client", "collector_url"), "RUNYARD_TOKEN": ("client", "token")}
+
+
+def load(
+    *,
+    config_file: str = "",
+    flags: Mapping[tuple[str, str], Any] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """All settings. `flags` maps (section, key) to a value given on the command line (None: not given).
+
+    Raises ConfigError for an unknown section, key or variable (naming the nearest known one) and for a bad value.
+    """
+    layers = [_from_flags(flags or {}), _from_variables(environ)]
+    layers += [_from_file(path) for path in _config_files(config_file, environ)]
+    sections: dict[str, Any] = {}
+    sources: list[Source] = []
+    for section, kind in SECTIONS.items():
+        values = {}
+        for item in fields(kind):
+            found = next((layer[section, item.name] for layer in layers if (section, item.name) in layer), None)
+            raw, origin, where = found or (item.default, "default", "")
+            values[item.name] = raw if found is None else _checked(item, raw, where)
+            sources.append(
+                Source(section, item.name, values[item.name], origin, where, item.metadata["doc"], item.metadata["secret"])
+            )
+        sections[section] = kind(**values)
+    return Settings(**sections, sources=tuple(sources))
+
+
+_Layer = dict[tuple[str, str], tuple[Any, str, str]]
+
+
+def _from_flags(flags: Mapping[tuple[str, str], Any]) -> _Layer:
+    return {name: (value, "flag", "--" + name[1].replace("_", "-")) for name, value in flags.items() if value is not None}
+
+
+def _from_variables(environ: Mapping[str, str]) -> _Layer:
+    layer: _Layer = {}
+    for variable, name in SHORT_VARIABLES.items():
+        if environ.get(variable):
+            layer[name] = (environ[variable], "variable", variable)
+    for variable, text in environ.items():
+        if not variable.startswith("RUNYARD_") or "__" not in variable:
+            continue
+        section, _, key = variable.removeprefix("RUNYARD_").lower().partition("__")
+        _check_known(section, key, f"the variable {variable}")
+        layer[section, key] = (text, "variable", variable)
+    return layer
+
+
+def _config_files(config_file: str, environ: Mapping[str, str]) -> Iterable[Path]:
+    named = config_file or environ.get("RUNYARD_CONFIG", "")
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"the configuration file {path} does not exist or is no file")
+        yield path
+    xdg = environ.get("XDG_CONFIG_HOME") or "~/.config"
+    for path in (
+        Path("runyard.toml"),
+        Path(xdg).expanduser() / "runyard" / "config.toml",
+        Path("/etc/runyard/config.toml"),
+    ):
+        if path.is_file():
+            yield path
+
+
+def _from_file(path: Path) -> _Layer:
+    import tomllib  # costs 20 ms, and most commands find no file
+
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    layer: _Layer = {}
+    for section, table in document.items():
+        if section not in SECTIONS:
+            raise ConfigError(f"{path}: unknown section [{section}]{_nearest(section, SECTIONS)}")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: {section} is a section; write it as [{section}]")
+        for key, value in table.items():
+            _check_known(section, key, str(path))
+            layer[section, key] = (value, "file", str(path))
+    return layer
+
+
+def _check_known(section: str, key: str, where: str) -> None:
+    if section not in SECTIONS:
+        raise ConfigError(f"{where}: unknown section {section!r}{_nearest(section, SECTIONS)}")
+    known = [item.name for item in fields(SECTIONS[section])]
+    if key not in known:
+        raise ConfigError(f"{where}: unknown key {section}.{key}{_nearest(key, known)}")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = difflib.get_close_matches(word, names, 1, 0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
+
+
+def _checked(item: Any, raw: Any, where: str) -> Any:
+    name, kind = item.name, type(item.default)
+    try:
+        if kind is str:
+            if not isinstance(raw, str):
+                raise ValueError
+            value: Any = raw
+        elif isinstance(raw, bool) or (kind is int and isinstance(raw, float)):
+            raise ValueError
+        else:
+            value = kind(raw)
+    except (ValueError, TypeError):
+        word = {str: "a text", int: "a whole number", float: "a number"}[kind]
+        raise ConfigError(f"{where}: {name} is {raw!r}; it has to be {word}") from None
+    choices, minimum = item.metadata["choices"], item.metadata["minimum"]
+    if choices and value not in choices:
+        raise ConfigError(f"{where}: {name} is {value!r}; it has to be one of {', '.join(choices)}")
+    if kind is not str and not value >= minimum:
+        raise ConfigError(f"{where}: {name} is {value}; it has to be at least {minimum}")
+    return value
