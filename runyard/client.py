@@ -125,7 +125,7 @@ class CollectorClient:
             self._connection.close()
             self._connection = None
 
-    def error(self, status: int, headers: Mapping[str, str], data: bytes) -> CollectorError:
+    def error(self, status: int, headers: http.client.HTTPMessage, data: bytes) -> CollectorError:
         """The exception for an answer of 400 and more; the sentence is the problem document's `detail`."""
         try:
             problem = json.loads(data)
@@ -145,7 +145,7 @@ class CollectorClient:
 
     def _exchange(
         self, method: str, target: str, body: bytes | None, headers: dict[str, str], timeout_s: float | None
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
         for is_fresh in (False, True):
             connection = self._connection
             if connection is None or is_fresh:
@@ -171,7 +171,7 @@ class CollectorClient:
         return CollectorUnreachable(f"the collector at {self.url} cannot be reached: {reason}")
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float:
+def _retry_after_s(headers: http.client.HTTPMessage) -> float:
     try:
         return max(0.0, float(headers.get("Retry-After", "1")))
     except ValueError:
