@@ -1,0 +1,92 @@
+"""The echo of a running driver: its log, told apart by the time index, to this process's stdout and stderr.
+
+Reads the log and its index in the spool; writes to two descriptors, bytes untouched. Whoever reads us may leave (EPIPE):
+then that side's echo ends and the training goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from runyard.names import index_of
+from runyard.timeindex import RECORD_BYTES, STDERR, unpack
+
+PIECE_BYTES = 256 << 10
+RECORDS_PER_STEP = 4096
+
+
+class Echo:
+    """Follows one log. `step` copies what the index covers by now and blocks as long as the reader of our output does."""
+
+    def __init__(self, run_dir: Path, name: str, *, stdout: int = 1, stderr: int = 2) -> None:
+        self._log_path = run_dir / name
+        self._index_path = run_dir / index_of(name)
+        self._log = self._index = -1
+        self._position = 0
+        self._index_position = 0
+        self._targets = {True: stderr, False: stdout}
+        self._closed: set[int] = set()
+
+    def step(self) -> bool:
+        """Echo what is new; whether there was anything."""
+        if self._index < 0 and not self._open():
+            return False
+        size = os.fstat(self._index).st_size
+        if size < self._index_position:  # the driver truncated its own log
+            self._position = self._index_position = 0
+        data = os.pread(self._index, RECORDS_PER_STEP * RECORD_BYTES, self._index_position)
+        records = unpack(data)
+        self._index_position += len(records) * RECORD_BYTES
+        for position, record in enumerate(records):
+            # Neighbours of one stream go out in one piece.
+            following = records[position + 1] if position + 1 < len(records) else None
+            if following is None or (following.source == STDERR) != (record.source == STDERR):
+                self._copy(record.end, self._targets[record.source == STDERR])
+        return bool(records)
+
+    def close(self) -> None:
+        """Close the files; our stdout and stderr stay open."""
+        for descriptor in (self._log, self._index):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._log = self._index = -1
+
+    def _open(self) -> bool:
+        try:
+            self._log = os.open(self._log_path, os.O_RDONLY | os.O_CLOEXEC)
+            self._index = os.open(self._index_path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self.close()
+            return False
+        return True
+
+    def _copy(self, end: int, target: int) -> None:
+        if target in self._closed:
+            self._position = end
+        while self._position < end:
+            piece = os.pread(self._log, min(PIECE_BYTES, end - self._position), self._position)
+            if not piece:  # truncated since
+                self._position = end
+                return
+            try:
+                _write_all(target, piece)
+            except OSError as error:
+                if error.errno not in (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENOSPC):
+                    raise
+                self._closed.add(target)
+                self._position = end
+                return
+            self._position += len(piece)
+
+
+def _write_all(target: int, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        try:
+            view = view[os.write(target, view) :]
+        except BlockingIOError:  # somebody made the terminal non-blocking for all who share it
+            import select
+
+            select.select((), (target,), (), 1.0)

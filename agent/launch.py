@@ -1,0 +1,65 @@
+"""Starts a run's shepherd, the first or a later one, in a session of its own. Reads from and writes to the spool."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+
+from runyard import names
+from runyard.atomic import read_json
+
+# The folder that holds the package: the shepherd runs without site-packages, which saves a third of its start.
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_MAIN = "import sys; sys.path.append(sys.argv[1]); from runyard.agent.shepherd import main; main(sys.argv[2], int(sys.argv[3]))"
+
+# Shepherds that this process has started and that have to be reaped.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def ensure_shepherd(run_dir: str, *, stdin: int = subprocess.DEVNULL) -> bool:
+    """Start a shepherd unless one lives or the run is over on this node; True where one was started.
+
+    Does not wait for it. The shepherd's lock is taken here and inherited, so that at no moment two could start.
+    `stdin` is given to the driver, if this shepherd is the one that starts it.
+    """
+    _children[:] = [child for child in _children if child.poll() is None]
+    if is_over(run_dir):
+        return False
+    lock = os.open(os.path.join(run_dir, names.SHEPHERD_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, names.FILE_MODE)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        if is_over(run_dir):  # it may have ended just before we got the lock
+            return False
+        errors = os.open(
+            os.path.join(run_dir, names.SHEPHERD_ERRORS),
+            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
+            names.FILE_MODE,
+        )
+        try:
+            child = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _MAIN, _ROOT, run_dir, str(lock)],
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                cwd="/",
+                env={"PATH": os.environ.get("PATH", os.defpath)},
+                pass_fds=(lock,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(errors)
+        _children.append(child)
+        return True
+    finally:
+        os.close(lock)
+
+
+def is_over(run_dir: str) -> bool:
+    """Whether the node's last word on the run is written."""
+    state = read_json(os.path.join(run_dir, names.STATE_FILE))
+    return isinstance(state, dict) and bool(state.get("ended_ns"))

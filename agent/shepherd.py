@@ -1,0 +1,365 @@
+"""The shepherd: one process per run and node that starts the drivers, ends them when asked, and tells the run's state.
+
+Reads run.json, environment.json, stop.json and what capture leaves in .runyard/proc; writes state.json, process_info.json,
+process_status.json and 110_azureml.log. Everything it knows is on disk, so that another shepherd goes on where this one died:
+what survives a kill -9 is the training, its capture, and every exit status.
+Started by agent/launch.py in a session of its own. Standard library only, and few modules of it: every run waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from runyard import names
+from runyard.atomic import read_json, write_json
+
+from . import capture, proctree
+from .journal import ProcessJournal, SystemLog
+
+TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+# Between two looks at what cannot signal us: stop requests, captures that another shepherd forked.
+TICK_S = 0.1
+# A driver that has not been started so long after its run was created is not started any more.
+START_DEADLINE_S = 60.0
+EXIT_TIME_LIMIT = 124
+
+_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+
+
+class Process:
+    """What is known of one driver process; read from its folder in .runyard/proc."""
+
+    def __init__(self, run_dir: str, run: dict[str, Any], rank: int) -> None:
+        self.rank = rank
+        self.name = f"worker_{rank}"
+        self.log = names.driver_log(rank, run["world_size"])
+        self.directory = os.path.join(run_dir, names.process_dir(rank))
+        self.capture_pid = 0  # 0: not our child
+        self.is_adopted = False  # the driver is our child now, since its capture died
+        self.started: dict[str, Any] | None = None
+        self.exit: dict[str, Any] | None = None
+        self.is_captured = False
+
+    def refresh(self) -> None:
+        """Look at the marks on disk."""
+        if self.started is None:
+            self.started = read_json(os.path.join(self.directory, "started.json"))
+        if self.exit is None:
+            self.exit = read_json(os.path.join(self.directory, "exit.json"))
+        if not self.is_captured:
+            self.is_captured = os.path.exists(os.path.join(self.directory, "captured"))
+
+    @property
+    def is_over(self) -> bool:
+        """Its log is final and its end is known (even if only that it cannot be known)."""
+        return self.is_captured and self.exit is not None
+
+
+class Shepherd:
+    """Startup, main loop and end of a run on this node."""
+
+    def __init__(self, run_dir: str, lock: int) -> None:
+        self.run_dir = run_dir
+        self._lock = lock
+        self.run: dict[str, Any] = read_json(self._path(names.RUN_FILE))
+        self.state: dict[str, Any] = read_json(self._path(names.STATE_FILE)) or {}
+        self.processes = [Process(run_dir, self.run, rank) for rank in self.run["ranks"]]
+        self.log = SystemLog(self._path(names.SYSTEM_LOG), "runyard.shepherd")
+        self.journal = ProcessJournal(run_dir, self.run["node_id"], self.run["node_ip"])
+        self._stop: dict[str, Any] | None = None
+        self._stop_sent = 0  # the signal that was sent for it
+        self._quota: Any = None
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.run_dir, name)
+
+    def main(self) -> None:
+        """Blocks until the run is over on this node."""
+        if self.state.get("ended_ns"):
+            return
+        self._startup()
+        while not all(process.is_over for process in self.processes):
+            signal_info = signal.sigtimedwait(_SIGNALS, TICK_S)
+            if signal_info is not None and signal_info.si_signo in (signal.SIGTERM, signal.SIGINT):
+                self._ask_stop(signal_info.si_signo)
+            self._step()
+        self._end()
+
+    def _startup(self) -> None:
+        is_first = not self.state
+        proctree.become_subreaper()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        self.log.info("the shepherd starts" if is_first else "another shepherd takes over", pid=os.getpid())
+        if self.run.get("quota_bytes"):
+            from .quota import Quota
+
+            self._quota = Quota(self.run_dir, self.run, self.log)
+        for process in self.processes:
+            process.refresh()
+            if not process.is_captured:
+                self._start(process)
+        self._tell(status="Running" if not self._never_started() else "NotStarted")
+
+    def _never_started(self) -> bool:
+        return all(process.exit is not None and process.started is None for process in self.processes)
+
+    def _start(self, process: Process) -> None:
+        """Fork a capture for a process that has none: for a driver to be started, or for one that runs already."""
+        lock = capture.take_lock(self.run_dir, process.rank)
+        if lock is None:
+            return  # its capture lives, and goes on without us
+        process.refresh()
+        launch = read_json(self._path(names.ENVIRONMENT_FILE))
+        if process.started is None:
+            cause = self._why_not_start(launch)
+            if cause:
+                self.log.error(cause, rank=process.rank)
+                capture.write_exit(process.directory, exit_code=None, signal_number=None, cause=cause)
+        process.capture_pid = os.fork()
+        if process.capture_pid == 0:
+            self._become_capture(process, launch)
+        os.close(lock)
+
+    def _why_not_start(self, launch: dict[str, Any] | None) -> str:
+        if self._read_stop():
+            return "the run was asked to stop before its driver was started"
+        if launch is None:
+            return "the driver was never started: what it needs is gone from the spool"
+        if time.time() - self.run["created_ns"] / 1e9 > START_DEADLINE_S:
+            return f"the driver was not started within {START_DEADLINE_S:.0f} s of its run's creation: its starter died"
+        return ""
+
+    def _become_capture(self, process: Process, launch: dict[str, Any] | None) -> None:
+        code = 1
+        try:
+            os.close(self._lock)  # a lock lives as long as any copy of its descriptor
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_IGN if number != signal.SIGCHLD else signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            life = capture.Capture(self.run_dir, self.run, process.rank, process.log)
+            if process.started is not None:
+                life.resume(process.started)
+            elif launch is None or os.path.exists(os.path.join(process.directory, "exit.json")):
+                life.finish_empty()
+            else:
+                launch["env"]["RUNYARD_RANK"] = str(process.rank)
+                life.start(launch, stdin=0)
+            code = 0
+        except BaseException:  # noqa: BLE001 - this fork must never go on as a second shepherd
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(code)
+
+    def _step(self) -> None:
+        self._reap()
+        for process in self.processes:
+            process.refresh()
+            self._note(process)
+            if process.is_over:
+                continue
+            if process.is_captured:
+                self._settle_exit(process)
+            elif not process.capture_pid:
+                self._start(process)
+        self._remove_environment()
+        self._check_stop()
+        if self._quota is not None:
+            self._quota.step([process for process in self.processes if not process.is_captured])
+
+    def _reap(self) -> None:
+        """Take the exits of our children: captures, and drivers that became ours when their capture died."""
+        by_pid = {process.started["pid"]: process for process in self.processes if process.started}
+        by_capture = {process.capture_pid: process for process in self.processes if process.capture_pid}
+        while True:
+            try:
+                status = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            except ChildProcessError:
+                return
+            if status is None:
+                return
+            if status.si_pid in by_pid:
+                capture.record_exit(by_pid[status.si_pid].directory, status.si_pid)
+                continue
+            if status.si_pid in by_capture:
+                by_capture[status.si_pid].capture_pid = 0
+            os.waitpid(status.si_pid, 0)
+
+    def _settle_exit(self, process: Process) -> None:
+        # Captured, and no exit.json: nobody was left who could have reaped the driver.
+        started = process.started
+        if started and started["boot_id"] == capture.boot_id():
+            pid, ticks = started["pid"], started["start_ticks"]
+            if proctree.is_running(pid, ticks) or proctree.parent(pid) == os.getpid():
+                return  # it is about to end, or ours to reap
+        cause = "its exit code is lost: shepherd and capture were killed together"
+        if started and started["boot_id"] != capture.boot_id():
+            cause = "its exit code is lost: the machine was started again"
+        self.log.error(cause, rank=process.rank)
+        capture.write_exit(process.directory, exit_code=None, signal_number=None, cause=cause)
+        process.refresh()
+
+    def _note(self, process: Process) -> None:
+        if process.started and self.journal.started(process.name, process.started, process.log):
+            self.log.info("the driver has started", rank=process.rank, pid=process.started["pid"])
+            self._tell()
+        if process.is_over and process.exit is not None:
+            status = self._process_status(process)
+            if self.journal.ended(process.name, process.exit["wall_ns"], status):
+                self.log.info("the driver has ended", rank=process.rank, **_only(process.exit, "exit_code", "signal", "cause"))
+                self._tell()
+
+    def _remove_environment(self) -> None:
+        if all(process.started or process.exit for process in self.processes):
+            try:
+                os.unlink(self._path(names.ENVIRONMENT_FILE))
+            except FileNotFoundError:
+                pass
+
+    def _ask_stop(self, number: int) -> None:
+        self.log.warning("the shepherd got a signal: the driver is asked to end", signal=proctree.describe_signal(number))
+        request_stop(self.run_dir, number, self.run["grace_s"], f"the shepherd got {proctree.describe_signal(number)}")
+
+    def _read_stop(self) -> dict[str, Any] | None:
+        value = read_json(self._path(names.STOP_FILE))
+        return value if isinstance(value, dict) else None
+
+    def _check_stop(self) -> None:
+        stop = self._read_stop() or self._time_limit()
+        if stop is None:
+            return
+        if self._quota is not None:
+            self._quota.release()
+        number = int(stop["signal"])
+        is_late = time.monotonic_ns() > stop["asked_mono_ns"] + stop["grace_s"] * 1e9
+        if is_late and self._stop_sent:
+            number = signal.SIGKILL
+        if number == signal.SIGKILL:
+            self._kill_trees()
+        elif stop != self._stop:
+            self._stop = stop
+            self.log.info("the driver is asked to end", signal=proctree.describe_signal(number), reason=stop["reason"])
+            for process in self.processes:
+                if process.started and process.exit is None:
+                    proctree.send_group(process.started["pid"], number)
+                    self._stop_sent = number
+
+    def _time_limit(self) -> dict[str, Any] | None:
+        limit_s = self.run.get("timeout_s")
+        begun = [process.started["mono_ns"] for process in self.processes if process.started and process.exit is None]
+        if not limit_s or not begun or time.monotonic_ns() < min(begun) + limit_s * 1e9:
+            return None
+        request_stop(self.run_dir, signal.SIGTERM, self.run["grace_s"], f"the time limit of {limit_s:g} s", is_time_limit=True)
+        return self._read_stop()
+
+    def _kill_trees(self) -> None:
+        for process in self.processes:
+            if not process.started or process.is_captured:
+                continue
+            pid = process.started["pid"]
+            if process.exit is None and proctree.is_running(pid, process.started["start_ticks"]):
+                proctree.send([pid], signal.SIGKILL)
+            members = proctree.with_environment(f"RUNYARD_RUN_ID={self.run['run_id']}", f"RUNYARD_RANK={process.rank}")
+            proctree.send(members + proctree.descendants(pid), signal.SIGKILL)
+            if process.capture_pid:
+                proctree.send(proctree.descendants(process.capture_pid), signal.SIGKILL)
+
+    def _process_status(self, process: Process) -> str:
+        assert process.exit is not None
+        if _was_stopped([process.exit], self._read_stop()):
+            return "Terminated"
+        return "Completed" if process.exit["exit_code"] == 0 else "Failed"
+
+    def _tell(self, **changes: Any) -> None:
+        """Write state.json; nothing is told twice, and a state once told stays until a newer one replaces it whole."""
+        begun = [process.started["wall_ns"] for process in self.processes if process.started]
+        self.state |= {
+            "exit_code": None,
+            "signal": None,
+            "cause": "",
+            "started_ns": min(begun) if begun else None,
+            "ended_ns": None,
+            "processes": [self._process_state(process) for process in self.processes if process.started],
+            "boot_id": capture.boot_id(),
+            "shepherd_pid": os.getpid(),
+        } | changes
+        write_json(self._path(names.STATE_FILE), self.state, durable=bool(self.state["ended_ns"]))
+
+    def _process_state(self, process: Process) -> dict[str, Any]:
+        started, exit_ = process.started or {}, process.exit or {}
+        return {
+            "rank": process.rank,
+            "name": process.name,
+            "pid": started.get("pid"),
+            "status": self._process_status(process) if process.exit else "Started",
+            "exit_code": exit_.get("exit_code"),
+            "signal": exit_.get("signal"),
+            "started_ns": started.get("wall_ns"),
+            "ended_ns": exit_.get("wall_ns"),
+            "log": process.log,
+        }
+
+    def _end(self) -> None:
+        stop = self._read_stop()
+        outcome = _outcome([process.exit or {} for process in self.processes], stop)
+        ended_ns = max((process.exit or {}).get("wall_ns") or time.time_ns() for process in self.processes)
+        for process in self.processes:
+            self._note(process)
+        self.journal.run_ended(ended_ns, outcome["status"])
+        self.log.info("the run has ended on this node", **outcome)
+        self._remove_environment()
+        self._tell(ended_ns=ended_ns, **outcome)
+
+
+def request_stop(run_dir: str, number: int, grace_s: float, reason: str, *, is_time_limit: bool = False) -> None:
+    """Ask the run's shepherd, this or a later one, to end the driver. What is asked stays asked over any death."""
+    value = {
+        "signal": int(number),
+        "grace_s": grace_s,
+        "reason": reason,
+        "is_time_limit": is_time_limit,
+        "asked_ns": time.time_ns(),
+        "asked_mono_ns": time.monotonic_ns(),
+    }
+    write_json(os.path.join(run_dir, names.STOP_FILE), value, durable=False)
+
+
+def _outcome(exits: list[dict[str, Any]], stop: dict[str, Any] | None) -> dict[str, Any]:
+    """The run's final word from its processes' exits: pure. The first process that did not end well gives the cause."""
+    bad = next((exit_ for exit_ in exits if exit_.get("exit_code") != 0), None)
+    code = bad.get("exit_code") if bad else 0
+    number = bad.get("signal") if bad else None
+    if stop is None or not _was_stopped(exits, stop):
+        stop = None
+    elif code is None:
+        code = 128 + int(stop["signal"])
+    if stop and stop.get("is_time_limit"):
+        return {"status": "Failed", "exit_code": EXIT_TIME_LIMIT, "signal": number, "cause": f"ended at {stop['reason']}"}
+    if stop:
+        return {"status": "Canceled", "exit_code": code, "signal": number, "cause": stop["reason"]}
+    if not bad:
+        return {"status": "Completed", "exit_code": 0, "signal": None, "cause": ""}
+    cause = bad.get("cause") or (f"killed by {proctree.describe_signal(number)}" if number else f"exit code {code}")
+    return {"status": "Failed", "exit_code": code, "signal": number, "cause": cause}
+
+
+def _was_stopped(exits: list[dict[str, Any]], stop: dict[str, Any] | None) -> bool:
+    """Whether a process was still there when it was asked to end: a request that came too late changes no outcome."""
+    return stop is not None and any(exit_.get("mono_ns", 0) >= stop["asked_mono_ns"] for exit_ in exits)
+
+
+def _only(values: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: values[key] for key in keys if values.get(key) not in (None, "")}
+
+
+def main(run_dir: str, lock: int) -> None:
+    """Entry point of the process; `lock` is the descriptor that holds shepherd.lock."""
+    os.set_inheritable(lock, False)
+    os.umask(0o077)
+    Shepherd(run_dir, lock).main()
+    os._exit(0)  # everything is on disk; taking the interpreter down in order would only cost time

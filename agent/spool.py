@@ -1,0 +1,182 @@
+"""A run's folder in the spool: made here, described by run.json, shipped by whoever holds its lock.
+
+Writes run.json and environment.json; ARCHITECTURE.md has the table of all files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runyard import names
+from runyard.atomic import write_json
+from runyard.errors import InputError, SpoolError
+
+from .node import node_id
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """What a person asked for. `environment` is the driver's whole environment; `cwd` is absolute."""
+
+    run_id: str
+    experiment: str
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    cwd: str
+    name: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float | None = None
+    grace_s: float = 10.0
+    streams: str = "split"
+    quota_bytes: int = 0
+    quota_policy: str = "block"
+    collector_url: str = ""
+    node_ip: str = "127.0.0.1"
+
+
+class SpoolLock:
+    """The flock of a run's spool. Whoever holds it ships the run; it is free as soon as its holder is gone, however."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._path = run_dir / names.SPOOL_LOCK
+        self._descriptor = -1
+
+    def acquire(self) -> bool:
+        """Take it if it is free; does not wait."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, names.FILE_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give it up."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class NewRun:
+    """A run's folder between its making and its first shepherd. Nothing takes place before `commit`."""
+
+    def __init__(self, spool_dir: Path, spec: RunSpec) -> None:
+        self.spec = spec
+        self.run_dir = spool_dir / spec.run_id
+        self.key = os.urandom(16).hex()
+        self.run_token = os.urandom(32).hex()
+        self.created_ns = time.time_ns()
+        _make_private_dir(spool_dir)
+        try:
+            self.run_dir.mkdir(mode=names.DIR_MODE)
+        except FileExistsError:
+            raise InputError(
+                f"the run id {spec.run_id!r} is taken on this node: {self.run_dir} exists; choose another"
+            ) from None
+        except OSError as error:
+            raise SpoolError(f"{self.run_dir} cannot be made: {error.strerror}") from error
+        for name in (names.LOGS_DIR, names.SYSTEM_LOGS_DIR, names.OUTPUTS_DIR, names.INDEX_DIR):
+            (self.run_dir / name).mkdir(mode=names.DIR_MODE, parents=True)
+        self.lock = SpoolLock(self.run_dir)
+        if not self.lock.acquire():
+            raise SpoolError(f"the new folder {self.run_dir} is locked by another process")
+        self.description = self._describe(node_id(spool_dir))
+
+    def commit(self) -> None:
+        """From now on the run takes place, even if this process dies: whoever adopts the spool starts its shepherd."""
+        spec = self.spec
+        launch = {
+            "argv": list(spec.argv),
+            "env": self._driver_environment(),
+            "cwd": spec.cwd,
+            "umask": _umask(),
+        }
+        write_json(str(self.run_dir / names.ENVIRONMENT_FILE), launch, durable=False)
+        write_json(str(self.run_dir / names.RUN_FILE), self.description, durable=False)
+
+    def discard(self) -> None:
+        """Remove the folder of a run that will not take place."""
+        shutil.rmtree(self.run_dir)
+        self.lock.release()
+
+    def _describe(self, node: str) -> dict[str, Any]:
+        spec = self.spec
+        return {
+            "run_id": spec.run_id,
+            "experiment": spec.experiment,
+            "name": spec.name,
+            "tags": dict(spec.tags),
+            "command": [_text(word) for word in spec.argv],
+            "cwd": _text(spec.cwd),
+            "user": _user(),
+            "hostname": os.uname().nodename,
+            "created_ns": self.created_ns,
+            "key": self.key,
+            "run_token": self.run_token,
+            "timeout_s": spec.timeout_s,
+            "grace_s": spec.grace_s,
+            "streams": spec.streams,
+            "world_size": 1,
+            "ranks": [0],
+            "collector_url": spec.collector_url,
+            "quota_bytes": spec.quota_bytes,
+            "quota_policy": spec.quota_policy,
+            "node_id": node,
+            "node_ip": spec.node_ip,
+        }
+
+    def _driver_environment(self) -> dict[str, str]:
+        # The user's own token stays with us: the driver gets one that is good for this run alone.
+        ours = {
+            "RUNYARD_RUN_ID": self.spec.run_id,
+            "RUNYARD_EXPERIMENT": self.spec.experiment,
+            "RUNYARD_OUTPUT_DIR": str(self.run_dir / names.OUTPUTS_DIR),
+            "RUNYARD_LOG_DIR": str(self.run_dir / names.USER_LOGS_DIR),
+            "RUNYARD_TOKEN": self.run_token,
+        }
+        if self.spec.collector_url:
+            ours["RUNYARD_COLLECTOR_URL"] = self.spec.collector_url
+        kept = {
+            name: value
+            for name, value in self.spec.environment.items()
+            if name not in ("RUNYARD_CLIENT__TOKEN", "RUNYARD_CLIENT__TOKEN_FILE", "RUNYARD_COLLECTOR_URL")
+        }
+        return {"PYTHONUNBUFFERED": "1"} | kept | ours
+
+
+def _make_private_dir(path: Path) -> None:
+    try:
+        path.mkdir(mode=names.DIR_MODE, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"the spool {path} is a file; spool.dir has to name a folder") from None
+    except OSError as error:
+        raise SpoolError(f"the spool {path} cannot be made: {error.strerror}") from error
+
+
+def _text(word: str) -> str:
+    """`word` for people and JSON: bytes of an argument that are no UTF-8 become U+FFFD. The driver gets the bytes."""
+    return os.fsencode(word).decode("utf-8", "replace")
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container without a passwd entry
+        return str(os.getuid())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
