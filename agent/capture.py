@@ -39,6 +39,10 @@ STILL_S = 0.05
 # Read of the index at a restart.
 _TAIL_BYTES = 1 << 20
 
+# Bytes before a position that are compared to see whether what lies there is still what was read: `> /dev/stderr` in a
+# shell script truncates the file that stderr is.
+TAIL_BYTES = 32
+
 _INTENT = struct.Struct("<QQQ")
 PAGE_BYTES = 4096
 
@@ -66,7 +70,11 @@ class Log:
         self._index_bytes = 0
         self._pending = b""  # records that a full disk did not take yet
         self.end = 0  # what the index covers, pending records included
+        self._tail = b""  # the log's last bytes before `end`
+        self._log_mtime_ns = 0
         self.raw_position = 0
+        self._raw_tail = b""
+        self._raw_mtime_ns = 0
         self._raw_reclaimed = 0
         self.truncated_total = 0
         self._recover()
@@ -96,40 +104,49 @@ class Log:
         return is_merged and not self._pending and os.fstat(self.log).st_size == self.end
 
     def _record_growth(self) -> bool:
-        size = os.fstat(self.log).st_size
-        if size < self.end:
-            self._start_over()
+        size = self._checked_log_size()
         if size <= self.end:
             return False
         self._write_records(self._record(size, STDOUT if self._is_split else TOGETHER))
         return True
 
+    def _checked_log_size(self) -> int:
+        """The log's size now; starts over where its driver has truncated it."""
+        status = os.fstat(self.log)
+        if status.st_mtime_ns != self._log_mtime_ns:
+            self._log_mtime_ns = status.st_mtime_ns
+            if status.st_size < self.end or _tail(self.log, self.end) != self._tail:
+                self._start_over()
+        return status.st_size
+
     def _merge_stderr(self) -> bool:
-        size = os.fstat(self.raw).st_size
-        if size < self.raw_position:  # the driver truncated it, as `> /dev/stderr` does
-            self.raw_position = self._raw_reclaimed = 0
+        status = os.fstat(self.raw)
+        if status.st_mtime_ns != self._raw_mtime_ns:
+            self._raw_mtime_ns = status.st_mtime_ns
+            if status.st_size < self.raw_position or _tail(self.raw, self.raw_position) != self._raw_tail:
+                self.raw_position = self._raw_reclaimed = 0  # the driver truncated it
+                self._raw_tail = b""
         merged = False
-        while self.raw_position < size and not self._pending:
-            chunk = os.pread(self.raw, min(CHUNK_BYTES, size - self.raw_position), self.raw_position)
+        while self.raw_position < status.st_size and not self._pending:
+            chunk = os.pread(self.raw, min(CHUNK_BYTES, status.st_size - self.raw_position), self.raw_position)
             if not chunk:
                 break
             self._append(chunk)
             merged = True
-        if self.raw_position - self._raw_reclaimed >= RAW_RECLAIM_BYTES:
-            punch_hole(self.raw, self._raw_reclaimed, self.raw_position - self._raw_reclaimed)
-            self._raw_reclaimed = self.raw_position
+        if self.raw_position - self._raw_reclaimed >= 2 * RAW_RECLAIM_BYTES:
+            punch_hole(self.raw, self._raw_reclaimed, RAW_RECLAIM_BYTES)
+            self._raw_reclaimed += RAW_RECLAIM_BYTES
         return merged
 
     def _append(self, chunk: bytes) -> None:
-        log_size = os.fstat(self.log).st_size
-        if log_size < self.end:
-            self._start_over()
+        log_size = self._checked_log_size()
         # From here to the index record a death leaves it open whether the chunk is in the log: see _settle_intent.
         os.pwrite(self.intent, _INTENT.pack(self.raw_position, len(chunk), log_size), 0)
         written = os.write(self.log, chunk)
         end = os.lseek(self.log, 0, os.SEEK_CUR)  # O_APPEND: the kernel left it behind the last byte that it wrote
         self._cover_stderr(end - written, end)
         self.raw_position += written
+        self._raw_tail = (self._raw_tail + chunk[:written])[-TAIL_BYTES:]
 
     def _cover_stderr(self, start: int, end: int) -> None:
         before = self._record(start, STDOUT) if start > self.end else b""
@@ -137,6 +154,7 @@ class Log:
 
     def _record(self, end: int, source: int) -> bytes:
         self.end = end
+        self._tail = _tail(self.log, end)
         return pack(end, time.time_ns(), time.monotonic_ns(), source)
 
     def _write_records(self, records: bytes) -> None:
@@ -150,7 +168,7 @@ class Log:
         # The driver truncated its own log. The shipper sees log and index shrink and starts the next generation of both.
         os.ftruncate(self._index, 0)
         self._index_bytes = self.end = 0
-        self._pending = b""
+        self._pending = self._tail = b""
         self.truncated_total += 1
 
     def _recover(self) -> None:
@@ -161,8 +179,10 @@ class Log:
         start = max(0, self._index_bytes - _TAIL_BYTES)
         records = unpack(os.pread(self._index, self._index_bytes - start, start))
         self.end = records[-1].end if records else 0
+        self._tail = _tail(self.log, self.end)
         if self._is_split:
             self._settle_intent(records)
+            self._raw_tail = _tail(self.raw, self.raw_position)
 
     def _settle_intent(self, records: list[Any]) -> None:
         data = os.pread(self.intent, _INTENT.size, 0)
@@ -186,6 +206,10 @@ class Log:
             start, written = found
             self._cover_stderr(start, start + written)
             self.raw_position += written
+
+
+def _tail(descriptor: int, end: int) -> bytes:
+    return os.pread(descriptor, min(TAIL_BYTES, end), max(0, end - TAIL_BYTES))
 
 
 def find_append(region: bytes, chunk: bytes, region_start: int) -> tuple[int, int] | None:
@@ -227,6 +251,8 @@ class Capture:
     """The life of a capture process: starts the driver, or takes over one that runs; ends when its log is final. Blocks."""
 
     def __init__(self, run_dir: str, run: dict[str, Any], rank: int, log_name: str) -> None:
+        with open(lock_path(run_dir, rank), "w") as file:
+            file.write(str(os.getpid()))  # for people
         self._directory = os.path.join(run_dir, process_dir(rank))
         self._run = run
         self._rank = rank

@@ -84,8 +84,16 @@ class NewRun:
             ) from None
         except OSError as error:
             raise SpoolError(f"{self.run_dir} cannot be made: {error.strerror}") from error
-        for name in (names.LOGS_DIR, names.SYSTEM_LOGS_DIR, names.OUTPUTS_DIR, names.INDEX_DIR):
-            (self.run_dir / name).mkdir(mode=names.DIR_MODE, parents=True)
+        # Parents are named before what lies in them: mkdir's `parents` would not give them our mode.
+        for name in (
+            names.PRIVATE_DIR,
+            names.INDEX_DIR,
+            names.LOGS_DIR,
+            names.USER_LOGS_DIR,
+            names.SYSTEM_LOGS_DIR,
+            names.OUTPUTS_DIR,
+        ):
+            (self.run_dir / name).mkdir(mode=names.DIR_MODE)
         self.lock = SpoolLock(self.run_dir)
         if not self.lock.acquire():
             raise SpoolError(f"the new folder {self.run_dir} is locked by another process")

@@ -1,0 +1,124 @@
+"""The log of a driver and its time index: every byte on its own stream, over any death in the middle of an append."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runyard.agent.capture import PAGE_BYTES, Log, find_append
+from runyard.names import index_of
+from runyard.timeindex import RECORD_BYTES, STDERR, unpack
+
+NAME = "azureml-logs/70_driver_log.txt"
+
+
+class Driver:
+    """Writes as a driver does, through O_APPEND descriptors of its own, and dies with nobody."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.log = Log(str(run_dir), NAME, 0, is_split=True)
+        self.out, self.err = os.dup(self.log.driver_out), os.dup(self.log.driver_err)
+        self.written = {self.out: b"", self.err: b""}
+
+    def write(self, target: int, data: bytes) -> None:
+        os.write(target, data)
+        self.written[target] += data
+
+    def die_and_recover(self, lost_records: int) -> None:
+        """The capture dies before its last `lost_records` index records were written, and another one takes over."""
+        index = self.run_dir / index_of(NAME)
+        size = index.stat().st_size
+        if lost_records:
+            os.truncate(index, max(0, size - lost_records * RECORD_BYTES + 7))
+        self.log = Log(str(self.run_dir), NAME, 0, is_split=True)
+
+    def split(self) -> tuple[bytes, bytes]:
+        while not self.log.is_settled:
+            self.log.tick()
+        log = (self.run_dir / NAME).read_bytes()
+        start, parts = 0, {False: b"", True: b""}
+        for record in unpack((self.run_dir / index_of(NAME)).read_bytes()):
+            parts[record.source == STDERR] += log[start : record.end]
+            start = record.end
+        assert start == len(log)
+        return parts[False], parts[True]
+
+
+ACTION = st.one_of(
+    st.tuples(st.just("out"), st.binary(min_size=1, max_size=40)),
+    st.tuples(st.just("err"), st.binary(min_size=1, max_size=40)),
+    st.tuples(st.just("tick"), st.just(b"")),
+    st.tuples(st.just("die"), st.just(b"")),
+    st.tuples(st.just("die after the append"), st.just(b"")),
+)
+
+
+@given(actions=st.lists(ACTION, max_size=25))
+def test_both_streams_come_back_exactly_whatever_dies_when(tmp_path_factory: object, actions: list[tuple[str, bytes]]) -> None:
+    run_dir = Path(tmp_path_factory.mktemp("run"))  # type: ignore[attr-defined]
+    driver = Driver(run_dir)
+    for number, (action, data) in enumerate(actions):
+        if action == "out":
+            driver.write(driver.out, b"o%d:" % number + data)
+        elif action == "err":
+            driver.write(driver.err, b"e%d:" % number + data)
+        elif action == "tick":
+            driver.log.tick()
+        elif action == "die":
+            driver.die_and_recover(lost_records=0)
+        else:
+            index = run_dir / index_of(NAME)
+            before = index.stat().st_size
+            driver.log.tick()
+            records = unpack(index.read_bytes()[before:])
+            last_is_stderr = bool(records) and records[-1].source == STDERR
+            driver.die_and_recover(lost_records=1 if last_is_stderr else 0)
+    assert driver.split() == (driver.written[driver.out], driver.written[driver.err])
+    shutil.rmtree(run_dir)
+
+
+def test_an_append_that_never_happened_is_made_again(tmp_path: Path) -> None:
+    driver = Driver(tmp_path)
+    driver.write(driver.out, b"a")
+    driver.log.tick()
+    driver.write(driver.err, b"lost?")
+    intent = tmp_path / ".runyard/proc/0/intent"
+    intent.write_bytes((0).to_bytes(8, "little") + (5).to_bytes(8, "little") + (1).to_bytes(8, "little"))
+    driver.die_and_recover(lost_records=0)
+    assert driver.split() == (b"a", b"lost?")
+
+
+def test_an_append_that_a_kill_cut_at_a_page_is_gone_on_with() -> None:
+    chunk = bytes(range(256)) * 64
+    before = b"stdout " * 3
+    start = PAGE_BYTES - 2048 - len(before)
+    region = before + chunk[:2048]
+    assert find_append(region, chunk, start) == (start + len(before), 2048)
+    assert find_append(before, chunk, start) is None
+
+
+def test_time_and_order_of_records_grow(tmp_path: Path) -> None:
+    driver = Driver(tmp_path)
+    for number in range(20):
+        driver.write(driver.out if number % 3 else driver.err, b"x" * (number + 1))
+        driver.log.tick()
+    records = unpack((tmp_path / index_of(NAME)).read_bytes())
+    assert [record.end for record in records] == sorted({record.end for record in records})
+    assert [record.mono_ns for record in records] == sorted(record.mono_ns for record in records)
+
+
+def test_a_log_that_its_driver_truncated_starts_a_new_index(tmp_path: Path) -> None:
+    driver = Driver(tmp_path)
+    driver.write(driver.out, b"first words")
+    driver.log.tick()
+    os.truncate(tmp_path / NAME, 0)
+    os.write(driver.out, b"new")
+    driver.log.tick()
+    assert (tmp_path / NAME).read_bytes() == b"new"
+    assert [record.end for record in unpack((tmp_path / index_of(NAME)).read_bytes())] == [3]
+    assert driver.log.truncated_total == 1
