@@ -30,7 +30,7 @@ def wait_until(look: Callable[[], Any], what: str, deadline_s: float = DEADLINE_
 class NodeRun:
     """One run on this node: its command line, its process and its folder in the spool."""
 
-    def __init__(self, spool: Path, *command: str, run_id: str = "r", flags: tuple[str, ...] = (), env: Mapping[str, str] = {}):  # noqa: B006 - never changed
+    def __init__(self, spool: Path, *command: str, run_id: str = "r", flags: tuple[str, ...] = (), env: Mapping[str, str] = {}):
         self.run_dir = spool / run_id
         self.argv = [sys.executable, "-m", "runyard", "run", "--run-id", run_id, *flags, "--", *command]
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("RUNYARD_")}

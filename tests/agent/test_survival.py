@@ -45,6 +45,11 @@ class Training(NodeRun):
         before = self.lines_out()
         wait_until(lambda: self.lines_out() > before + 20, "more output")
 
+    def wait_for_other(self, part: str, dead: int) -> None:
+        """A new process has taken the dead one's place."""
+        pid = self.capture_pid if part == "capture" else lambda: int(self.state()["shepherd_pid"])
+        wait_until(lambda: pid() != dead, f"another {part}")
+
     def check_complete(self) -> None:
         """Every line is there once, in order, on its own stream."""
         out, err = self.split()
@@ -85,7 +90,7 @@ def test_a_killed_shepherd_is_started_again_by_the_wrapper(training: Training) -
         shepherd = training.state()["shepherd_pid"]
         os.kill(shepherd, signal.SIGKILL)
         training.wait_for_more()
-        wait_until(lambda dead=shepherd: training.state()["shepherd_pid"] != dead, "another shepherd")
+        training.wait_for_other("shepherd", shepherd)
     training.go.touch()
     process.communicate(timeout=30)
     assert process.returncode == 9
@@ -99,7 +104,7 @@ def test_a_killed_capture_loses_neither_bytes_nor_the_exit_code(training: Traini
         dead = training.capture_pid()
         os.kill(dead, signal.SIGKILL)
         training.wait_for_more()
-        wait_until(lambda dead=dead: training.capture_pid() != dead, "another capture")
+        training.wait_for_other("capture", dead)
     training.go.touch()
     process.communicate(timeout=30)
     assert process.returncode == 9
