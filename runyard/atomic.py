@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from _thread import get_ident  # threading's own, without threading's import time
+
 from .names import FILE_MODE
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms

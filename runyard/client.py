@@ -12,12 +12,15 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from . import __version__
-from .errors import CollectorBusy, CollectorError, CollectorRefused, CollectorUnreachable, InputError
+from .errors import CollectorBusy, CollectorError, CollectorRefused, CollectorUnreachable, InputError, ProtocolError
 
 API_PREFIX = "/api/v1"
+
+# A collector (or a proxy before it) that names a longer wait is asked again after this one.
+LONGEST_RETRY_AFTER_S = 3600.0
 
 
 def path_segment(text: str) -> str:
@@ -26,21 +29,22 @@ def path_segment(text: str) -> str:
 
 
 def path_segments(text: str) -> str:
-    """A relative path quoted for a URL, its slashes kept."""
-    return quote(text, safe="/")
+    """A relative path quoted for a URL, its slashes kept; a name that is not UTF-8 on the node's disk goes byte by byte."""
+    return quote(text, safe="/", errors="surrogateescape")
 
 
 class CollectorClient:
     """Talks to one collector. `url` is its root (http://host:port); `token` goes into the Authorization header only."""
 
     def __init__(self, url: str, token: str, *, timeout_s: float = 10.0) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"the collector's address {url!r} is no URL; it looks like http://127.0.0.1:8750")
+        if not token.isascii() or not all(" " < character <= "~" for character in token):
+            # http.client would refuse it, too, with an error that quotes the header and so the token.
+            raise InputError("the token holds a space, a control character or one that is not ASCII; set it again, whole")
+        parts, port = _split_url(url)
         self.url = url.rstrip("/")
-        self.host = parts.hostname
+        self.host = parts.hostname or ""
         self.is_tls = parts.scheme == "https"
-        self.port = parts.port or (443 if self.is_tls else 80)
+        self.port = port or (443 if self.is_tls else 80)
         self.prefix = parts.path.rstrip("/")
         self.timeout_s = timeout_s
         self._token = token
@@ -65,7 +69,7 @@ class CollectorClient:
             connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout_s)
         try:
             connection.connect()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA does not know how to write
             raise self._unreachable(error) from error
         return connection
 
@@ -82,9 +86,14 @@ class CollectorClient:
         body = None if payload is None else json.dumps(payload).encode()
         headers = self.headers | ({} if body is None else {"Content-Type": "application/json"})
         status, answer_headers, data = self._exchange(method, self._target(path, params), body, headers, timeout_s)
-        if status >= 400:
+        if status >= 300:
             raise self.error(status, answer_headers, data)
-        return json.loads(data) if data else None
+        if not data and (status == 204 or "Content-Length" in answer_headers):
+            return None
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise ProtocolError(f"the server at {self.url} does not answer as a collector does: no JSON came") from error
 
     @contextmanager
     def stream(
@@ -104,7 +113,7 @@ class CollectorClient:
                     connection.sock.settimeout(timeout_s)
                 connection.request(method, self._target(path, params), headers=self.headers | dict(headers or {}))
                 response = connection.getresponse()
-                if response.status >= 400:
+                if response.status >= 300:
                     raise self.error(response.status, response.headers, response.read())
             except (OSError, http.client.HTTPException) as error:
                 raise self._unreachable(error) from error
@@ -115,9 +124,13 @@ class CollectorClient:
     def read(self, response: IO[bytes], size: int) -> bytes:
         """Up to `size` bytes of a streamed response, as soon as there are any; b"" at its end."""
         try:
-            return response.read1(size)  # type: ignore[attr-defined, no-any-return]
+            data: bytes = response.read1(size)  # type: ignore[attr-defined]
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from error
+        if not data and size and getattr(response, "length", 0):
+            # read1 gives an end for a broken connection as for a whole body; only the length tells them apart.
+            raise self._unreachable(http.client.IncompleteRead(b"", getattr(response, "length", 0)))
+        return data
 
     def close(self) -> None:
         """Close the kept connection; the client can be used again."""
@@ -157,7 +170,7 @@ class CollectorClient:
                 connection.request(method, target, body=body, headers=headers)
                 response = connection.getresponse()
                 return response.status, response.headers, response.read()
-            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
+            except (ConnectionError, ssl.SSLEOFError) as error:
                 self.close()
                 if is_fresh:
                     raise self._unreachable(error) from error
@@ -168,11 +181,29 @@ class CollectorClient:
 
     def _unreachable(self, error: Exception) -> CollectorUnreachable:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, http.client.IncompleteRead):
+            reason = "the connection broke in the middle of an answer"
+        reason = "".join(character if character.isprintable() else " " for character in reason).strip()
         return CollectorUnreachable(f"the collector at {self.url} cannot be reached: {reason}")
+
+
+def _split_url(url: str) -> tuple[SplitResult, int | None]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.username is not None or parts.password is not None:
+        # The address stands in messages and logs, so it must not carry a secret.
+        raise InputError("the collector's address holds a user name or password; set the token by RUNYARD_TOKEN instead")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
+        raise InputError(f"the collector's address {url!r} is no URL; it looks like http://127.0.0.1:8750")
+    return parts, port
 
 
 def _retry_after_s(headers: http.client.HTTPMessage) -> float:
     try:
-        return max(0.0, float(headers.get("Retry-After", "1")))
+        seconds = float(headers.get("Retry-After", "1"))
     except ValueError:
         return 1.0
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S) if seconds == seconds else 1.0

@@ -87,7 +87,11 @@ def why_bad_stream_name(name: str) -> str:
     """What is wrong with a stream's relative path, as the end of a sentence; empty where nothing is."""
     if not name or name.startswith("/"):
         return "is not a relative path"
-    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+    try:
+        length = len(os.fsencode(name))
+    except UnicodeEncodeError:
+        return "holds half of a character"
+    if length > MAX_NAME_BYTES:
         return f"is longer than {MAX_NAME_BYTES} bytes"
     if "\0" in name:
         return "holds a NUL byte"

@@ -17,10 +17,24 @@ from typing import Any
 
 from .errors import ConfigError
 
+# No size, count or duration of ours comes near; larger ones (and infinity) would overflow further in.
+LARGEST = 2**53
+LONGEST_S = 1e9
 
-def _setting(default: Any, doc: str, *, choices: tuple[str, ...] = (), secret: bool = False, minimum: float = 0) -> Any:
-    metadata = {"doc": doc, "choices": choices, "secret": secret, "minimum": minimum}
-    return field(default=default, metadata=metadata)
+
+def _setting(
+    default: Any,
+    doc: str,
+    *,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
+    minimum: float = 0,
+    maximum: float | None = None,
+) -> Any:
+    if maximum is None:
+        maximum = LONGEST_S if isinstance(default, float) else LARGEST
+    metadata = {"doc": doc, "choices": choices, "secret": secret, "minimum": minimum, "maximum": maximum}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +85,7 @@ class Collector:
     """The collector itself."""
 
     host: str = _setting("127.0.0.1", "address to listen on")
-    port: int = _setting(8750, "port to listen on; 0: any free one")
+    port: int = _setting(8750, "port to listen on; 0: any free one", maximum=65535)
     data_dir: str = _setting("~/.local/share/runyard", "folder of the runs' files and of the embedded database")
     database_url: str = _setting("", "SQLAlchemy address; empty: SQLite in data_dir", secret=True)
     token_file: str = _setting("", "administrator's token; empty: data_dir/admin.token, made at the first start")
@@ -88,7 +102,7 @@ class Source:
 
     section: str
     key: str
-    value: Any
+    value: Any = field(repr=False)  # it may be a secret
     origin: str
     where: str
     doc: str
@@ -111,16 +125,22 @@ class Settings:
         """The client's token, read from token_file where no value is set; "" where there is neither."""
         if self.client.token or not self.client.token_file:
             return self.client.token
-        path = Path(self.client.token_file).expanduser()
+        path = Path(os.path.expanduser(self.client.token_file))  # noqa: PTH111 - see _config_files
         try:
-            return path.read_text(encoding="ascii").strip()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it holds something that is no token"
-            raise ConfigError(f"client.token_file: {path} cannot be read: {reason}") from error
+            token = path.read_text(encoding="ascii").strip()
+        except OSError as error:
+            raise ConfigError(f"client.token_file: {path} cannot be read: {error.strerror}") from error
+        except ValueError:  # no "from": the error quotes what it read
+            raise ConfigError(f"client.token_file: {path} holds something that is no token") from None
+        if not token:
+            raise ConfigError(f"client.token_file: {path} is empty; it has to hold the token")
+        return token
 
 
 SECTIONS: dict[str, type[Any]] = {"client": Client, "spool": Spool, "run": Run, "ship": Ship, "collector": Collector}
 SHORT_VARIABLES = {"RUNYARD_COLLECTOR_URL": ("client", "collector_url"), "RUNYARD_TOKEN": ("client", "token")}
+# Flags that are not called as their key is.
+FLAGS = {("client", "collector_url"): "--collector", ("spool", "dir"): "--spool"}
 
 
 def load(
@@ -154,7 +174,11 @@ _Layer = dict[tuple[str, str], tuple[Any, str, str]]
 
 
 def _from_flags(flags: Mapping[tuple[str, str], Any]) -> _Layer:
-    return {name: (value, "flag", "--" + name[1].replace("_", "-")) for name, value in flags.items() if value is not None}
+    return {
+        name: (value, "flag", FLAGS.get(name, "--" + name[1].replace("_", "-")))
+        for name, value in flags.items()
+        if value is not None
+    }
 
 
 def _from_variables(environ: Mapping[str, str]) -> _Layer:
@@ -172,20 +196,18 @@ def _from_variables(environ: Mapping[str, str]) -> _Layer:
 
 
 def _config_files(config_file: str, environ: Mapping[str, str]) -> Iterable[Path]:
+    # os.path, not pathlib: expanduser() of a user without a home (a container's random uid) and is_file() in a folder
+    # that this user may not enter raise there.
     named = config_file or environ.get("RUNYARD_CONFIG", "")
     if named:
-        path = Path(named).expanduser()
-        if not path.is_file():
+        path = os.path.expanduser(named)  # noqa: PTH111
+        if not os.path.isfile(path):  # noqa: PTH113
             raise ConfigError(f"the configuration file {path} does not exist or is no file")
-        yield path
-    xdg = environ.get("XDG_CONFIG_HOME") or "~/.config"
-    for path in (
-        Path("runyard.toml"),
-        Path(xdg).expanduser() / "runyard" / "config.toml",
-        Path("/etc/runyard/config.toml"),
-    ):
-        if path.is_file():
-            yield path
+        yield Path(path)
+    xdg = os.path.expanduser(environ.get("XDG_CONFIG_HOME") or "~/.config")  # noqa: PTH111
+    for path in ("runyard.toml", f"{xdg}/runyard/config.toml", "/etc/runyard/config.toml"):
+        if os.path.isfile(path):  # noqa: PTH113
+            yield Path(path)
 
 
 def _from_file(path: Path) -> _Layer:
@@ -193,7 +215,11 @@ def _from_file(path: Path) -> _Layer:
 
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} cannot be read as TOML: it is not UTF-8") from None
+    except ValueError as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
     layer: _Layer = {}
     for section, table in document.items():
@@ -222,7 +248,8 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _checked(item: Any, raw: Any, where: str) -> Any:
-    name, kind = item.name, type(item.default)
+    name, kind, limits = item.name, type(item.default), item.metadata
+    shown = "what was given" if limits["secret"] else repr(raw)
     try:
         if kind is str:
             if not isinstance(raw, str):
@@ -232,12 +259,13 @@ def _checked(item: Any, raw: Any, where: str) -> Any:
             raise ValueError
         else:
             value = kind(raw)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         word = {str: "a text", int: "a whole number", float: "a number"}[kind]
-        raise ConfigError(f"{where}: {name} is {raw!r}; it has to be {word}") from None
-    choices, minimum = item.metadata["choices"], item.metadata["minimum"]
-    if choices and value not in choices:
-        raise ConfigError(f"{where}: {name} is {value!r}; it has to be one of {', '.join(choices)}")
-    if kind is not str and not value >= minimum:
-        raise ConfigError(f"{where}: {name} is {value}; it has to be at least {minimum}")
+        raise ConfigError(f"{where}: {name} is {shown}; it has to be {word}") from None
+    if limits["choices"] and value not in limits["choices"]:
+        raise ConfigError(f"{where}: {name} is {shown}; it has to be one of {', '.join(limits['choices'])}")
+    if kind is not str and not value >= limits["minimum"]:
+        raise ConfigError(f"{where}: {name} is {shown}; it has to be at least {limits['minimum']}")
+    if kind is not str and value > limits["maximum"]:
+        raise ConfigError(f"{where}: {name} is {shown}; it has to be at most {limits['maximum']}")
     return value

@@ -19,14 +19,19 @@ class EventDecoder:
     """Turns chunks of an event stream, cut anywhere, into events. Comments are passed over."""
 
     def __init__(self, last_id: str = "") -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._name = ""
         self._data: list[str] = []
+        self._id = last_id
+        # Only of events that came whole: a connection that breaks between an event's id and its end must bring it again.
         self.last_id = last_id
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        lines = (self._rest + chunk).split(b"\n")
-        self._rest = lines.pop()
+        self._rest += chunk
+        if b"\n" not in chunk:
+            return
+        lines = bytes(self._rest).split(b"\n")
+        self._rest = bytearray(lines.pop())
         for line in lines:
             event = self._line(line.removesuffix(b"\r").decode("utf-8", "replace"))
             if event is not None:
@@ -34,6 +39,7 @@ class EventDecoder:
 
     def _line(self, line: str) -> Event | None:
         if not line:
+            self.last_id = self._id
             if not self._data:
                 self._name = ""
                 return None
@@ -47,5 +53,5 @@ class EventDecoder:
         elif field == "data":
             self._data.append(value)
         elif field == "id":
-            self.last_id = value
+            self._id = value
         return None
