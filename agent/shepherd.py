@@ -8,6 +8,7 @@ Started by agent/launch.py in a session of its own. Standard library only, and f
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -361,5 +362,7 @@ def main(run_dir: str, lock: int) -> None:
     """Entry point of the process; `lock` is the descriptor that holds shepherd.lock."""
     os.set_inheritable(lock, False)
     os.umask(0o077)
+    gc.freeze()  # what is loaded stays for good: neither we nor a fork need to look through it again
+    gc.enable()
     Shepherd(run_dir, lock).main()
     os._exit(0)  # everything is on disk; taking the interpreter down in order would only cost time
