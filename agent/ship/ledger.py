@@ -1,0 +1,112 @@
+"""Which bytes of the logs are not on this disk any more: dropped at the quota, or given back after they were acknowledged.
+
+Reads from .runyard/gaps.jsonl and .runyard/reclaimed.jsonl; appends to the latter. What survives a crash: a line that is
+there; bytes are freed only after it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from runyard import names
+
+from .plan import Range, merged, without
+
+# (first byte, byte behind the last one, SHA-256 of what was there)
+Segment = tuple[int, int, str]
+
+
+class Lines:
+    """A file of JSON lines that grows; each call of `new` gives those that have come. A cut or broken line is passed over."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._position = 0
+
+    def new(self) -> list[dict[str, Any]]:
+        try:
+            if os.stat(self._path).st_size <= self._position:  # noqa: PTH116 - many times a second
+                return []
+            with Path(self._path).open("rb") as file:
+                file.seek(self._position)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._position += len(whole)
+        return [value for value in map(_parsed, whole.splitlines()) if value is not None]
+
+
+class Ledger:
+    """Gaps and reclaimed ranges of each file, by name."""
+
+    def __init__(self, run_dir: str) -> None:
+        self._reclaimed_path = f"{run_dir}/{names.RECLAIMED_FILE}"
+        self._gap_lines = Lines(f"{run_dir}/{names.GAPS_FILE}")
+        self._reclaimed_lines = Lines(self._reclaimed_path)
+        self._gaps: dict[str, list[Range]] = {}
+        self._reclaimed: dict[str, list[Segment]] = {}
+
+    def refresh(self) -> dict[str, list[Range]]:
+        """Read what has come; the new gaps by name, without bytes that are at the collector and were given back before."""
+        for line in self._reclaimed_lines.new():
+            self._reclaimed.setdefault(line["name"], []).append((line["start"], line["end"], str(line.get("sha256", ""))))
+        new: dict[str, list[Range]] = {}
+        for line in self._gap_lines.new():
+            new.setdefault(line["name"], []).append((line["start"], line["end"]))
+        for name, ranges in new.items():
+            self._gaps[name] = merged(self._gaps.get(name, []) + ranges)
+        return {name: self._not_reclaimed(name, ranges) for name, ranges in new.items()}
+
+    def gaps(self, name: str) -> list[Range]:
+        """All that was dropped of a file."""
+        return self._not_reclaimed(name, self._gaps.get(name, []))
+
+    def names(self) -> set[str]:
+        """The files that have lost bytes on this disk."""
+        return self._gaps.keys() | self._reclaimed.keys()
+
+    def reclaimed(self, name: str) -> list[Segment]:
+        """What was given back of a file, by start."""
+        return sorted(self._reclaimed.get(name, []))
+
+    def kept_from(self, name: str) -> int:
+        """Where the bytes begin that are still on this disk."""
+        ends = [end for _, end in self._gaps.get(name, [])] + [end for _, end, _ in self._reclaimed.get(name, [])]
+        return max(ends, default=0)
+
+    def append_reclaimed(self, name: str, start: int, end: int, sha256: str) -> None:
+        """Note that a range is about to be given back; durable when this returns."""
+        line = json.dumps({"name": name, "start": start, "end": end, "sha256": sha256}).encode() + b"\n"
+        descriptor = os.open(self._reclaimed_path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, names.FILE_MODE)
+        try:
+            size = os.fstat(descriptor).st_size
+            # A line that was cut by a death gets its end, so that the next one stands by itself.
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                line = b"\n" + line
+            os.write(descriptor, line)
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+        self.refresh()
+
+    def _not_reclaimed(self, name: str, ranges: list[Range]) -> list[Range]:
+        return without(ranges, merged((start, end) for start, end, _ in self._reclaimed.get(name, [])))
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    is_range = (
+        isinstance(value, dict)
+        and isinstance(value.get("name"), str)
+        and isinstance(value.get("start"), int)
+        and isinstance(value.get("end"), int)
+        and 0 <= value["start"] <= value["end"]
+    )
+    return value if is_range else None

@@ -1,0 +1,29 @@
+"""Telling the collector of a run: creating it is idempotent by the run's key.
+
+Reads run.json's content; writes to the collector. The wrapper calls `register` before the training starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from runyard.client import CollectorClient
+
+_COPIED = ("run_id", "experiment", "key", "created_ns", "command", "name", "tags", "cwd", "user", "hostname", "timeout_s")
+
+
+def payload(run: dict[str, Any]) -> dict[str, Any]:
+    """The body of POST /runs. The run's token itself stays on the node."""
+    body = {name: run[name] for name in _COPIED if name in run}
+    body["run_token_sha256"] = hashlib.sha256(run["run_token"].encode()).hexdigest()
+    return body
+
+
+def register(run: dict[str, Any], url: str, token: str, *, timeout_s: float) -> None:
+    """Create the run at the collector at `url`, or find that it is there. Blocks; raises CollectorError."""
+    client = CollectorClient(url, token, timeout_s=timeout_s)
+    try:
+        client.json("POST", "/runs", payload(run))
+    finally:
+        client.close()
