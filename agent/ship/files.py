@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from .tail import MAX_OPEN, Descriptors, Tail, source_of
 HOT_S = 2.0
 # Of the others at most so many a turn: tens of thousands of still files must not cost a core.
 STILL_PER_TURN = 128
+# By then the kernel's event of a new file has come, if it comes at all.
+EVENT_S = 1.0
 
 
 class Files:
@@ -55,7 +58,7 @@ class Files:
         return sum(tail.durable for tail in list(self.by_name.values()))
 
     def scan(self, roots: Sequence[str], now_s: float) -> int:
-        """Take in all files below `roots`; returns how many of them were new, which no event had named."""
+        """Take in all files below `roots`; returns how many were new although they are older than EVENT_S."""
         self._scan += 1
         new = 0
         for name, inode in walk(self._run_dir, roots):
@@ -71,7 +74,7 @@ class Files:
         return new
 
     def look_at_name(self, name: str, now_s: float, *, is_folder_checked: bool = False) -> bool:
-        """Find out what the name stands for now; True where it is a file that was not known."""
+        """Find out what the name stands for now; True where it is a file that should have been known already."""
         tail = self.by_name.get(name)
         is_reachable = is_folder_checked or is_plain_folder(self._run_dir, name.rpartition("/")[0])
         status = self._status(name) if is_reachable else None
@@ -81,7 +84,8 @@ class Files:
             return False
         source = source_of(status, self._device)
         if tail is None:
-            return self._admit(name, source, status.st_size, now_s)
+            is_admitted = self._admit(name, source, status.st_size, now_s)
+            return is_admitted and status.st_ctime < time.time() - EVENT_S
         if tail.source != source and not tail.is_gone:
             self._leave(tail)
         if tail.is_gone:

@@ -38,7 +38,6 @@ class Finish:
     def run(self) -> None:
         """Blocks until all is sent, sealed and told. Raises CollectorError's kinds."""
         transfer = self._transfer
-        transfer.tell(is_complete=False)
         if not self._has_begun:
             self._begin()
         while True:

@@ -72,6 +72,7 @@ class Transfer:
         self._is_registered = False
         self._heard_s = self._grown_s = self._scan_due_s = self._give_back_due_s = 0.0
         self._must_tell = True
+        self._is_scan_asked = False
 
     @property
     def wake(self) -> threading.Event:
@@ -85,12 +86,13 @@ class Transfer:
 
     def connect(self) -> None:
         """Connect, make run and node known, and take the collector's word on what it has."""
+        if not self._scan_due_s:
+            self.scan(LIVE_ROOTS)
         self.remote.open()
         if not self._is_registered:
             self.remote.create_run()
             self.remote.join()
             self._is_registered = True
-            self.scan(LIVE_ROOTS)
         now_s = time.monotonic()
         self.ledger.refresh()
         self.files.adopt(self.remote.streams(), now_s)
@@ -123,13 +125,14 @@ class Transfer:
         self._must_tell = False
         self._heard_s = time.monotonic()
 
-    def scan(self, roots: tuple[str, ...]) -> None:
-        """Take in all files there are now."""
+    def scan(self, roots: tuple[str, ...], *, is_expected: bool = True) -> None:
+        """Take in all files there are now. Unless new ones are expected, those that no event has named tell of lost events."""
         started_s = time.monotonic()
         self._arrivals.watch(roots)
         missed = self.files.scan(roots, started_s)
         ended_s = time.monotonic()
-        if missed and self._scan_due_s and not self._arrivals.wake.is_set():
+        self._is_scan_asked = False
+        if missed and not is_expected:
             self._arrivals.blind("the kernel's watches on folders have run out (fs.inotify.max_user_watches)")
         pause_s = SCAN_BLIND_S if self._arrivals.is_blind else SCAN_S
         self._scan_due_s = ended_s + max(pause_s, SCAN_SHARE * (ended_s - started_s))
@@ -170,9 +173,10 @@ class Transfer:
         for name in arrived:
             self.files.look_at_name(name, now_s)
         if needs_scan:
+            self._is_scan_asked = True
             self._scan_due_s = min(self._scan_due_s, now_s + (self._scan_due_s - now_s) / SCAN_SHARE)
         if now_s >= self._scan_due_s:
-            self.scan(LIVE_ROOTS)
+            self.scan(LIVE_ROOTS, is_expected=self._is_scan_asked)
         self.refresh_gaps()
         self.files.look(now_s)
         if self.files.with_work:

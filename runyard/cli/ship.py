@@ -1,0 +1,151 @@
+"""`runyard ship`: sends what lies in this node's spool, once; with --watch it goes on until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from runyard import settings
+from runyard.errors import InputError
+
+if TYPE_CHECKING:
+    from runyard.agent.ship.watch import Adopted
+
+# Runs sent at the same time: more do not help on a node whose cores belong to the training.
+AT_ONCE = 4
+# How long a collector may be away before the run is given up for this time.
+PATIENCE_S = 3.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words of `runyard ship`."""
+    parser.add_argument("--watch", action="store_true", help="adopt every spool that nobody ships, until SIGTERM")
+    parser.add_argument("--spool", default=None, metavar="DIR", help="default: spool.dir")
+    parser.add_argument("--collector", default=None, metavar="URL", help="default: client.collector_url")
+    parser.add_argument("--config", default="", metavar="FILE", help="configuration file")
+    parser.add_argument("-o", "--output", default="text", choices=("text", "json"), help="how the result is printed")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ship; 0 where everything there is was sent."""
+    flags = {("client", "collector_url"): args.collector, ("spool", "dir"): args.spool}
+    loaded = settings.load(config_file=args.config, flags=flags)
+    if not loaded.client.collector_url:
+        raise InputError("no collector is configured; set client.collector_url or give --collector http://host:port")
+    _ = loaded.token  # a token file that is wrong is told before anything is locked
+    spool_dir = Path(loaded.spool.dir).expanduser()
+    if spool_dir.exists() and not spool_dir.is_dir():
+        raise InputError(f"the spool {spool_dir} is a file; spool.dir has to name a folder")
+    _raise_descriptor_limit()
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    if args.watch:
+        return _watch(spool_dir, loaded, stop)
+    return _once(spool_dir, loaded, stop, is_json=args.output == "json")
+
+
+def _watch(spool_dir: Path, loaded: settings.Settings, stop: threading.Event) -> int:
+    from runyard.agent.ship.watch import Watch
+
+    Watch(spool_dir, loaded, _logger()).run(stop)
+    return 0
+
+
+def _once(spool_dir: Path, loaded: settings.Settings, stop: threading.Event, *, is_json: bool) -> int:
+    from runyard.agent.ship.watch import adopt, unfinished, why_broken
+
+    results: list[dict[str, Any]] = []
+    waiting = list(unfinished(spool_dir))
+    active: list[Adopted] = []
+    while (waiting and not stop.is_set()) or active:
+        while waiting and len(active) < AT_ONCE and not stop.is_set():
+            run_dir = waiting.pop(0)
+            why = why_broken(run_dir)
+            try:
+                adopted = None if why else adopt(run_dir, loaded, _speaker(run_dir.name))
+                if adopted is not None:
+                    adopted.ensure_shepherd()
+            except OSError as error:
+                why, adopted = f"{run_dir} cannot be used: {error.strerror}", None
+            if adopted is None:
+                # Whoever holds the lock sends it: that is no failure of ours.
+                results.append(_told({"run_id": run_dir.name, "result": "failed" if why else "busy", "why": why}, is_json))
+                continue
+            adopted.start(stop, is_once=True, patience_s=PATIENCE_S)
+            active.append(adopted)
+        for adopted in [one for one in active if not one.is_running]:
+            active.remove(adopted)
+            results.append(_told(_result(adopted), is_json))
+        if active:
+            active[0].join(0.05)
+    if is_json:
+        print(json.dumps({"runs": results}))
+    return 0 if all(result["result"] != "failed" for result in results) and not stop.is_set() else 1
+
+
+def _result(adopted: Adopted) -> dict[str, Any]:
+    shipper = adopted.shipper
+    result = {"run_id": adopted.run_id, "bytes": shipper.progress_bytes, "unsent_bytes": shipper.unsent_bytes()}
+    if shipper.is_done:
+        return result | {"result": "complete", "why": ""}
+    if shipper.is_settled:
+        return result | {"result": "sent", "why": ""}
+    return result | {"result": "failed", "why": adopted.failure or shipper.trouble or "stopped before all was sent"}
+
+
+def _told(result: dict[str, Any], is_json: bool) -> dict[str, Any]:
+    words = {
+        "complete": "{bytes} bytes sent and sealed: the run is complete at the collector",
+        "sent": "{bytes} bytes sent: all there is until now; the run has not ended yet",
+        "busy": "another process ships this run",
+        "failed": "not sent: {why}",
+    }
+    if not is_json:
+        print(f"{result['run_id']}: {words[result['result']].format(**result)}", flush=True)
+    return result
+
+
+def _speaker(run_id: str) -> Callable[[str], None]:
+    return lambda sentence: print(f"runyard: {run_id}: {sentence}", file=sys.stderr, flush=True)
+
+
+def _logger() -> Any:
+    """JSON lines on stderr, one sentence each."""
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    return structlog.get_logger()
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+
+
+def _raise_descriptor_limit() -> None:
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else 1 << 16
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):
+        return  # fewer files stay open then
