@@ -1,0 +1,107 @@
+"""`runyard show RUN`: one run with its nodes, processes and files. Reads from GET runs/{run_id} and files, writes to stdout."""
+
+from __future__ import annotations
+
+import argparse
+
+from runyard import reader
+from runyard.reader import Document
+
+from .connection import add_connection_arguments, add_output_argument, client_of
+from .terminal import clean, duration, moment, say, say_json, size, status_text, table
+
+NODES_HEAD = ("NODE", "IP", "HOST", "STATUS", "HEARD", "FOLDER", "CAUSE")
+PROCESSES_HEAD = ("RANK", "NAME", "STATUS", "EXIT", "PID", "STARTED", "TOOK", "NODE", "LOG")
+FILES_HEAD = ("FILE", "SIZE", "STATE")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `runyard show`."""
+    parser.add_argument("run", metavar="RUN", help="the run's id")
+    add_output_argument(parser)
+    add_connection_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the run."""
+    client = client_of(args)
+    found = reader.run(client, args.run)
+    files = list(reader.files(client, args.run))
+    if args.output == "json":
+        say_json({**found, "files": files})
+    else:
+        say("\n".join(_text(found, files)))
+    return 0
+
+
+def _text(found: Document, files: list[Document]) -> list[str]:
+    return [
+        _state_line(found),
+        *_about(found),
+        *_section("Nodes", NODES_HEAD, [_node(node) for node in found["nodes"]]),
+        *_section("Processes", PROCESSES_HEAD, [_process(process) for process in found["processes"]]),
+        *_section("Files", FILES_HEAD, [_file(file) for file in files]),
+    ]
+
+
+def _state_line(found: Document) -> str:
+    words = [f"{clean(found['run_id'])}  {status_text(found['status'])}"]
+    if found["exit_code"] is not None:
+        words.append(f"exit code {found['exit_code']}")
+    if found["signal"] is not None:
+        words.append(f"signal {found['signal']}")
+    if found["started_ns"] is not None and found["ended_ns"] is not None:
+        words.append(f"took {duration(found['ended_ns'] - found['started_ns'])}")
+    words.append("complete" if found["is_complete"] else "not complete")
+    return ", ".join(words)
+
+
+def _about(found: Document) -> list[str]:
+    tags = " ".join(f"{key}={value}" for key, value in sorted(found["tags"].items()))
+    pairs = [
+        ("cause", found["cause"]),
+        ("experiment", found["experiment"]),
+        ("name", found["name"]),
+        ("tags", tags),
+        ("command", " ".join(found["command"])),
+        ("folder", found["cwd"]),
+        ("user", f"{found['user']} at {found['hostname']}" if found["user"] else ""),
+        ("created", moment(found["created_ns"])),
+        ("started", moment(found["started_ns"])),
+        ("ended", moment(found["ended_ns"])),
+        ("heard", moment(found["heard_ns"])),
+    ]
+    return [f"  {word:<12}{clean(text)}" for word, text in pairs if text and text != "-"]
+
+
+def _section(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    return ["", f"{title} ({len(rows)})", *(table(head, rows).split("\n") if rows else [])]
+
+
+def _node(node: Document) -> tuple[str, ...]:
+    heard = moment(node["heard_ns"])
+    return node["node_id"], node["ip"], node["hostname"], node["status"], heard, node["folder"], node["cause"]
+
+
+def _process(process: Document) -> tuple[str, ...]:
+    started, ended = process["started_ns"], process["ended_ns"]
+    exit_code, signal = process["exit_code"], process["signal"]
+    how = f"signal {signal}" if signal is not None else "-" if exit_code is None else str(exit_code)
+    took = duration(ended - started) if started is not None and ended is not None else "-"
+    return (
+        str(process["rank"]),
+        process["name"],
+        process["status"],
+        how,
+        "-" if process["pid"] is None else str(process["pid"]),
+        moment(started),
+        took,
+        process["node_id"],
+        process["log"],
+    )
+
+
+def _file(file: Document) -> tuple[str, ...]:
+    dropped = sum(end - start for start, end in file["gaps"])
+    state = f"sealed {(file['sha256'] or '')[:12]}".rstrip() if file["is_sealed"] else "open"
+    return file["path"], size(file["bytes"]), state + (f", {dropped} bytes dropped" if dropped else "")

@@ -1,0 +1,69 @@
+"""Which file `runyard logs` means: --file, --rank and --node against what the collector knows of the run. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runyard import names
+from runyard.errors import InputError
+from runyard.reader import FINAL_STATUSES, Document
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for: a file's name or path, or a process's rank; both may be on one node."""
+
+    file: str | None = None
+    rank: int | None = None
+    node: str | None = None
+
+
+def path_of(run: Document, wanted: Wanted) -> str | None:
+    """The path that the API knows the file by (always with the node's folder); None where it may yet come.
+
+    InputError where it cannot be: the run has ended without it, or it lies on several nodes.
+    """
+    nodes = [node for node in run["nodes"] if wanted.node is None or wanted.node in _names_of(node)]
+    if not nodes:
+        _check_goes_on(run, f"no node {wanted.node!r}" if wanted.node and run["nodes"] else "no node")
+        return None
+    if wanted.file is not None:
+        return _named_file(run, wanted.file, nodes)
+    return _driver_log(run, wanted.rank, nodes)
+
+
+def _named_file(run: Document, file: str, nodes: list[Document]) -> str | None:
+    folder, _, name = file.partition("/")
+    if name and any(folder == node["folder"] for node in nodes):
+        return file
+    if len(nodes) > 1:
+        places = ", ".join(node["folder"] for node in nodes)
+        raise InputError(f"run {run['run_id']} has several nodes; say which by --node: {places}")
+    return f"{nodes[0]['folder']}/{file}"
+
+
+def _driver_log(run: Document, rank: int | None, nodes: list[Document]) -> str | None:
+    folders = {node["node_id"]: node["folder"] for node in nodes}
+    processes = [process for process in run["processes"] if process["node_id"] in folders]
+    if not processes:
+        _check_goes_on(run, "no process")
+        return None
+    wanted_rank = (rank or 0) if rank is not None or len(processes) > 1 else processes[0]["rank"]
+    found = [process for process in processes if process["rank"] == wanted_rank]
+    if not found and rank is None:
+        found = processes[:1]  # the lowest rank of this node
+    if not found:
+        known = ", ".join(str(process["rank"]) for process in processes[:20])
+        _check_goes_on(run, f"no process of rank {wanted_rank} (it has {known})")
+        return None
+    log = found[0]["log"] or names.driver_log(wanted_rank, len(run["processes"]))
+    return f"{folders[found[0]['node_id']]}/{log}"
+
+
+def _names_of(node: Document) -> tuple[str, ...]:
+    return node["node_id"], node["folder"], node["ip"], node["hostname"]
+
+
+def _check_goes_on(run: Document, what: str) -> None:
+    if run["is_complete"] or run["status"] in FINAL_STATUSES:
+        raise InputError(f"run {run['run_id']} is {run['status']} and has {what}{': ' if run['cause'] else ''}{run['cause']}")
