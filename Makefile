@@ -29,7 +29,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench
 
 faults: $(STAMP)
-	$(BIN)/python -m pytest tests/faults --faults-kills=240 --timeout=3600
+	FAULTS_KILLS=$${FAULTS_KILLS:-240} $(BIN)/python -m pytest tests/faults
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
