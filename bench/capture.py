@@ -39,7 +39,9 @@ while left > 0:
         os.write(1 if number % 50 else 2, line)
     left -= 1 << 20
 """
-LINE = b"2026-11-24 09:00:00,000 INFO train epoch 12 step %07d loss 0.123456 lr 0.000300 grad_norm 1.2345 tok/s 12345 mem 12.3GB eta 1h20m\n"
+LINE = (
+    b"2026-11-24 09:00:00,000 INFO step %07d loss 0.123456 lr 0.000300 grad_norm 1.2345 tok/s 12345 mem 12.3GB eta 01:20:33\n"
+)
 PRODUCERS = {"large_writes": LARGE_WRITES, "single_lines": SINGLE_LINES}
 CPU_BAR = 1.15
 WALL_BAR = 1.1
