@@ -1,0 +1,91 @@
+"""The HTTP application: registers the route table, and is the edge where every request enters and every answer leaves.
+
+Reads from sockets through aiohttp; gives checked calls to the handlers; writes answers, problems and one log line each.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+import structlog
+from aiohttp import web
+
+from .api import ROUTES
+from .auth import Principal
+from .problems import Problem, problem_of
+from .route import MAX_JSON_BYTES, Call, Parts, Route, read_json, read_query
+
+log = structlog.get_logger()
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NOBODY = Principal("", "", "")
+_REQUEST_ID_KEY = web.RequestKey("request_id", str)
+# Sent many times a second by each node: told of at level debug.
+_FREQUENT = frozenset({"/api/v1/ingest", "/livez", "/readyz", "/metrics"})
+
+
+def make_app(parts: Parts) -> web.Application:
+    """The application that answers with `parts`."""
+    app = web.Application(middlewares=[_edge], client_max_size=MAX_JSON_BYTES)
+    for route in ROUTES:
+        path = route.path.replace("{path}", "{path:.+}")
+        handler = _entry(route, parts)
+        if route.method == "GET":
+            app.router.add_get(path, handler)  # and HEAD
+        else:
+            app.router.add_route(route.method, path, handler)
+    app.on_response_prepare.append(_add_request_id)
+    return app
+
+
+def _entry(route: Route, parts: Parts):  # type: ignore[no-untyped-def]  # aiohttp's own type for handlers is private
+    async def entry(request: web.Request) -> web.StreamResponse:
+        who = _NOBODY
+        if route.kinds is not None:
+            who = await parts.gate.principal(request.headers.get("Authorization"))
+            who.require_kind(route.kinds)
+            run_id = request.match_info.get("run_id")
+            if run_id is not None:
+                who.require_run(run_id)
+        query = read_query(request, route.query)
+        body = await read_json(request, route.body) if route.body is not None else None
+        return await route.handler(Call(request, parts, who, query, body))
+
+    return entry
+
+
+@web.middleware
+async def _edge(request: web.Request, handler):  # type: ignore[no-untyped-def]
+    """Gives the request its id, turns every error into a problem document, and logs the outcome."""
+    given = request.headers.get("X-Request-Id", "")
+    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    request[_REQUEST_ID_KEY] = request_id
+    started_s = time.perf_counter()
+    try:
+        response: web.StreamResponse = await handler(request)
+    except ConnectionError:
+        raise  # the client has left; there is nobody to answer
+    except Exception as error:  # noqa: BLE001 - the outermost edge: whatever it is, the client gets an answer
+        response = _answer_to(error, request, request_id)
+    _log(request, response.status, request_id, time.perf_counter() - started_s)
+    return response
+
+
+def _answer_to(error: Exception, request: web.Request, request_id: str) -> web.Response:
+    problem = problem_of(error)
+    if problem is None:
+        log.error("internal error", request_id=request_id, method=request.method, path=request.path, exc_info=error)
+        problem = Problem(500, "internal", "the collector failed to answer; its log says why under this request_id")
+    return problem.response(request_id)
+
+
+def _log(request: web.Request, status: int, request_id: str, seconds: float) -> None:
+    is_frequent = request.path in _FREQUENT and status < 400
+    write = log.error if status >= 500 else log.debug if is_frequent else log.info
+    write("request", request_id=request_id, method=request.method, path=request.path, status=status, seconds=round(seconds, 4))
+
+
+async def _add_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["X-Request-Id"] = request.get(_REQUEST_ID_KEY, "")

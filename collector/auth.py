@@ -1,0 +1,149 @@
+"""Who is asking, and what they may do: every permission is decided here.
+
+Reads from and writes to the table `tokens`, and the administrator's token file. Tokens are opaque and 256 bits long; only their
+SHA-256 is kept, and no token is ever logged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from runyard import atomic
+from runyard.errors import ConfigError
+
+from .database import Database
+from .messages import Token
+from .problems import Problem, not_allowed
+from .schema import tokens
+
+ADMIN = "admin"
+USER = "user"
+NODE = "node"
+RUN = "run"
+
+_MAX_CACHED = 10_000
+_TOKEN_PREFIX = "ry_"  # noqa: S105 - lets people and secret scanners recognize a token
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whoever holds a token. `subject` is a node id for kind node, a run id for kind run."""
+
+    kind: str
+    subject: str
+    token_sha256: str
+
+    def require_kind(self, kinds: frozenset[str]) -> None:
+        """Raises a 403 unless the token is of one of `kinds`."""
+        if self.kind not in kinds:
+            raise not_allowed(f"a token of kind {self.kind} may not do this; it takes {' or '.join(sorted(kinds))}")
+
+    def require_run(self, run_id: str) -> None:
+        """Raises a 403 where the token is another run's."""
+        if self.kind == RUN and self.subject != run_id:
+            raise not_allowed("this token belongs to another run", "not-yours")
+
+    def require_node(self, node_id: str) -> None:
+        """Raises a 403 where the token is another node's."""
+        if self.kind == NODE and self.subject != node_id:
+            raise not_allowed("this token belongs to another node", "not-yours")
+
+    def may_write(self, run_id: str, node_id: str) -> bool:
+        """Whether the streams of this run and node may be written."""
+        if self.kind == RUN:
+            return self.subject == run_id
+        return self.kind == ADMIN or (self.kind == NODE and self.subject == node_id)
+
+
+def sha256_of(token: str) -> str:
+    """What is kept of a token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class Gate:
+    """Finds the principal behind an Authorization header."""
+
+    def __init__(self, database: Database, admin_token: str) -> None:
+        self._database = database
+        self._admin = Principal(ADMIN, "", sha256_of(admin_token))
+        self._known: OrderedDict[str, Principal] = OrderedDict()
+
+    async def principal(self, authorization: str | None) -> Principal:
+        """Raises a 401 where there is no token or an unknown one."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise _unauthorized("this route needs the header 'Authorization: Bearer <token>'")
+        digest = sha256_of(token.strip())
+        if hmac.compare_digest(digest, self._admin.token_sha256):
+            return self._admin
+        principal = self._known.get(digest) or await self._database.read(_find, digest)
+        if principal is None or not hmac.compare_digest(digest, principal.token_sha256):
+            raise _unauthorized("this token is not known to the collector")
+        self._known[digest] = principal
+        while len(self._known) > _MAX_CACHED:
+            self._known.popitem(last=False)
+        return principal
+
+    async def make(self, kind: str, subject: str) -> Token:
+        """A new token of kind user or node."""
+        token = _TOKEN_PREFIX + secrets.token_urlsafe(32)
+        token_id = secrets.token_hex(8)
+        await self._database.write(insert, token_id, sha256_of(token), kind, subject)
+        return Token(token_id=token_id, token=token, kind="node" if kind == NODE else "user", subject=subject)
+
+    async def revoke(self, token_id: str) -> None:
+        """From now on the token is unknown; raises a 404 where there is none."""
+        digest = await self._database.write(_delete, token_id)
+        if digest is None:
+            raise Problem(404, "no-such-token", f"there is no token {token_id[:64]!r}")
+        self._known.pop(digest, None)
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _find(connection: Connection, digest: str) -> Principal | None:
+    row = connection.execute(sa.select(tokens).where(tokens.c.sha256 == digest)).first()
+    return Principal(row.kind, row.subject, row.sha256) if row else None
+
+
+def insert(connection: Connection, token_id: str, digest: str, kind: str, subject: str) -> None:
+    """Adds a token to the catalog."""
+    values = {"token_id": token_id, "sha256": digest, "kind": kind, "subject": subject, "created_ns": time.time_ns()}
+    connection.execute(sa.insert(tokens).values(values))
+
+
+def is_known(connection: Connection, digest: str) -> bool:
+    """Whether a token with this SHA-256 is in the catalog."""
+    return connection.execute(sa.select(tokens.c.token_id).where(tokens.c.sha256 == digest)).first() is not None
+
+
+def _delete(connection: Connection, token_id: str) -> str | None:
+    row = connection.execute(sa.select(tokens.c.sha256).where(tokens.c.token_id == token_id)).first()
+    connection.execute(sa.delete(tokens).where(tokens.c.token_id == token_id))
+    return row.sha256 if row else None
+
+
+def admin_token(token_file: str, data_dir: Path) -> tuple[str, Path]:
+    """The administrator's token and the file it lies in; made where no file was named and none is there. Blocks."""
+    path = Path(token_file).expanduser() if token_file else data_dir / "admin.token"
+    try:
+        if not token_file and not path.exists():
+            atomic.write_bytes(str(path), (_TOKEN_PREFIX + secrets.token_urlsafe(32) + "\n").encode())
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it holds something that is no token"
+        raise ConfigError(f"the administrator's token in {path} cannot be read: {reason}") from error
+    if len(token) < 16 or len(token.split()) != 1:
+        raise ConfigError(f"the administrator's token in {path} has to be one word of at least 16 characters")
+    return token, path

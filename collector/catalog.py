@@ -1,0 +1,180 @@
+"""The catalog of runs: creating them, what their nodes say, and the answers about one run.
+
+Reads from and writes to the tables `runs`, `tags`, `nodes`, `processes`. Every function blocks and gets the connection of its
+transaction; collector/database.py runs it in a thread. Lists are in listing.py, streams in placement.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from . import auth, state
+from .messages import CreateRun, Node, NodeState, Process, ProcessOfRun, RegisterNode
+from .problems import Problem, no_such_run
+from .schema import nodes, processes, runs, tags
+from .state import State
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as the catalog knows it. `silent_if` are the nodes that have not ended: one of them silent, and the run does not
+    respond. `heard` is when each node was heard from, as far as it was written down."""
+
+    row: Any
+    tags: dict[str, str]
+    heard: dict[str, int | None]
+    silent_if: tuple[str, ...]
+
+    @property
+    def state(self) -> State:
+        """What the nodes said."""
+        row = self.row
+        return State(row.status, row.exit_code, row.signal, row.cause, row.started_ns, row.ended_ns, row.is_complete)
+
+
+def create_run(connection: Connection, wanted: CreateRun) -> bool:
+    """Adds the run and its token; False where it is there already with the same key. Raises a 409 where the id is taken."""
+    key_sha256 = hashlib.sha256(wanted.key.encode()).hexdigest()
+    known = connection.execute(sa.select(runs.c.key_sha256).where(runs.c.run_id == wanted.run_id)).first()
+    if known is not None:
+        if known.key_sha256 == key_sha256:
+            return False
+        raise Problem(409, "run-id-taken", f"there is another run {wanted.run_id!r}; choose another run id")
+    if auth.is_known(connection, wanted.run_token_sha256):
+        raise Problem(409, "token-taken", "another run or user has this token; make a new one for each run")
+    fields = ("run_id", "experiment", "name", "cwd", "user", "hostname", "timeout_s", "created_ns")
+    values = {field: getattr(wanted, field) for field in fields}
+    values |= {"key_sha256": key_sha256, "command": json.dumps(wanted.command)} | asdict(State())
+    connection.execute(sa.insert(runs).values(values))
+    rows = [{"run_id": wanted.run_id, "key": key, "value": value} for key, value in wanted.tags.items()]
+    if rows:
+        connection.execute(sa.insert(tags), rows)
+    auth.insert(connection, secrets.token_hex(8), wanted.run_token_sha256, auth.RUN, wanted.run_id)
+    return True
+
+
+def require_run(connection: Connection, run_id: str) -> None:
+    """Raises a 404 where there is no such run."""
+    if connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == run_id)).first() is None:
+        raise no_such_run(run_id)
+
+
+def run(connection: Connection, run_id: str) -> RunRow:
+    """One run; raises a 404."""
+    row = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).first()
+    if row is None:
+        raise no_such_run(run_id)
+    return with_details(connection, [row])[0]
+
+
+def with_details(connection: Connection, rows: list[Any]) -> list[RunRow]:
+    """The rows of `runs` with what the other tables hold of them."""
+    ids = [row.run_id for row in rows]
+    tags_of: dict[str, dict[str, str]] = {run_id: {} for run_id in ids}
+    for tag in connection.execute(sa.select(tags).where(tags.c.run_id.in_(ids)).order_by(tags.c.key)):
+        tags_of[tag.run_id][tag.key] = tag.value
+    heard: dict[str, dict[str, int | None]] = {run_id: {} for run_id in ids}
+    silent_if: dict[str, list[str]] = {run_id: [] for run_id in ids}
+    query = sa.select(nodes.c.run_id, nodes.c.node_id, nodes.c.heard_ns, nodes.c.status).where(nodes.c.run_id.in_(ids))
+    for node in connection.execute(query):
+        heard[node.run_id][node.node_id] = node.heard_ns
+        if node.status not in state.FINAL:
+            silent_if[node.run_id].append(node.node_id)
+    return [RunRow(row, tags_of[row.run_id], heard[row.run_id], tuple(silent_if[row.run_id])) for row in rows]
+
+
+def nodes_of(connection: Connection, run_id: str) -> list[Node]:
+    """The nodes of a run, by folder."""
+    fields = Node.__struct_fields__
+    query = sa.select(*(nodes.c[field] for field in fields)).where(nodes.c.run_id == run_id).order_by(nodes.c.folder)
+    return [Node(**row._mapping) for row in connection.execute(query)]
+
+
+def processes_of(connection: Connection, run_id: str) -> list[ProcessOfRun]:
+    """The processes of a run, by rank."""
+    fields = ProcessOfRun.__struct_fields__
+    query = sa.select(*(processes.c[field] for field in fields)).where(processes.c.run_id == run_id)
+    rows = connection.execute(query.order_by(processes.c.rank, processes.c.node_id))
+    return [ProcessOfRun(**row._mapping) for row in rows]
+
+
+def register_node(connection: Connection, run_id: str, node: RegisterNode) -> str:
+    """The folder of the node's files; the node is added where it is new."""
+    require_run(connection, run_id)
+    known: dict[str, str] = {row.node_id: row.folder for row in connection.execute(_folders(run_id))}
+    if node.node_id in known:
+        return known[node.node_id]
+    folder = node.ip
+    if folder in known.values():
+        folder = f"{node.ip}_{node.node_id[:8]}"
+    if folder in known.values():  # a third node with this address whose id starts as the second one's
+        folder = f"{node.ip}_{node.node_id}"
+    values = {"run_id": run_id, "node_id": node.node_id, "ip": node.ip, "hostname": node.hostname, "folder": folder}
+    values |= {"seq": -1, "heard_ns": time.time_ns()} | asdict(State())
+    connection.execute(sa.insert(nodes).values(values))
+    _update_run(connection, run_id)
+    return folder
+
+
+def _folders(run_id: str) -> sa.Select[Any]:
+    return sa.select(nodes.c.node_id, nodes.c.folder).where(nodes.c.run_id == run_id)
+
+
+def put_state(connection: Connection, run_id: str, node_id: str, told: NodeState) -> RunRow | None:
+    """Writes down what a node says; the run as it is then, or None where the node has said something newer before."""
+    require_run(connection, run_id)
+    this_node = (nodes.c.run_id == run_id) & (nodes.c.node_id == node_id)
+    known = connection.execute(sa.select(nodes.c.seq).where(this_node)).first()
+    if known is None:
+        raise Problem(404, "no-such-node", f"node {node_id[:64]!r} has not registered with run {run_id}")
+    if told.seq <= known.seq:
+        return None
+    values: dict[str, Any] = {field: getattr(told, field) for field in State.__dataclass_fields__}
+    values["is_complete"] = told.is_complete and told.status in state.FINAL
+    connection.execute(sa.update(nodes).where(this_node).values(values | {"seq": told.seq, "heard_ns": time.time_ns()}))
+    _replace_processes(connection, run_id, node_id, told.processes)
+    _update_run(connection, run_id)
+    return run(connection, run_id)
+
+
+def _replace_processes(connection: Connection, run_id: str, node_id: str, told: list[Process]) -> None:
+    mine = (processes.c.run_id == run_id) & (processes.c.node_id == node_id)
+    connection.execute(sa.delete(processes).where(mine))
+    owner = {"run_id": run_id, "node_id": node_id}
+    rows = [owner | {field: getattr(process, field) for field in Process.__struct_fields__} for process in told]
+    if rows:
+        connection.execute(sa.insert(processes), rows)
+
+
+def _update_run(connection: Connection, run_id: str) -> None:
+    columns = [nodes.c[field] for field in State.__dataclass_fields__]
+    rows = connection.execute(sa.select(*columns).where(nodes.c.run_id == run_id))
+    whole = state.of_run([State(**row._mapping) for row in rows])
+    connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(asdict(whole)))
+
+
+def flush_heard(connection: Connection, heard: Mapping[tuple[str, str], int]) -> None:
+    """Writes down when nodes were heard from."""
+    for (run_id, node_id), heard_ns in heard.items():
+        this_node = (nodes.c.run_id == run_id) & (nodes.c.node_id == node_id)
+        connection.execute(sa.update(nodes).where(this_node).values(heard_ns=heard_ns))
+
+
+def nodes_of_token(connection: Connection, kind: str, subject: str) -> set[tuple[str, str]]:
+    """The (run, node) that a request naming no stream is a sign of life of: the token's node in every run that has not ended,
+    or the only node of the token's run."""
+    if kind == auth.RUN:
+        found = [(subject, row.node_id) for row in connection.execute(_folders(subject))]
+        return set(found) if len(found) == 1 else set()
+    query = sa.select(nodes.c.run_id, nodes.c.node_id)
+    mine = (nodes.c.node_id == subject) & nodes.c.status.not_in(state.FINAL)
+    return {(row.run_id, row.node_id) for row in connection.execute(query.where(mine))} if kind == auth.NODE else set()

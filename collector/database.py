@@ -1,0 +1,145 @@
+"""The catalog's database: its engine, its threads, and its migrations.
+
+Reads from and writes to the database named by collector.database_url, or <data_dir>/collector.sqlite3. All work is done in
+a few threads, so that the event loop never waits for it. Foreign errors become DatabaseFull or DatabaseError here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy
+from sqlalchemy import event, exc
+from sqlalchemy.engine import Connection, Engine
+
+from runyard.errors import ConfigError, RunyardError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+READERS = 3
+MIGRATIONS = str(Path(__file__).parent / "migrations")
+# PostgreSQL's class 53: out of disk, memory or connections; 53100 is the disk.
+_FULL_SQLSTATE = "53100"
+
+
+class DatabaseError(RunyardError):
+    """The database cannot do it now; trying again may help."""
+
+
+class DatabaseFull(DatabaseError):  # noqa: N818 - the name tells the state
+    """The database has no room left."""
+
+
+class Database:
+    """Runs functions of the form f(connection, …) in threads: `read` in one of several, `write` in a single one.
+
+    One writer: SQLite knows no more, and so a transaction that reads before it writes never has to be repeated.
+    """
+
+    def __init__(self, engine: Engine, on_error: Callable[[], None]) -> None:
+        self.engine = engine
+        self._on_error = on_error
+        self._readers = ThreadPoolExecutor(READERS, "database-read")
+        self._writer = ThreadPoolExecutor(1, "database-write")
+
+    async def read(self, work: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What `work(connection, …)` returns; nothing is committed."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: self._read(work, *args, **kwargs))
+
+    async def write(self, work: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What `work(connection, …)` returns, once its transaction is committed. Not undone by a cancelled caller."""
+        task = asyncio.get_running_loop().run_in_executor(self._writer, lambda: self._write(work, *args, **kwargs))
+        return await asyncio.shield(task)
+
+    def _read(self, work: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            with self.engine.connect() as connection:
+                return work(connection, *args, **kwargs)
+        except exc.SQLAlchemyError as error:
+            raise self._foreign(error) from error
+
+    def _write(self, work: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            with self.engine.begin() as connection:
+                return work(connection, *args, **kwargs)
+        except exc.SQLAlchemyError as error:
+            raise self._foreign(error) from error
+
+    def _foreign(self, error: exc.SQLAlchemyError) -> DatabaseError:
+        self._on_error()
+        origin = getattr(error, "orig", None)
+        if getattr(origin, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(origin, "sqlstate", "") == _FULL_SQLSTATE:
+            return DatabaseFull("the disk of the collector's database is full")
+        return DatabaseError(f"the collector's database failed: {_sentence(error)}")
+
+    def close(self) -> None:
+        """Wait for what is under way and close all connections."""
+        self._readers.shutdown()
+        self._writer.shutdown()
+        self.engine.dispose()
+
+
+def open_database(url: str, data_dir: Path, on_error: Callable[[], None]) -> Database:
+    """The database, migrated to the newest schema; `on_error` is called at each failure. Raises ConfigError. Blocks."""
+    try:
+        engine = _engine(url or f"sqlite:///{data_dir / 'collector.sqlite3'}")
+        migrate(engine)
+    except (exc.SQLAlchemyError, ImportError, ValueError) as error:
+        place = "collector.database_url" if url else str(data_dir / "collector.sqlite3")
+        raise ConfigError(f"the database at {place} cannot be opened: {_sentence(error)}") from error
+    return Database(engine, on_error)
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to the newest revision, in one transaction."""
+    # Alembic costs a third of a second to load; nothing else of the collector needs it.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", MIGRATIONS.replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise ValueError(f"it was made by a newer version of this program ({error})") from error
+
+
+def newest_revision() -> str:
+    """The revision that the migrations lead to."""
+    return max(path.name for path in Path(MIGRATIONS, "versions").glob("[0-9]*.py")).partition("_")[0]
+
+
+def _engine(url: str) -> Engine:
+    engine = sqlalchemy.create_engine(url, pool_size=READERS + 2, max_overflow=0, hide_parameters=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver's own BEGIN comes late and leaves out DDL; _begin_sqlite says it instead.
+    connection.isolation_level = None
+    connection.execute("PRAGMA busy_timeout=10000")
+    connection.execute("PRAGMA journal_mode=WAL")
+    # FULL: a commit (an opened stream, a seal, a gap) survives a power cut, as the bytes do.
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _sentence(error: Exception) -> str:
+    origin = getattr(error, "orig", None) or error
+    return " ".join(str(origin).split()) or type(error).__name__

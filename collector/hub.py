@@ -1,0 +1,82 @@
+"""Wakes the followers of a run when its streams grow, when streams are opened, and when its state changes.
+
+Told by ingest and by the routes; listened to by follow.py. Holds no bytes: a follower reads those from the store at its own
+pace, so a slow one costs no memory. Belongs to the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from .state import State
+from .streams import Stream
+
+
+class Subscription:
+    """What has happened to one run since its follower last looked."""
+
+    __slots__ = ("dirty", "is_closing", "opened", "run_id", "silent_if", "state", "wake")
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.wake = asyncio.Event()
+        self.dirty: set[int] = set()
+        self.opened: list[Stream] = []
+        self.state: State | None = None
+        self.silent_if: tuple[str, ...] = ()
+        self.is_closing = False
+
+
+class Hub:
+    """All subscriptions, by run."""
+
+    def __init__(self) -> None:
+        self._by_run: dict[str, set[Subscription]] = {}
+        self._is_closing = False
+
+    def __len__(self) -> int:
+        return sum(len(subscriptions) for subscriptions in self._by_run.values())
+
+    def subscribe(self, run_id: str) -> Subscription:
+        """A subscription that has missed nothing from now on; to be given back by `unsubscribe`."""
+        subscription = Subscription(run_id)
+        subscription.is_closing = self._is_closing
+        self._by_run.setdefault(run_id, set()).add(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """The follower has left."""
+        subscriptions = self._by_run[subscription.run_id]
+        subscriptions.remove(subscription)
+        if not subscriptions:
+            del self._by_run[subscription.run_id]
+
+    def grown(self, streams: set[Stream]) -> None:
+        """The streams have more bytes, or a gap, or were sealed or superseded."""
+        if not self._by_run:
+            return
+        for stream in streams:
+            for subscription in self._by_run.get(stream.run_id, ()):
+                subscription.dirty.add(stream.id)
+                subscription.wake.set()
+
+    def opened(self, stream: Stream) -> None:
+        """The stream is new."""
+        for subscription in self._by_run.get(stream.run_id, ()):
+            subscription.opened.append(stream)
+            subscription.wake.set()
+
+    def told(self, run_id: str, state: State, silent_if: tuple[str, ...]) -> None:
+        """The run's state is `state`; the nodes `silent_if` have not ended and have to be heard from."""
+        for subscription in self._by_run.get(run_id, ()):
+            subscription.state = state
+            subscription.silent_if = silent_if
+            subscription.wake.set()
+
+    def close(self) -> None:
+        """The collector stops: every follower's connection is to be closed, those that come later at once."""
+        self._is_closing = True
+        for subscriptions in self._by_run.values():
+            for subscription in subscriptions:
+                subscription.is_closing = True
+                subscription.wake.set()

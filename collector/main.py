@@ -1,0 +1,236 @@
+"""The collector's process: startup, serve, shutdown.
+
+Reads the settings; writes one line to stdout once it accepts connections, and its log to stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from runyard.errors import ConfigError
+from runyard.names import DIR_MODE
+from runyard.settings import Collector as Settings
+
+from . import auth, catalog, openapi, placement
+from .app import make_app
+from .auth import Gate
+from .commit import Committer
+from .database import Database, DatabaseError, open_database
+from .hub import Hub
+from .ingest import Ingest
+from .metrics import Metrics
+from .pulse import Pulse
+from .route import Parts
+from .seals import Sealer
+from .store import FileStore
+from .streams import Streams
+
+log = structlog.get_logger()
+
+# How long requests may go on after SIGTERM.
+GRACE_S = 3.0
+PULSE_FLUSH_S = 5.0
+# One recv of the kernel; aiohttp stops reading a body when twice as much waits for the disk.
+READ_BUFFER_BYTES = 256 << 10
+MOST_OPEN_FILES = 8192
+
+
+def serve(settings: Settings) -> int:
+    """Runs the collector until SIGTERM or SIGINT. Raises ConfigError where it cannot start. Blocks."""
+    configure_log(settings.log_level)
+    os.umask(0o077)
+    data_dir = Path(settings.data_dir).expanduser().absolute()
+    with _data_dir(data_dir):
+        token, token_path = auth.admin_token(settings.token_file, data_dir)
+        metrics = Metrics()
+        database = open_database(settings.database_url, data_dir, metrics.database_errors.inc)
+        try:
+            asyncio.run(_serve(settings, data_dir, database, metrics, token, token_path))
+        finally:
+            database.close()
+    return 0
+
+
+def configure_log(level: str) -> None:
+    """JSON lines on stderr."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format='{"level":"warning","event":"%(name)s: %(message)s"}')
+
+
+@contextmanager
+def _data_dir(data_dir: Path) -> Iterator[None]:
+    """The data folder, which no other collector uses."""
+    try:
+        (data_dir / "runs").mkdir(DIR_MODE, parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / "collector.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"collector.data_dir: {data_dir} cannot be used as a folder: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise ConfigError(f"collector.data_dir: {data_dir} is in use by another collector") from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open_files() -> int:
+    """How many streams' files may be open: half of what the system allows, which is raised as far as it goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return min(MOST_OPEN_FILES, (soft if soft > 0 else MOST_OPEN_FILES * 2) // 2)
+
+
+def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metrics, token: str) -> Parts:
+    store = FileStore(data_dir / "runs", _open_files())
+    streams = Streams(database, store)
+    committer = Committer(store, metrics, interval_s=settings.commit_interval_s, limit_bytes=settings.commit_bytes)
+    hub, pulse = Hub(), Pulse(settings.lost_contact_s)
+    ingest = Ingest(
+        streams=streams,
+        store=store,
+        database=database,
+        committer=committer,
+        hub=hub,
+        pulse=pulse,
+        metrics=metrics,
+        max_batch_bytes=settings.max_batch_bytes,
+    )
+    return Parts(
+        database=database,
+        store=store,
+        streams=streams,
+        committer=committer,
+        hub=hub,
+        pulse=pulse,
+        ingest=ingest,
+        sealer=Sealer(store, database, committer, hub),
+        metrics=metrics,
+        gate=Gate(database, token),
+        document=openapi.document(),
+    )
+
+
+async def _serve(
+    settings: Settings, data_dir: Path, database: Database, metrics: Metrics, token: str, token_path: Path
+) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    listener = _listen(settings.host, settings.port)
+    parts = _parts(settings, data_dir, database, metrics, token)
+    await _recover(parts)
+    async with _background(parts), _listening(parts, listener):
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        url = f"http://{host}:{listener.getsockname()[1]}"
+        log.info("ready", url=url, data_dir=str(data_dir))
+        print(f"runyard collector ready url={url} data_dir={data_dir} token_file={token_path}", flush=True)
+        await stop.wait()
+        log.info("stopping")
+        parts.hub.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise ConfigError(f"collector.host: {host!r} is no address of this machine: {error}") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(1024)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        taken = getattr(error, "errno", None) == errno.EADDRINUSE
+        reason = "another process listens there; choose another with --port" if taken else error
+        raise ConfigError(f"collector.port: {host} port {port} cannot be used: {reason}") from error
+    return listener
+
+
+async def _recover(parts: Parts) -> None:
+    """Ends what a crash has cut off between the steps of opening streams."""
+    steps = await parts.database.read(placement.unplaced)
+    if steps:
+        placement.place(parts.store, steps)
+        await parts.database.write(placement.confirm, steps)
+        log.info("recovered", streams=len(steps))
+
+
+@asynccontextmanager
+async def _background(parts: Parts) -> AsyncIterator[None]:
+    """The committer and the pulse's flush; at the end everything is durable and written down."""
+    committing = asyncio.create_task(parts.committer.run())
+    flushing = asyncio.create_task(_flush_pulse(parts))
+    try:
+        yield
+    finally:
+        flushing.cancel()
+        await asyncio.gather(flushing, return_exceptions=True)
+        parts.committer.close()
+        await committing
+        await _flush(parts)
+        parts.sealer.close()
+        parts.store.close()
+
+
+async def _flush_pulse(parts: Parts) -> None:
+    while True:
+        await asyncio.sleep(PULSE_FLUSH_S)
+        await _flush(parts)
+
+
+async def _flush(parts: Parts) -> None:
+    heard = parts.pulse.take_unflushed()
+    try:
+        if heard:
+            await parts.database.write(catalog.flush_heard, heard)
+    except DatabaseError as error:  # the next sign of life is written again
+        log.warning("signs of life cannot be written down", error=str(error))
+
+
+@asynccontextmanager
+async def _listening(parts: Parts, listener: socket.socket) -> AsyncIterator[None]:
+    runner = web.AppRunner(
+        make_app(parts),
+        access_log=None,
+        shutdown_timeout=GRACE_S,
+        read_bufsize=READ_BUFFER_BYTES,
+        auto_decompress=False,
+    )
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener).start()
+        yield
+    finally:
+        await runner.cleanup()

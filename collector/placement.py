@@ -1,0 +1,268 @@
+"""Opening streams: their rows in the catalog, and where their files lie.
+
+Reads from and writes to the tables `streams`, `gaps`, `seals`, and moves and creates files in the store. All of it blocks.
+Three steps, and what a crash behind each leaves:
+ 1. `plan` commits the rows as they will be, the new one with is_placed = false: the earlier generation's file may still lie
+    under the new one's path;
+ 2. `Store.place` gives it its own path and creates the new file, both safe from a power cut; again, it changes nothing;
+ 3. `confirm` commits is_placed = true. A stream's id is told to nobody before this.
+`recover` takes steps 2 and 3 at the start for whatever a crash left between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from runyard.names import superseded
+
+from .messages import StreamToOpen
+from .problems import Problem
+from .schema import gaps, nodes, runs, seals, streams
+from .store import Store
+
+_BATCH = 500  # ids in one query: SQLite and PostgreSQL both limit the parameters
+_MAX_PART_BYTES = 255
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """A stream as the catalog knows it."""
+
+    id: int
+    run_id: str
+    node_id: str
+    attempt: int
+    name: str
+    generation: int
+    source_id: str
+    path: str
+    folder: str
+    key: str
+    is_superseded: bool
+    sealed_length: int | None
+    sha256: str | None
+    gaps: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The file of stream `id` is created under `key`; what lies there is stream `earlier_id` and goes to `earlier_key`."""
+
+    id: int
+    key: str
+    earlier_id: int | None = None
+    earlier_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All streams asked for, in that order, and the steps that are still to be taken, in this order."""
+
+    ids: tuple[int, ...]
+    steps: tuple[Step, ...]
+
+
+def rows_by_id(connection: Connection, ids: Sequence[int]) -> list[StreamRow]:
+    """The placed streams among `ids`, in the order of the ids."""
+    found: dict[int, StreamRow] = {}
+    for start in range(0, len(ids), _BATCH):
+        rows = _rows(connection, streams.c.id.in_(ids[start : start + _BATCH]))
+        found.update((row.id, row) for row in rows)
+    return [found[stream_id] for stream_id in dict.fromkeys(ids) if stream_id in found]
+
+
+def rows_of_run(connection: Connection, run_id: str, node_id: str | None = None) -> list[StreamRow]:
+    """All placed streams of a run (or of one of its nodes), in the order in which they were opened."""
+    condition = streams.c.run_id == run_id
+    return _rows(connection, condition if node_id is None else condition & (streams.c.node_id == node_id))
+
+
+def _rows(connection: Connection, condition: sa.ColumnElement[bool]) -> list[StreamRow]:
+    chosen = condition & streams.c.is_placed
+    gap_rows = connection.execute(
+        sa.select(gaps.c.stream_id, gaps.c.start, gaps.c.end)
+        .join(streams, streams.c.id == gaps.c.stream_id)
+        .where(chosen)
+        .order_by(gaps.c.stream_id, gaps.c.start)
+    )
+    gaps_of: dict[int, list[tuple[int, int]]] = {}
+    for stream_id, start, end in gap_rows:
+        gaps_of.setdefault(stream_id, []).append((start, end))
+    query = (
+        sa.select(streams, runs.c.experiment, nodes.c.folder, seals.c.length, seals.c.sha256)
+        .join(runs, runs.c.run_id == streams.c.run_id)
+        .join(nodes, (nodes.c.run_id == streams.c.run_id) & (nodes.c.node_id == streams.c.node_id))
+        .outerjoin(seals, seals.c.stream_id == streams.c.id)
+        .where(chosen)
+        .order_by(streams.c.id)
+    )
+    return [_row(row, merged(gaps_of.get(row.id, []))) for row in connection.execute(query)]
+
+
+def _row(row: Any, gaps_of_row: tuple[tuple[int, int], ...]) -> StreamRow:
+    return StreamRow(
+        id=row.id,
+        run_id=row.run_id,
+        node_id=row.node_id,
+        attempt=row.attempt,
+        name=row.name,
+        generation=row.generation,
+        source_id=row.source_id,
+        path=row.path,
+        folder=row.folder,
+        key=_key(row.experiment, row.run_id, row.folder, row.path),
+        is_superseded=row.is_superseded,
+        sealed_length=row.length,
+        sha256=row.sha256,
+        gaps=gaps_of_row,
+    )
+
+
+def _key(experiment: str, run_id: str, folder: str, path: str) -> str:
+    return f"{experiment}/{run_id}/{folder}/{path}"
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Ranges sorted, those that touch or overlap made one."""
+    result: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        else:
+            result.append((start, end))
+    return tuple(result)
+
+
+def plan(connection: Connection, run_id: str, node_id: str, attempt: int, wanted: Sequence[StreamToOpen]) -> Plan:
+    """Step 1: finds or inserts the row of each wanted stream."""
+    place = connection.execute(
+        sa.select(runs.c.experiment, nodes.c.folder)
+        .join(nodes, nodes.c.run_id == runs.c.run_id)
+        .where((runs.c.run_id == run_id) & (nodes.c.node_id == node_id))
+    ).first()
+    if place is None:
+        raise Problem(404, "no-such-node", f"node {node_id} has not registered with run {run_id}")
+    planner = _Planner(connection, run_id, node_id, attempt)
+    ids = [planner.find_or_insert(one) for one in wanted]
+    return Plan(tuple(ids), _steps(planner.chains.values(), place.experiment, run_id, place.folder))
+
+
+@dataclass(slots=True)
+class _Generation:
+    id: int
+    generation: int
+    path: str
+    is_placed: bool
+
+
+class _Planner:
+    def __init__(self, connection: Connection, run_id: str, node_id: str, attempt: int) -> None:
+        self._connection = connection
+        self._attempt = attempt
+        self._owner = {"run_id": run_id, "node_id": node_id}
+        rows = list(connection.execute(_generations(run_id, node_id)))
+        self._paths = {row.path for row in rows}
+        self.chains: dict[str, list[_Generation]] = {}
+        for row in rows:
+            if row.attempt == attempt:
+                self.chains.setdefault(row.name, []).append(_Generation(row.id, row.generation, row.path, row.is_placed))
+
+    def find_or_insert(self, wanted: StreamToOpen) -> int:
+        chain = self.chains.setdefault(wanted.name, [])
+        for known in chain:
+            if known.generation == wanted.generation:
+                return known.id
+        if chain and chain[-1].generation > wanted.generation:
+            detail = f"{wanted.name!r} has come to generation {chain[-1].generation}; {wanted.generation} cannot be opened"
+            raise Problem(409, "superseded", detail)
+        if chain:
+            path = self._supersede(chain[-1])
+        else:
+            # The name may look like the earlier generation of another file that lies there already.
+            path = self._free(wanted.name if not self._attempt else f"attempts/{self._attempt}/{wanted.name}")
+        return self._insert(chain, wanted, path)
+
+    def _supersede(self, earlier: _Generation) -> str:
+        path, earlier.path = earlier.path, self._free(_earlier_path(earlier.path, earlier.generation))
+        change = sa.update(streams).where(streams.c.id == earlier.id).values(is_superseded=True, path=earlier.path)
+        self._connection.execute(change)
+        return path
+
+    def _insert(self, chain: list[_Generation], wanted: StreamToOpen, path: str) -> int:
+        values = {"attempt": self._attempt, "name": wanted.name, "generation": wanted.generation}
+        values |= {"source_id": wanted.source_id, "path": path, "is_placed": False, "is_superseded": False}
+        result = self._connection.execute(sa.insert(streams).values(self._owner | values))
+        assert result.inserted_primary_key is not None
+        stream_id: int = result.inserted_primary_key[0]
+        chain.append(_Generation(stream_id, wanted.generation, path, is_placed=False))
+        return stream_id
+
+    def _free(self, path: str) -> str:
+        while path in self._paths:
+            path += "~"
+        self._paths.add(path)
+        return path
+
+
+def _generations(run_id: str, node_id: str) -> sa.Select[Any]:
+    columns = (streams.c.id, streams.c.attempt, streams.c.name, streams.c.generation, streams.c.path, streams.c.is_placed)
+    mine = (streams.c.run_id == run_id) & (streams.c.node_id == node_id)
+    return sa.select(*columns).where(mine).order_by(streams.c.generation)
+
+
+def _earlier_path(path: str, generation: int) -> str:
+    """`path`.~generation~, its last part cut where the file system would not take it."""
+    folder, slash, name = path.rpartition("/")
+    room = _MAX_PART_BYTES - len(superseded("", generation))
+    name = name.encode()[:room].decode(errors="ignore")
+    return folder + slash + superseded(name, generation)
+
+
+def _steps(chains: Iterable[list[_Generation]], experiment: str, run_id: str, folder: str) -> tuple[Step, ...]:
+    steps = []
+    for chain in chains:
+        for position, one in enumerate(chain):
+            if one.is_placed:
+                continue
+            # All generations are created under the path of the last one: an earlier one has moved away by its successor's step.
+            key = _key(experiment, run_id, folder, chain[-1].path)
+            if position:
+                earlier = chain[position - 1]
+                steps.append(Step(one.id, key, earlier.id, _key(experiment, run_id, folder, earlier.path)))
+            else:
+                steps.append(Step(one.id, key))
+    return tuple(steps)
+
+
+def place(store: Store, steps: Iterable[Step]) -> None:
+    """Step 2."""
+    store.place((step.key, step.earlier_key) for step in steps)
+
+
+def confirm(connection: Connection, steps: Iterable[Step]) -> None:
+    """Step 3."""
+    for step in steps:
+        connection.execute(sa.update(streams).where(streams.c.id == step.id).values(is_placed=True))
+
+
+def unplaced(connection: Connection) -> list[Step]:
+    """The steps that a crash has left to be taken."""
+    query = (
+        sa.select(streams.c.run_id, streams.c.node_id, streams.c.attempt, streams.c.name, runs.c.experiment, nodes.c.folder)
+        .join(runs, runs.c.run_id == streams.c.run_id)
+        .join(nodes, (nodes.c.run_id == streams.c.run_id) & (nodes.c.node_id == streams.c.node_id))
+        .where(~streams.c.is_placed)
+        .distinct()
+    )
+    steps: list[Step] = []
+    for row in connection.execute(query).all():
+        same = (streams.c.attempt == row.attempt) & (streams.c.name == row.name)
+        found = connection.execute(_generations(row.run_id, row.node_id).where(same))
+        chain = [_Generation(one.id, one.generation, one.path, one.is_placed) for one in found]
+        steps += _steps([chain], row.experiment, row.run_id, row.folder)
+    return steps

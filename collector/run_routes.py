@@ -1,0 +1,97 @@
+"""The routes of runs, nodes and tokens.
+
+Each reads a checked request, asks the catalog, and answers; what is decided is decided there.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from . import catalog, listing
+from .catalog import RunRow
+from .messages import CreateRun, Node, NodeState, RegisteredNode, Run, RunInFull, RunList, StateAnswer
+from .pulse import Pulse
+from .route import Call, json_response
+
+
+def shown_status(row: RunRow, pulse: Pulse) -> str:
+    """The status as it is shown: a run does not respond while one of its nodes is silent."""
+    run_id: str = row.row.run_id
+    if not row.state.is_final and pulse.is_lost(run_id, row.silent_if or ("",)):
+        return listing.NOT_RESPONDING
+    return row.state.status
+
+
+def run_answer(row: RunRow, pulse: Pulse) -> Run:
+    """A run in an answer."""
+    values = {field: getattr(row.row, field) for field in Run.__struct_fields__ if hasattr(row.row, field)}
+    heard = [pulse.heard_ns(row.row.run_id, node_id) or heard_ns for node_id, heard_ns in row.heard.items()]
+    values["heard_ns"] = max((heard_ns for heard_ns in heard if heard_ns is not None), default=None)
+    values |= {"tags": row.tags, "command": msgspec.json.decode(row.row.command), "status": shown_status(row, pulse)}
+    return Run(**values)
+
+
+async def create_run(call: Call) -> web.Response:
+    """POST /runs"""
+    wanted: CreateRun = call.body
+    is_new = await call.parts.database.write(catalog.create_run, wanted)
+    if is_new:
+        call.parts.pulse.beat(wanted.run_id, "")
+    row = await call.parts.database.read(catalog.run, wanted.run_id)
+    return json_response(run_answer(row, call.parts.pulse), 201 if is_new else 200)
+
+
+async def list_runs(call: Call) -> web.Response:
+    """GET /runs"""
+    pulse = call.parts.pulse
+    page = await call.parts.database.read(listing.list_runs, call.query, lambda row: shown_status(row, pulse))
+    runs = [run_answer(row, pulse) for row in page.runs]
+    return json_response(RunList(runs=runs, next_page_token=page.next_page_token or msgspec.UNSET))
+
+
+async def show_run(call: Call) -> web.Response:
+    """GET /runs/{run_id}"""
+    database, pulse = call.parts.database, call.parts.pulse
+    row = await database.read(catalog.run, call.run_id)
+    nodes = await database.read(catalog.nodes_of, call.run_id)
+    processes = await database.read(catalog.processes_of, call.run_id)
+    heard = [_with_pulse(node, call.run_id, pulse) for node in nodes]
+    return json_response(RunInFull(**msgspec.structs.asdict(run_answer(row, pulse)), nodes=heard, processes=processes))
+
+
+def _with_pulse(node: Node, run_id: str, pulse: Pulse) -> Node:
+    return msgspec.structs.replace(node, heard_ns=pulse.heard_ns(run_id, node.node_id) or node.heard_ns)
+
+
+async def register_node(call: Call) -> web.Response:
+    """POST /runs/{run_id}/nodes"""
+    call.who.require_node(call.body.node_id)
+    folder = await call.parts.database.write(catalog.register_node, call.run_id, call.body)
+    call.parts.pulse.beat(call.run_id, call.body.node_id)
+    row = await call.parts.database.read(catalog.run, call.run_id)
+    call.parts.hub.told(call.run_id, row.state, row.silent_if)
+    return json_response(RegisteredNode(node_id=call.body.node_id, folder=folder))
+
+
+async def put_state(call: Call) -> web.Response:
+    """PUT /runs/{run_id}/nodes/{node_id}/state"""
+    node_id = call.request.match_info["node_id"]
+    call.who.require_node(node_id)
+    told: NodeState = call.body
+    row = await call.parts.database.write(catalog.put_state, call.run_id, node_id, told)
+    call.parts.pulse.beat(call.run_id, node_id)
+    if row is not None:
+        call.parts.hub.told(call.run_id, row.state, row.silent_if)
+    return json_response(StateAnswer(stop=None))
+
+
+async def make_token(call: Call) -> web.Response:
+    """POST /tokens"""
+    return json_response(await call.parts.gate.make(call.body.kind, call.body.subject), 201)
+
+
+async def revoke_token(call: Call) -> web.Response:
+    """DELETE /tokens/{token_id}"""
+    await call.parts.gate.revoke(call.request.match_info["token_id"])
+    return web.Response(status=204)

@@ -1,0 +1,174 @@
+"""The tables of the catalog. Log bytes never go into the database.
+
+Read by the queries of this package; made and changed by the migrations alone. Written for SQLite and PostgreSQL alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+# A byte of a name that is not UTF-8 is the half character U+DC80 to U+DCFF in Python (os.fsdecode), which no database keeps.
+# It lies there as one of the last 128 private characters, which no file is named with.
+_TO_DATABASE = {0xDC00 + byte: 0x10FF00 + byte for byte in range(0x80, 0x100)}
+_FROM_DATABASE = {kept: half for half, kept in _TO_DATABASE.items()}
+
+
+class FreeText(TypeDecorator[str]):
+    """Any text that Python can hold as a name or an argument."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        if value is None or value.isascii():
+            return value
+        return value.translate(_TO_DATABASE).encode("utf-8", "replace").decode()
+
+    def process_result_value(self, value: str | None, dialect: Any) -> str | None:
+        return value if value is None or value.isascii() else value.translate(_FROM_DATABASE)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_RUN = "runs.run_id"
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", String(128), primary_key=True),
+    Column("experiment", String(128), nullable=False),
+    Column("name", FreeText, nullable=False),
+    Column("key_sha256", String(64), nullable=False),
+    Column("command", Text, nullable=False),  # a JSON list
+    Column("cwd", FreeText, nullable=False),
+    Column("user", FreeText, nullable=False),
+    Column("hostname", FreeText, nullable=False),
+    Column("timeout_s", Float),
+    Column("status", String(16), nullable=False),  # what the nodes said; NotResponding is never stored
+    Column("exit_code", BigInteger),
+    Column("signal", BigInteger),
+    Column("cause", FreeText, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("started_ns", BigInteger),
+    Column("ended_ns", BigInteger),
+    Column("is_complete", Boolean, nullable=False),
+    Index(None, "created_ns", "run_id"),
+    Index(None, "experiment"),
+    Index(None, "status"),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
+    Column("key", FreeText, primary_key=True),
+    Column("value", FreeText, nullable=False),
+    Index(None, "key"),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
+    Column("node_id", String(64), primary_key=True),
+    Column("ip", String(64), nullable=False),
+    Column("hostname", FreeText, nullable=False),
+    Column("folder", String(128), nullable=False),
+    Column("heard_ns", BigInteger),
+    Column("seq", BigInteger, nullable=False),  # -1: no state has come yet
+    Column("status", String(16), nullable=False),
+    Column("exit_code", BigInteger),
+    Column("signal", BigInteger),
+    Column("cause", FreeText, nullable=False),
+    Column("started_ns", BigInteger),
+    Column("ended_ns", BigInteger),
+    Column("is_complete", Boolean, nullable=False),
+    UniqueConstraint("run_id", "folder"),
+    Index(None, "node_id"),
+)
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
+    Column("node_id", String(64), primary_key=True),
+    Column("rank", BigInteger, primary_key=True),
+    Column("name", FreeText, nullable=False),
+    Column("pid", BigInteger),
+    Column("status", String(16), nullable=False),
+    Column("exit_code", BigInteger),
+    Column("signal", BigInteger),
+    Column("started_ns", BigInteger),
+    Column("ended_ns", BigInteger),
+    Column("log", FreeText, nullable=False),
+)
+
+streams = Table(
+    "streams",
+    metadata,
+    # Goes over the wire as u32; never given twice.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("run_id", String(128), ForeignKey(_RUN), nullable=False),
+    Column("node_id", String(64), nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("name", FreeText, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("source_id", FreeText, nullable=False),
+    Column("path", FreeText, nullable=False),  # below the node's folder
+    Column("is_placed", Boolean, nullable=False),  # its file exists, and the one that it supersedes has moved away
+    Column("is_superseded", Boolean, nullable=False),
+    UniqueConstraint("run_id", "node_id", "attempt", "name", "generation"),
+    Index(None, "is_placed"),
+    sqlite_autoincrement=True,
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("stream_id", BigInteger, ForeignKey("streams.id"), primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("end", BigInteger, primary_key=True),
+)
+
+seals = Table(
+    "seals",
+    metadata,
+    Column("stream_id", BigInteger, ForeignKey("streams.id"), primary_key=True),
+    Column("length", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),  # of the whole stream, as the collector read it from its disk
+    Column("segments", Text, nullable=False),  # what the node sent: JSON [[start, end, sha256], …]
+    Column("sealed_ns", BigInteger, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_id", String(32), primary_key=True),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("kind", String(8), nullable=False),
+    Column("subject", FreeText, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+)

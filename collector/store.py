@@ -1,0 +1,279 @@
+"""Where the bytes of streams lie: a small interface, and plain files behind it.
+
+Reads from and writes to <data_dir>/runs/<key>; a key is `<experiment>/<run id>/<folder>/<name>`. The size of what lies under
+a key is the offset that its stream expects next: there is no second truth that could differ after a crash.
+Foreign errors (OSError) become StoreFull, NameTaken or StoreError here and nowhere else.
+"""
+
+# ruff: noqa: PTH102, PTH104, PTH112, PTH116, PTH120
+# os.* is one system call each; making a Path costs more than most of them.
+from __future__ import annotations
+
+import errno
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from runyard.errors import RunyardError
+from runyard.names import DIR_MODE, FILE_MODE
+
+# Larger writes into the page cache cost up to ten times the CPU on virtual machines (measured).
+PIECE_BYTES = 256 << 10
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_TAKEN = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
+_ZEROS = bytes(PIECE_BYTES)
+
+
+class StoreError(RunyardError):
+    """The store cannot be read or written now; trying again may help."""
+
+
+class StoreFull(StoreError):  # noqa: N818 - the name tells the state
+    """No room is left (or the owner's quota is used up)."""
+
+
+class NameTaken(StoreError):  # noqa: N818
+    """A file lies where a folder is needed, or the other way round."""
+
+
+class NotStored(StoreError):  # noqa: N818
+    """Nothing lies under this key."""
+
+
+class TooLarge(StoreError):  # noqa: N818
+    """The file system has no files of that size."""
+
+
+class Store(Protocol):
+    """Appendable bytes by key. `write`, `extend`, `blank`, `read_ready` and `size` belong to the event loop's thread and return
+    fast; all others block and may be called from any thread."""
+
+    def place(self, places: Iterable[tuple[str, str | None]]) -> None:
+        """For each (key, earlier key): make the key exist, so that it survives a power cut. With an earlier key that does not
+        exist yet, what lies under the key gets it first, and the key starts empty. Done again, it changes nothing."""
+
+    def forget(self, key: str) -> None:
+        """What lies under `key` is another thing from now on (belongs to the event loop's thread)."""
+
+    def write(self, key: str, offset: int, piece: memoryview) -> int:
+        """Write at `offset`; returns the bytes written, which are fewer only where room ran out in the middle."""
+
+    def extend(self, key: str, size: int) -> None:
+        """Make it `size` bytes long; the new ones read as NUL."""
+
+    def blank(self, key: str, start: int, end: int) -> None:
+        """Make [start, end), which exists, read as NUL."""
+
+    def cut(self, key: str, size: int) -> None:
+        """Forget everything from `size` on."""
+
+    def sync(self, key: str) -> int:
+        """Make durable what was written before the call; returns the size that is durable for certain."""
+
+    def size(self, key: str) -> int:
+        """Bytes under `key`; 0 where there is nothing."""
+
+    def modified_ns(self, key: str) -> int:
+        """Time of the last change; 0 where there is nothing."""
+
+    def read_ready(self, key: str, offset: int, size: int) -> bytes | None:
+        """Bytes if they can be had without waiting for the disk, else None."""
+
+    def read(self, key: str, offset: int, size: int) -> bytes:
+        """Up to `size` bytes from `offset`; raises NotStored."""
+
+    def free_bytes(self) -> int:
+        """Room that is left."""
+
+
+@contextmanager
+def _mapped(key: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotStored(f"{key} is not stored") from error
+    except OSError as error:
+        raise _foreign(key, error) from error
+
+
+def _foreign(key: str, error: OSError) -> StoreError:
+    if error.errno in _FULL:
+        return StoreFull("the collector's disk is full")
+    if error.errno in _TAKEN:
+        return NameTaken(f"{key} cannot be stored: a file lies where a folder is needed, or the other way round")
+    if error.errno == errno.EFBIG:
+        return TooLarge(f"{key} would become larger than this file system's largest file")
+    return StoreError(f"{key} cannot be stored or read: {error.strerror or error}")
+
+
+class FileStore:
+    """The Store on a local file system. Keeps the most recently used `open_files` descriptors open."""
+
+    def __init__(self, root: Path, open_files: int) -> None:
+        self._root = str(root)
+        self._open_files = max(16, open_files)
+        self._descriptors: OrderedDict[str, int] = OrderedDict()
+
+    def path(self, key: str) -> str:
+        """The file of `key`."""
+        return f"{self._root}/{key}"
+
+    @property
+    def open_descriptors(self) -> int:
+        """How many descriptors are open now."""
+        return len(self._descriptors)
+
+    def place(self, places: Iterable[tuple[str, str | None]]) -> None:
+        folders: dict[str, None] = {}
+        for key, earlier in places:
+            with _mapped(key):
+                path = self.path(key)
+                folder = os.path.dirname(path)
+                self._make_folder(folder, folders)
+                if earlier is not None and os.path.lexists(path) and not os.path.lexists(self.path(earlier)):
+                    os.rename(path, self.path(earlier))
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE))
+                folders[folder] = None
+        for folder in folders:
+            with _mapped(folder):
+                _sync_folder(folder)
+
+    def forget(self, key: str) -> None:
+        descriptor = self._descriptors.pop(key, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _make_folder(self, folder: str, to_sync: dict[str, None]) -> None:
+        if os.path.isdir(folder):
+            return
+        parent = os.path.dirname(folder)
+        self._make_folder(parent, to_sync)
+        try:
+            os.mkdir(folder, DIR_MODE)
+        except FileExistsError:
+            # Another thread may have made it in the meantime; anything else that lies here is in the way.
+            if not os.path.isdir(folder):
+                raise
+        to_sync[parent] = None
+
+    def write(self, key: str, offset: int, piece: memoryview) -> int:
+        try:
+            descriptor = self._descriptors[key]
+            self._descriptors.move_to_end(key)
+        except KeyError:
+            descriptor = self._open(key)
+        done, size = 0, len(piece)
+        try:
+            while done < size:
+                done += os.pwrite(descriptor, piece[done : done + PIECE_BYTES], offset + done)
+        except OSError as error:
+            if not done:
+                raise _foreign(key, error) from error
+        return done
+
+    def extend(self, key: str, size: int) -> None:
+        with _mapped(key):
+            os.ftruncate(self._descriptor(key), size)
+
+    def blank(self, key: str, start: int, end: int) -> None:
+        descriptor = self._descriptor(key)
+        with _mapped(key):
+            while start < end:
+                start += os.pwrite(descriptor, _ZEROS[: end - start], start)
+
+    def cut(self, key: str, size: int) -> None:
+        with _mapped(key):
+            os.truncate(self.path(key), size)
+
+    def sync(self, key: str) -> int:
+        # Through a descriptor of its own: the loop's thread may close its one at any moment to open another file.
+        with _mapped(key):
+            descriptor = os.open(self.path(key), os.O_RDWR | os.O_CLOEXEC)
+            try:
+                size = os.fstat(descriptor).st_size
+                os.fdatasync(descriptor)
+                return size
+            finally:
+                os.close(descriptor)
+
+    def size(self, key: str) -> int:
+        try:
+            return os.stat(self.path(key)).st_size
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise _foreign(key, error) from error
+
+    def modified_ns(self, key: str) -> int:
+        try:
+            return os.stat(self.path(key)).st_mtime_ns
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise _foreign(key, error) from error
+
+    def read_ready(self, key: str, offset: int, size: int) -> bytes | None:
+        buffer = bytearray(size)
+        try:
+            count = os.preadv(self._descriptor(key), [buffer], offset, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                return None
+            raise _foreign(key, error) from error
+        # A short answer may mean that the rest lies on the disk; only the blocking read knows the end.
+        return bytes(buffer) if count == size else None
+
+    def read(self, key: str, offset: int, size: int) -> bytes:
+        with _mapped(key):
+            descriptor = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return _pread_all(descriptor, offset, size)
+            finally:
+                os.close(descriptor)
+
+    def free_bytes(self) -> int:
+        with _mapped("the data folder"):
+            status = os.statvfs(self._root)
+            return status.f_bavail * status.f_frsize
+
+    def close(self) -> None:
+        """Close all descriptors; the store can be used again."""
+        while self._descriptors:
+            os.close(self._descriptors.popitem()[1])
+
+    def _descriptor(self, key: str) -> int:
+        descriptor = self._descriptors.get(key)
+        return self._open(key) if descriptor is None else descriptor
+
+    def _open(self, key: str) -> int:
+        with _mapped(key):
+            descriptor = os.open(self.path(key), os.O_RDWR | os.O_CLOEXEC)
+        self._descriptors[key] = descriptor
+        while len(self._descriptors) > self._open_files:
+            os.close(self._descriptors.popitem(last=False)[1])
+        return descriptor
+
+
+def _pread_all(descriptor: int, offset: int, size: int) -> bytes:
+    pieces: list[bytes] = []
+    while size > 0:
+        piece = os.pread(descriptor, min(size, PIECE_BYTES * 4), offset)
+        if not piece:
+            break
+        pieces.append(piece)
+        offset, size = offset + len(piece), size - len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,147 @@
+"""A real collector for tests: its own process, port and data folder.
+
+`with running_collector(folder) as collector:`, or the fixture `collector`. `kill` and `restart` keep the port and the data.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from runyard.client import CollectorClient
+
+READY = re.compile(r"runyard collector ready url=(\S+) data_dir=(.+) token_file=(.+)")
+START_LIMIT_S = 30.0
+STOP_LIMIT_S = 15.0
+
+
+class CollectorProcess:
+    """One collector. Its log (JSON lines) lies in `log_file`."""
+
+    def __init__(self, data_dir: Path, *, environ: Mapping[str, str] | None = None, arguments: tuple[str, ...] = ()) -> None:
+        self.data_dir = data_dir
+        self.log_file = data_dir.with_name(data_dir.name + ".log")
+        self.url = ""
+        self.token = ""
+        self._port = 0
+        self._arguments = arguments
+        self._environ = _clean_environment() | dict(environ or {})
+        self._process: subprocess.Popen[str] | None = None
+        self._clients: list[CollectorClient] = []
+
+    @property
+    def pid(self) -> int:
+        """The process id of the collector that runs now."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log_text(self) -> str:
+        """Everything it has logged."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def start(self) -> None:
+        """Start it and wait until it accepts connections; the first port is kept for the next starts."""
+        command = [sys.executable, "-m", "runyard", "collector", "--port", str(self._port), "--data-dir", str(self.data_dir)]
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, *self._arguments], stdout=subprocess.PIPE, stderr=log, env=self._environ, text=True
+            )
+        match = READY.match(self._first_line())
+        if match is None:
+            self.stop(signal.SIGKILL)
+            raise AssertionError(f"the collector did not start; its log:\n{self.log_text[-4000:]}")
+        self.url = match[1]
+        self._port = int(self.url.rpartition(":")[2])
+        self.token = Path(match[3]).read_text().strip()
+
+    def _first_line(self) -> str:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], START_LIMIT_S)
+        return self._process.stdout.readline() if ready else ""
+
+    def client(self, token: str | None = None, *, timeout_s: float = 10.0) -> CollectorClient:
+        """A new client, with the administrator's token unless another one is given."""
+        client = CollectorClient(self.url, self.token if token is None else token, timeout_s=timeout_s)
+        self._clients.append(client)
+        return client
+
+    def kill(self) -> None:
+        """SIGKILL, as the machine's out-of-memory killer would."""
+        self.stop(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Start it again on the same port with the same data; stops it first where it still runs."""
+        if self.is_running:
+            self.stop()
+        self.start()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it and wait; returns the exit code (negative: the signal)."""
+        process = self._process
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.send_signal(number)
+        try:
+            code = process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"the collector did not stop within {STOP_LIMIT_S} s") from None
+        finally:
+            if process.stdout is not None:
+                process.stdout.close()
+        self._process = None
+        return code
+
+    def close(self) -> None:
+        """Close the clients and end the process, however the test went."""
+        for client in self._clients:
+            client.close()
+        self.stop(signal.SIGKILL)
+
+
+def _clean_environment() -> dict[str, str]:
+    """The environment without settings of whoever runs the tests."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RUNYARD_", "XDG_"))}
+    return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def running_collector(
+    folder: Path, *, environ: Mapping[str, str] | None = None, arguments: tuple[str, ...] = ()
+) -> Iterator[CollectorProcess]:
+    """A collector with its data in `folder`/collector, ended at the end of the block."""
+    process = CollectorProcess(folder / "collector", environ=environ, arguments=arguments)
+    try:
+        process.start()
+        yield process
+    finally:
+        process.close()
+
+
+def wait_for(condition, what: str, *, limit_s: float = 10.0):  # type: ignore[no-untyped-def]
+    """Calls `condition` until it returns something true, and returns that; fails after `limit_s`."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {limit_s} s: {what}"
+        time.sleep(0.005)
