@@ -48,11 +48,11 @@ class Data:
     records: tuple[tuple[int, int, int], ...] = ()
 
     def segments(self) -> Iterator[tuple[bytes, int | None, int | None]]:
-        """(bytes, wall_ns, source) for each record; both None for bytes that no record covers."""
+        """(bytes, wall_ns, source) for each record; None where that is not known."""
         start = self.offset
         for end, wall_ns, source in self.records:
             if end > start:
-                yield self.data[start - self.offset : end - self.offset], wall_ns, source
+                yield self.data[start - self.offset : end - self.offset], wall_ns or None, source
                 start = end
         if start < self.offset + len(self.data):
             yield self.data[start - self.offset :], None, None
