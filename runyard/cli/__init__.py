@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser(verb)
     try:
         args = parser.parse_args(arguments)
-        return int(args.run(args))
+        return int(args.run_verb(args))
     except RunyardError as error:
         print(f"runyard: {error}", file=sys.stderr)
         return error.exit_code
@@ -57,5 +57,5 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         if name == verb:
             module = importlib.import_module(module_name)
             module.add_arguments(sub)
-            sub.set_defaults(run=module.run)
+            sub.set_defaults(run_verb=module.run)
     return parser
