@@ -17,7 +17,15 @@ _WRITERS = frozenset({ADMIN, NODE, RUN})
 _PEOPLE = frozenset({ADMIN, USER})
 _ADMINS = frozenset({ADMIN})
 
-_FILE_HEADERS = ("ETag", "Accept-Ranges", "X-Content-Type-Options")
+_FILE_REQUEST_HEADERS = ("Range", "If-Range", "If-None-Match")
+_FILE_ANSWERS = (
+    *(
+        Answer(status, None, content_type, ("ETag", "Accept-Ranges", "X-Content-Type-Options"))
+        for status in (200, 206)
+        for content_type in ("text/plain; charset=utf-8", "application/octet-stream")
+    ),
+    Answer(304),
+)
 
 
 async def _document(call: Call) -> web.Response:
@@ -83,12 +91,11 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", f"{V1}/runs/{{run_id}}/files/{{path}}", file_routes.get_file, "A file's bytes", _READERS,
-        tuple(
-            Answer(status, None, content_type, _FILE_HEADERS)
-            for status in (200, 206)
-            for content_type in ("text/plain; charset=utf-8", "application/octet-stream")
-        ),
-        (404, 416), headers=("Range", "If-Range", "If-None-Match"),
+        _FILE_ANSWERS, (404, 416), headers=_FILE_REQUEST_HEADERS,
+    ),
+    Route(
+        "HEAD", f"{V1}/runs/{{run_id}}/files/{{path}}", file_routes.get_file, "A file's size", _READERS,
+        _FILE_ANSWERS, (404, 416), headers=_FILE_REQUEST_HEADERS,
     ),
     Route(
         "GET", f"{V1}/runs/{{run_id}}/follow", file_routes.follow, "Follow a run", _READERS,

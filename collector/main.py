@@ -27,6 +27,7 @@ from runyard.names import DIR_MODE
 from runyard.settings import Collector as Settings
 
 from . import auth, catalog, openapi, placement
+from .api import ROUTES
 from .app import make_app
 from .auth import Gate
 from .commit import Committer
@@ -137,7 +138,7 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
         sealer=Sealer(store, database, committer, hub),
         metrics=metrics,
         gate=Gate(database, token),
-        document=openapi.document(),
+        document=openapi.as_json(ROUTES),
     )
 
 

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -158,7 +159,8 @@ class Node:
 
     def on_disk(self, path: str) -> bytes:
         """The file in the collector's data folder."""
-        return (self.collector.data_dir / "runs" / self.experiment / self.run_id / self.folder / path).read_bytes()
+        folder: Path = self.collector.data_dir / "runs" / self.experiment / self.run_id / self.folder
+        return (folder / path).read_bytes()
 
     def run(self) -> dict[str, Any]:
         """The run as the collector shows it."""
