@@ -16,9 +16,11 @@ from runyard.errors import CollectorRefused, CollectorUnreachable
 from .link import Answer, AnsweredEarly, FileShrank, Link, Stopped
 from .register import payload
 
-# A request may name so many streams (docs/http-api.md), and a request's line may be so long (aiohttp: 8190 bytes).
+# A request may name so many streams (docs/http-api.md).
 STREAMS_PER_REQUEST = 1000
-STREAMS_PER_QUERY = 250
+
+# A collector whose disk is slow may take long to write, and longer to make it durable.
+SYNC_TIMEOUT_S = 60.0
 
 # (descriptor, first byte, byte behind the last one, frame header); a header alone has descriptor -1.
 Large = tuple[int, int, int, bytes]
@@ -92,18 +94,15 @@ class Remote:
         """Tell the node's word on the run."""
         self._json(self._client, "PUT", f"{self._run_path}/nodes/{path_segment(self._run['node_id'])}/state", state)
 
-    def durable(self, stream_ids: Sequence[int]) -> list[dict[str, Any]]:
-        """Wait until these streams (at most STREAMS_PER_QUERY) are durable; with none of them it is a sign of life."""
-        query = "".join(f"&stream={stream_id}" for stream_id in stream_ids)
-        target = self._target("/ingest") + ("?sync=1" + query if stream_ids else "")
-        head = self._link.head("POST", target, self._frames_headers())
-        return list(self._answer(self._exchange(head + b"Content-Length: 0\r\n\r\n", ()))["acks"])
+    def sign_of_life(self) -> None:
+        """Tell that this node is there."""
+        self.ingest(b"", (), sync=False)
 
     def ingest(self, small: bytes, large: Sequence[Large], *, sync: bool) -> list[dict[str, Any]]:
         """Send frames: `small` as it is, then each of `large` from its file. Raises FileShrank, too."""
         length = len(small) + sum(len(header) + end - start for _, start, end, header in large)
         head = self._frames_head[sync] + b"Content-Length: %d\r\n\r\n" % length
-        return list(self._answer(self._exchange(head + small, large))["acks"])
+        return list(self._answer(self._exchange(head + small, large, SYNC_TIMEOUT_S))["acks"])
 
     def _frames_headers(self) -> dict[str, str]:
         return self._client.headers | {"Content-Type": "application/vnd.runyard.frames"}

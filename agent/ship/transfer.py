@@ -14,13 +14,14 @@ from typing import Any
 from runyard import names
 from runyard.errors import CollectorBusy, CollectorRefused
 from runyard.settings import Ship
+from runyard.wire import DATA, pack_header
 
 from .arrivals import Arrivals
 from .batch import Batch, compose
 from .files import Files
 from .giveback import GiveBack
 from .ledger import Ledger
-from .remote import STREAMS_PER_QUERY, STREAMS_PER_REQUEST, Remote
+from .remote import STREAMS_PER_REQUEST, Remote
 from .report import Report
 from .scan import LIVE_ROOTS
 from .seal import Hasher
@@ -162,9 +163,14 @@ class Transfer:
 
     def settle(self) -> None:
         """Wait until all that was sent is durable."""
-        undurable = [tail.stream_id for tail in self.files.by_id.values() if tail.durable < tail.sent]
-        for start in range(0, len(undurable), STREAMS_PER_QUERY):
-            self._acknowledge(self.remote.durable(undurable[start : start + STREAMS_PER_QUERY]))
+        undurable = [tail for tail in self.files.by_id.values() if tail.durable < tail.sent]
+        for start in range(0, len(undurable), STREAMS_PER_REQUEST):
+            # Frames without bytes name the streams: as many as one likes, where a request's line has its limit.
+            named = (pack_header(DATA, tail.stream_id, tail.sent, 0) for tail in undurable[start : start + STREAMS_PER_REQUEST])
+            try:
+                self._acknowledge(self.remote.ingest(b"".join(named), (), sync=True))
+            except CollectorRefused as error:
+                self._refused(error)
             self._heard_s = time.monotonic()
             self._turn()
 
@@ -209,7 +215,10 @@ class Transfer:
     def _keep_alive(self) -> None:
         self._turn()
         if time.monotonic() - self._heard_s > self._settings.heartbeat_s:
-            self.remote.durable(())
+            if self.report.is_known:
+                self.tell(is_complete=False)
+            else:
+                self.remote.sign_of_life()
             self._heard_s = time.monotonic()
 
     def _open_streams(self) -> None:
