@@ -28,6 +28,8 @@ from .wish import Wish
 # Bytes of streams in one event, and in one write. A slow client holds about the second of our memory.
 EVENT_BYTES = 64 << 10
 BATCH_BYTES = 256 << 10
+# So near to its end a stream that is written lies in the page cache.
+RECENT_BYTES = 256 << 10
 # What comes so soon after a write is gathered into the next one.
 PACE_S = 0.005
 COMMENT_S = 15.0
@@ -155,11 +157,11 @@ class Follower:
 
     async def _gather(self) -> None:
         """Makes events of what is pending, each stream in its turn, until a batch is full."""
-        room = BATCH_BYTES
+        room, is_over = BATCH_BYTES, self._is_over
         while self._pending and room > 0:
             stream_id, view = next(iter(self._pending.items()))
             del self._pending[stream_id]
-            span = view.next(EVENT_BYTES, is_last=self._is_over)
+            span = view.next(EVENT_BYTES, is_last=is_over)
             if span is None:
                 self._settle(view)
             elif await self._send_span(view, span):
@@ -191,6 +193,8 @@ class Follower:
 
     async def _read(self, stream: Stream, span: Span) -> bytes:
         try:
+            if stream.offset - span.start <= RECENT_BYTES:
+                return self._store.read_recent(stream.key, span.start, span.end - span.start)
             data = self._store.read_ready(stream.key, span.start, span.end - span.start)
             if data is None:  # it lies on the disk: let the others go on meanwhile
                 data = await asyncio.to_thread(self._store.read, stream.key, span.start, span.end - span.start)

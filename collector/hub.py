@@ -55,9 +55,12 @@ class Hub:
         """The streams have more bytes, or a gap, or were sealed or superseded."""
         if not self._by_run:
             return
+        by_run: dict[str, list[int]] = {}
         for stream in streams:
-            for subscription in self._by_run.get(stream.run_id, ()):
-                subscription.dirty.add(stream.id)
+            by_run.setdefault(stream.run_id, []).append(stream.id)
+        for run_id, ids in by_run.items():
+            for subscription in self._by_run.get(run_id, ()):
+                subscription.dirty.update(ids)
                 subscription.wake.set()
 
     def opened(self, stream: Stream) -> None:

@@ -82,7 +82,7 @@ class Ingest:
         return encode({"acks": request.acks()})
 
     async def _sign_of_life(self, request: _Request, who: Principal) -> None:
-        nodes = {(stream.run_id, stream.row.node_id) for stream in request.named.values()}
+        nodes = {(stream.run_id, stream.node_id) for stream in request.named.values()}
         if not nodes:
             nodes = await self.database.read(catalog.nodes_of_token, who.kind, who.subject)
         for run_id, node_id in nodes:
@@ -114,9 +114,12 @@ class _Request:
         stream = await self._ingest.streams.find(stream_id)
         if stream is None:
             raise Problem(404, "no-such-stream", f"there is no stream {stream_id}", members={"stream": stream_id})
-        if not self._who.may_write(stream.run_id, stream.row.node_id):
-            raise not_allowed(f"stream {stream_id} belongs to another run or node", "not-yours")
-        self.named[stream_id] = stream
+        return self._check(stream)
+
+    def _check(self, stream: Stream) -> Stream:
+        if not self._who.may_write(stream.run_id, stream.node_id):
+            raise not_allowed(f"stream {stream.id} belongs to another run or node", "not-yours")
+        self.named[stream.id] = stream
         return stream
 
     async def read(self, body: Body) -> None:
@@ -142,9 +145,12 @@ class _Request:
             raise Problem(400, "torn", str(error)) from error
 
     async def _take(self, decoder: wire.FrameDecoder, chunk: bytes) -> None:
-        named = self.named
+        named, streams = self.named, self._ingest.streams
         for header, position, piece in decoder.feed(chunk):
-            stream = named.get(header.stream_id) or await self.admit(header.stream_id)
+            stream = named.get(header.stream_id)
+            if stream is None:
+                known = streams.known(header.stream_id)
+                stream = self._check(known) if known else await self.admit(header.stream_id)
             if header.kind == wire.GAP:
                 await self._take_gap(stream, header.offset, header.offset + header.length)
                 continue

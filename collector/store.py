@@ -49,8 +49,8 @@ class TooLarge(StoreError):  # noqa: N818
 
 
 class Store(Protocol):
-    """Appendable bytes by key. `write`, `extend`, `blank`, `read_ready` and `size` belong to the event loop's thread and return
-    fast; all others block and may be called from any thread."""
+    """Appendable bytes by key. `forget`, `write`, `extend`, `blank`, `size`, `read_ready` and `read_recent` belong to the event
+    loop's thread and return fast; all others block and may be called from any thread."""
 
     def place(self, places: Iterable[tuple[str, str | None]]) -> None:
         """For each (key, earlier key): make the key exist, so that it survives a power cut. With an earlier key that does not
@@ -82,6 +82,9 @@ class Store(Protocol):
 
     def read_ready(self, key: str, offset: int, size: int) -> bytes | None:
         """Bytes if they can be had without waiting for the disk, else None."""
+
+    def read_recent(self, key: str, offset: int, size: int) -> bytes:
+        """Up to `size` bytes that were written a moment ago, so that the disk is not waited for."""
 
     def read(self, key: str, offset: int, size: int) -> bytes:
         """Up to `size` bytes from `offset`; raises NotStored."""
@@ -228,6 +231,12 @@ class FileStore:
             raise _foreign(key, error) from error
         # A short answer may mean that the rest lies on the disk; only the blocking read knows the end.
         return bytes(buffer) if count == size else None
+
+    def read_recent(self, key: str, offset: int, size: int) -> bytes:
+        try:
+            return os.pread(self._descriptor(key), size, offset)
+        except OSError as error:
+            raise _foreign(key, error) from error
 
     def read(self, key: str, offset: int, size: int) -> bytes:
         with _mapped(key):

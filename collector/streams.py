@@ -25,11 +25,14 @@ KEPT = 20_000
 class Stream:
     """One stream. `offset` is the next byte expected, `durable` what an fdatasync has covered."""
 
-    __slots__ = ("__weakref__", "closed", "durable", "gaps", "key", "offset", "row", "run_id", "seal_lock")
+    __slots__ = ("__weakref__", "closed", "durable", "gaps", "id", "key", "node_id", "offset", "row", "run_id", "seal_lock")
 
     def __init__(self, row: StreamRow, offset: int, durable: int) -> None:
         self.row = row
+        # Copies of what never changes, for the paths that are taken thousands of times a second.
+        self.id = row.id
         self.run_id = row.run_id
+        self.node_id = row.node_id
         self.key = row.key
         self.offset = offset
         self.durable = durable
@@ -37,11 +40,6 @@ class Stream:
         # Why it takes no more bytes: "superseded", "sealed", or "" while it does.
         self.closed = "superseded" if row.is_superseded else "sealed" if row.sealed_length is not None else ""
         self.seal_lock = asyncio.Lock()
-
-    @property
-    def id(self) -> int:
-        """The number that goes over the wire."""
-        return self.row.id
 
     @property
     def is_sealed(self) -> bool:

@@ -60,7 +60,7 @@ class View:
         end = self._there()
         if self.position >= end:
             return None
-        gap = self.stream.gap_at(self.position)
+        gap = self.stream.gap_at(self.position) if self.stream.gaps else None
         if gap is not None and gap[0] <= self.position:
             return Span(self.position, min(gap[1], end), is_gap=True)
         if self._annotate:
