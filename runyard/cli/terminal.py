@@ -35,7 +35,11 @@ class Output:
     """Stdout as bytes. BrokenPipeError passes (who read us has left); every other failure is an OutputError."""
 
     def __init__(self) -> None:
-        self._file = sys.stdout.buffer
+        if sys.stdout is None:  # started with stdout closed
+            raise OutputError("there is no stdout to write to")
+        # A buffer of its own: with PYTHONUNBUFFERED the one of sys.stdout is none, and writes only a part of what it is given.
+        sys.stdout.flush()
+        self._file = open(sys.stdout.fileno(), "wb", closefd=False)  # noqa: SIM115 - stdout is never closed
         self.is_terminal = self._file.isatty()
 
     @property
