@@ -1,0 +1,91 @@
+"""The wheel holds every module and nothing else, and works where the user has packages called agent and collector."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from runyard import __version__
+
+ROOT = Path(__file__).parents[2]
+# Folders of the repository, and where they lie in the wheel.
+PLACES = {"runyard": "runyard", "agent": "runyard/agent", "collector": "runyard/collector"}
+
+
+def tracked() -> list[str]:
+    """Paths that git knows and that are there, relative to the repository."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    return [path for path in listed.split("\0") if path and os.path.lexists(ROOT / path)]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy of the tracked files alone."""
+    copy = tmp_path_factory.mktemp("tree")
+    for path in tracked():
+        (copy / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, copy / path, follow_symlinks=False)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(copy / "dist"), str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = (copy / "dist").glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which the wheel's content comes first, right behind foreign packages called agent and collector."""
+    place = tmp_path_factory.mktemp("installed")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(place / "site")
+    for name in ("agent", "collector"):
+        (place / "foreign" / name).mkdir(parents=True)
+        (place / "foreign" / name / "__init__.py").write_text(f"raise AssertionError('the foreign {name} was imported')\n")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNYARD_")}
+    paths = {
+        "PYTHONPATH": f"{place / 'foreign'}:{place / 'site'}",
+        "HOME": str(place),
+        "RUNYARD_SPOOL__DIR": str(place / "spool"),
+    }
+    return kept | paths
+
+
+def run(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", *arguments]
+    return subprocess.run(command, env=environ, cwd=environ["HOME"], capture_output=True, text=True, timeout=60)
+
+
+def test_the_wheel_holds_every_tracked_module_and_nothing_else(wheel: Path) -> None:
+    expected = set()
+    for path in tracked():
+        top, _, rest = path.partition("/")
+        if top in PLACES and not (ROOT / path).is_symlink():
+            expected.add(f"{PLACES[top]}/{rest}")
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert held == expected
+
+
+def test_what_is_installed_is_the_wheel(installed: dict[str, str]) -> None:
+    done = run(installed, "-c", "import runyard.agent.shepherd, runyard.collector.main as m; print(m.__file__)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{installed['HOME']}/site/runyard/collector/")
+
+
+def test_the_command_works_beside_foreign_packages_of_our_folders_names(installed: dict[str, str]) -> None:
+    done = run(installed, "-m", "runyard", "--version")
+    assert (done.stdout, done.stderr) == (f"runyard {__version__}\n", "")
+
+
+def test_a_run_works_beside_foreign_packages_of_our_folders_names(installed: dict[str, str]) -> None:
+    done = run(installed, "-m", "runyard", "run", "--run-id", "wheel-1", "--", "sh", "-c", "echo hello; exit 3")
+    assert done.returncode == 3, done.stderr
+    assert "hello" in done.stdout
+    log = Path(installed["RUNYARD_SPOOL__DIR"]) / "wheel-1/azureml-logs/70_driver_log.txt"
+    assert log.read_text() == "hello\n"
