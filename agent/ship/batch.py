@@ -18,9 +18,8 @@ from .tail import Tail
 
 # Up to this length a copy costs less than a system call of its own.
 SMALL_BYTES = 64 << 10
-# Most bytes that are held in memory for one request, and most files that it keeps open.
+# Most bytes that are held in memory for one request, and most files in it.
 JOINED_BYTES = 1 << 20
-LARGE_FILES = 64
 FILES = 4096
 
 _OUR_OWN_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -35,12 +34,6 @@ class Batch:
     told: list[tuple[Tail, int, int]] = field(default_factory=list)
     joined_bytes: int = 0
     data_bytes: int = 0
-    large_files: int = 0
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no further file fits."""
-        return self.joined_bytes >= JOINED_BYTES or self.large_files >= LARGE_FILES
 
 
 def compose(files: Files, limit: int, now_s: float) -> Batch:
@@ -51,7 +44,7 @@ def compose(files: Files, limit: int, now_s: float) -> Batch:
     if len(tails) > FILES:
         tails = tails[:FILES]
     for tail, room in zip(tails, share([max(0, tail.size - tail.sent) for tail in tails], limit), strict=True):
-        if batch.is_full:
+        if batch.joined_bytes >= JOINED_BYTES or len(files.descriptors.pinned) >= files.descriptors.most_pinned:
             break
         if room or tail.untold:
             _add(batch, files, tail, room, now_s)
@@ -77,7 +70,6 @@ def _add(batch: Batch, files: Files, tail: Tail, room: int, now_s: float) -> Non
             batch.small.append(pack_header(GAP, tail.stream_id, start, end - start))
         elif not _add_small(batch, files, tail, start, end, now_s):
             break
-    batch.large_files += has_large
     if gaps:
         batch.told.append((tail, stream_id, gaps))
 

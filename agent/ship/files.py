@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .plan import Range, generation_for
 from .scan import is_plain_folder, walk, why_not_shipped
-from .tail import MAX_OPEN, Descriptors, Tail, source_of
+from .tail import Descriptors, Tail, source_of
 
 # A file that grew within this time is looked at in each turn.
 HOT_S = 2.0
@@ -26,11 +26,11 @@ EVENT_S = 1.0
 class Files:
     """Belongs to one thread, but `unsent_bytes` and `durable_bytes` may be called from any."""
 
-    def __init__(self, run_dir: str, say: Callable[[str], None], *, max_open: int = MAX_OPEN) -> None:
+    def __init__(self, run_dir: str, say: Callable[[str], None]) -> None:
         self._run_dir = run_dir
         self._say = say
         self._device = Path(run_dir).stat().st_dev
-        self.descriptors = Descriptors(run_dir, self._device, limit=max_open)
+        self.descriptors = Descriptors(run_dir, self._device)
         self.by_name: dict[str, Tail] = {}
         self.by_id: dict[int, Tail] = {}
         self.with_work: set[Tail] = set()
@@ -39,6 +39,7 @@ class Files:
         self._position = 0
         self._sorted_s = 0.0
         self._scan = 0
+        self._folders_there: set[str] = set()
         self._passed_over: set[str] = set()
         self._told: set[str] = set()
         # Truncated or replaced since this process began: what the ledger says of them is about bytes that are no more.
@@ -144,7 +145,17 @@ class Files:
         if tail.is_gone:
             tail.size = offset
         self.by_id[tail.stream_id] = tail
+        self._folders_there.update(_folders_of(tail.name))
         return True
+
+    def why_no_room(self, name: str) -> str:
+        """What at the collector stands where this file would lie, as the end of a sentence; empty where nothing does."""
+        if name in self._folders_there:
+            return "stands where the collector has a folder of this run"
+        above = (self.by_name.get(folder) for folder in _folders_of(name))
+        if any(tail is not None and tail.stream_id >= 0 for tail in above):
+            return "lies in a folder that has the name of a file sent before"
+        return ""
 
     def restart(self, tail: Tail) -> None:
         """The next generation of a file begins: what was sent is not what there is."""
@@ -276,3 +287,9 @@ class Files:
     def _forget_id(self, tail: Tail) -> None:
         self.by_id.pop(tail.stream_id, None)
         tail.stream_id = -1
+
+
+def _folders_of(name: str) -> Iterator[str]:
+    """a/b/c: a/b and a."""
+    while name := name.rpartition("/")[0]:
+        yield name

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import stat
 
 from .plan import Range
@@ -86,10 +87,12 @@ def source_of(status: os.stat_result, spool_device: int) -> str:
 class Descriptors:
     """Opens files of a run and closes the stillest ones when there are too many."""
 
-    def __init__(self, run_dir: str, spool_device: int, *, limit: int = MAX_OPEN) -> None:
+    def __init__(self, run_dir: str, spool_device: int) -> None:
         self._run_dir = run_dir
         self._spool_device = spool_device
-        self._limit = limit
+        # Most of what this process may open is left to others: sockets, other runs.
+        self._limit = min(MAX_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+        self.most_pinned = self._limit // 2
         self._open: set[Tail] = set()
         self.pinned: set[Tail] = set()  # a request that is being sent needs these
 

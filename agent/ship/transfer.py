@@ -223,6 +223,11 @@ class Transfer:
 
     def _open_streams(self) -> None:
         unopened = [tail for tail in self.files.with_work if tail.stream_id < 0]
+        for tail in unopened:
+            why = "" if tail.generation else self.files.why_no_room(tail.name)
+            if why:
+                self.files.pass_over(tail, why)
+        unopened = [tail for tail in unopened if tail in self.files.with_work]
         for start in range(0, len(unopened), STREAMS_PER_REQUEST):
             self._open(unopened[start : start + STREAMS_PER_REQUEST])
             self._turn()
@@ -231,7 +236,9 @@ class Transfer:
         try:
             streams = self.remote.open_streams([(tail.name, tail.generation, tail.source) for tail in tails])
         except CollectorRefused as error:
-            if error.status != 400 and error.code not in ("superseded", "conflict"):
+            if error.code == "superseded":
+                raise Resync(str(error)) from error
+            if error.status != 400 and error.code != "name-taken":
                 raise
             # One bad name must not keep the others: halves, until it stands alone.
             if len(tails) == 1:
