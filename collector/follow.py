@@ -22,7 +22,7 @@ from .pulse import Pulse
 from .state import State
 from .store import Store, StoreError
 from .streams import Stream
-from .views import Span, View
+from .views import View
 from .wish import Wish
 
 # Bytes of streams in one event, and in one write. A slow client holds about the second of our memory.
@@ -60,8 +60,7 @@ class Follower:
         self._pending: dict[int, View] = {}
         self._done: set[int] = set(wish.done)
         self._finished: set[int] = set()
-        self._done_part = wish.done_part
-        self._positions: dict[int, str] = {}
+        self._positions = cursors.Positions(wish.done_part)
         self._events: list[bytes] = []
         self._sent_s = time.monotonic()
 
@@ -79,8 +78,7 @@ class Follower:
         index = self._indexes.get((row.node_id, row.attempt, names.index_of(row.name), row.generation))
         if index is not None:
             self._attach(view, index)
-        if position:
-            self._positions[stream.id] = f"{stream.id}:{position}"
+        self._positions.add(stream.id, position)
         alone = stream.id if self._wish.names_superseded(row) else 0
         chain = self._chains.setdefault((row.node_id, row.attempt, row.name, alone), deque())
         chain.append(view)
@@ -139,7 +137,8 @@ class Follower:
         if not self._wish.until_now:
             for stream in opened:
                 self.add(stream, 0)
-        for stream_id in subscription.dirty:
+        # In the order in which they were added, which keeps their cursors cheap.
+        for stream_id in sorted(subscription.dirty):
             view = self._views.get(stream_id) or self._by_index.get(stream_id)
             if view is not None and view.is_open:
                 self._pending[view.stream.id] = view
@@ -164,47 +163,53 @@ class Follower:
             span = view.next(EVENT_BYTES, is_last=is_over)
             if span is None:
                 self._settle(view)
-            elif await self._send_span(view, span):
-                room -= 256 if span.is_gap else span.end - span.start
-                if view.stream.closed or not view.is_at_end:
-                    self._pending[stream_id] = view
-            else:
+                continue
+            start, end, is_gap = span
+            if is_gap:
+                self._send_gap(view, start, end)
                 room -= 1
+            else:
+                data = self._ready(view.stream, start, end - start)
+                if data is None:  # it lies on the disk: let the others go on meanwhile
+                    data = await self._from_disk(view.stream, start, end - start)
+                if not data:
+                    continue  # the disk lost it; the node sends it again
+                self._send_data(view, start, data)
+                room -= len(data)
+            if view.stream.closed or not view.is_at_end:
+                self._pending[stream_id] = view
 
-    async def _send_span(self, view: View, span: Span) -> bool:
-        stream = view.stream
-        if span.is_gap:
-            self._advance(view, span.end)
-            self._event("gap", {"stream": stream.id, "offset": span.start, "length": span.end - span.start})
-            return True
-        data = await self._read(stream, span)
-        if not data:
-            return False
-        end = span.start + len(data)
-        self._advance(view, end)
-        records = b""
-        if self._wish.annotate:
-            records = b',"records":' + json.dumps(view.records(span.start, end), separators=(",", ":")).encode()
-        self._events.append(
-            b'event: data\nid: %b\ndata: {"stream":%d,"offset":%d,"data":"%b"%b}\n\n'
-            % (self._cursor(), stream.id, span.start, b2a_base64(data, newline=False), records)
-        )
-        return True
-
-    async def _read(self, stream: Stream, span: Span) -> bytes:
+    def _ready(self, stream: Stream, start: int, size: int) -> bytes | None:
         try:
-            if stream.offset - span.start <= RECENT_BYTES:
-                return self._store.read_recent(stream.key, span.start, span.end - span.start)
-            data = self._store.read_ready(stream.key, span.start, span.end - span.start)
-            if data is None:  # it lies on the disk: let the others go on meanwhile
-                data = await asyncio.to_thread(self._store.read, stream.key, span.start, span.end - span.start)
+            if stream.offset - start <= RECENT_BYTES:
+                return self._store.read_recent(stream.key, start, size)
+            return self._store.read_ready(stream.key, start, size)
         except StoreError:  # an administrator took the file away; the client is told the rest of the run
             return b""
-        return data
 
-    def _advance(self, view: View, position: int) -> None:
-        view.position = position
-        self._positions[view.stream.id] = f"{view.stream.id}:{position}"
+    async def _from_disk(self, stream: Stream, start: int, size: int) -> bytes:
+        try:
+            return await asyncio.to_thread(self._store.read, stream.key, start, size)
+        except StoreError:  # as above
+            return b""
+
+    def _send_gap(self, view: View, start: int, end: int) -> None:
+        stream_id = view.stream.id
+        view.position = end
+        self._positions.move(stream_id, end)
+        self._event("gap", {"stream": stream_id, "offset": start, "length": end - start})
+
+    def _send_data(self, view: View, start: int, data: bytes) -> None:
+        stream_id = view.stream.id
+        view.position = end = start + len(data)
+        cursor = self._positions.move(stream_id, end)
+        records = b""
+        if self._wish.annotate:
+            records = b',"records":' + json.dumps(view.records(start, end), separators=(",", ":")).encode()
+        self._events.append(
+            b'event: data\nid: %b\ndata: {"stream":%d,"offset":%d,"data":"%b"%b}\n\n'
+            % (cursor, stream_id, start, b2a_base64(data, newline=False), records)
+        )
 
     def _settle(self, view: View) -> None:
         """Nothing is to be sent from this stream now: is it for ever?"""
@@ -230,15 +235,12 @@ class Follower:
         if at_once or len(self._finished) >= FOLD:
             self._done |= self._finished
             for stream_id in self._finished:
-                self._positions.pop(stream_id, None)
+                self._positions.drop(stream_id)
             self._finished.clear()
-            self._done_part = cursors.done_part(sorted(self._done | self._views.keys()), self._done)
-
-    def _cursor(self) -> bytes:
-        return cursors.join(self._done_part, self._positions).encode()
+            self._positions.done = cursors.done_part(sorted(self._done | self._views.keys()), self._done)
 
     def _event(self, name: str, values: dict[str, Any], *, with_id: bool = True) -> None:
-        head = f"event: {name}\n".encode() + (b"id: " + self._cursor() + b"\n" if with_id else b"")
+        head = f"event: {name}\n".encode() + (b"id: " + self._positions.now() + b"\n" if with_id else b"")
         self._events.append(head + b"data: " + json.dumps(values, separators=(",", ":")).encode() + b"\n\n")
 
     async def _flush(self, write: Write) -> None:

@@ -145,7 +145,7 @@ class _Request:
             raise Problem(400, "torn", str(error)) from error
 
     async def _take(self, decoder: wire.FrameDecoder, chunk: bytes) -> None:
-        named, streams = self.named, self._ingest.streams
+        named, streams, written, write = self.named, self._ingest.streams, self._written, self._store.write
         for header, position, piece in decoder.feed(chunk):
             stream = named.get(header.stream_id)
             if stream is None:
@@ -158,10 +158,15 @@ class _Request:
                 self._frames += 1
             at = header.offset + position
             expected = stream.offset
-            if at == expected and not stream.closed:
-                self._append(stream, piece)
-            else:
+            if at != expected or stream.closed:
                 self._take_other(stream, at, expected, piece)
+            else:
+                count = write(stream.key, expected, piece)
+                stream.offset = expected + count
+                written.add(stream)
+                self._written_bytes += count
+                if count != len(piece):
+                    self._append(stream, piece[count:])
 
     def _take_other(self, stream: Stream, at: int, expected: int, piece: memoryview) -> None:
         """A piece that is not simply the next one of an open stream."""

@@ -171,6 +171,8 @@ class FileStore:
             descriptor = self._open(key)
         done, size = 0, len(piece)
         try:
+            if size <= PIECE_BYTES:
+                return os.pwrite(descriptor, piece, offset)
             while done < size:
                 done += os.pwrite(descriptor, piece[done : done + PIECE_BYTES], offset + done)
         except OSError as error:

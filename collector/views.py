@@ -5,8 +5,6 @@ Reads sizes, gaps and index records; sends nothing itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from runyard.names import LOGS_DIR
 
 from .query import IndexReader
@@ -17,13 +15,8 @@ from .streams import Stream
 _INDEXED_PREFIX = f"{LOGS_DIR}/70_driver_log"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Bytes [start, end) that may be sent now; a gap is told of instead."""
-
-    start: int
-    end: int
-    is_gap: bool
+# (start, end, is_gap): bytes [start, end) that may be sent now; a gap is told of instead.
+Span = tuple[int, int, bool]
 
 
 class View:
@@ -62,13 +55,13 @@ class View:
             return None
         gap = self.stream.gap_at(self.position) if self.stream.gaps else None
         if gap is not None and gap[0] <= self.position:
-            return Span(self.position, min(gap[1], end), is_gap=True)
+            return self.position, min(gap[1], end), True
         if self._annotate:
             end = min(end, self._indexed(end, is_last=is_last or bool(self.stream.closed)))
         if gap is not None:
             end = min(end, gap[0])
         end = min(end, self.position + most)
-        return Span(self.position, end, is_gap=False) if end > self.position else None
+        return (self.position, end, False) if end > self.position else None
 
     def records(self, start: int, end: int) -> list[tuple[int, int, int]]:
         """The index records of [start, end); without an index one that says nothing: time 0, source 3."""

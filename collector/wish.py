@@ -41,7 +41,7 @@ class Wish:
     annotate: bool
     is_single: Callable[[], bool]
     done: frozenset[int]
-    done_part: str
+    done_part: bytes
 
     def wants(self, row: StreamRow) -> bool:
         """Whether the stream is among those asked for."""
