@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from runyard import names
+from runyard.errors import CollectorRefused
 from runyard.timeindex import STDERR, unpack
 from tests.agent.node_runs import LOG, wait_until
 from tests.collector_process import CollectorProcess
@@ -243,4 +244,8 @@ def _live(campaign: Campaign, seed: int) -> list[FaultyRun]:
 
 
 def _is_complete(client: Any, run_id: str) -> bool:
-    return bool(client.json("GET", f"/runs/{run_id}")["is_complete"])
+    try:
+        return bool(client.json("GET", f"/runs/{run_id}")["is_complete"])
+    except CollectorRefused as error:  # the service has not told it yet
+        assert error.status == 404
+        return False
