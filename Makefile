@@ -32,7 +32,7 @@ faults: $(STAMP)
 	FAULTS_KILLS=$${FAULTS_KILLS:-240} $(BIN)/python -m pytest tests/faults
 
 wheel: $(STAMP)
-	$(BIN)/python -m build --wheel
+	$(BIN)/python -m build --wheel --no-isolation
 
 clean:
-	rm -rf $(VENV) .demo build dist *.egg-info
+	rm -rf $(VENV) .demo .cache build dist *.egg-info

@@ -17,7 +17,7 @@ from runyard.fold import Lines
 from runyard.follow import Data, End, Follower, Gap, Query, Superseded
 
 from .connection import add_connection_arguments, add_output_argument, client_of
-from .logview import Bar, Grep, JsonSink, LineView, RawView, Seen, Sink, Tail, TextSink, View
+from .logview import Bar, Grep, JsonSink, LineView, RawView, Sink, Tail, TextSink, View
 from .moments import since_ns
 from .target import Wanted, path_of
 from .terminal import Output, note
@@ -89,7 +89,7 @@ def _pattern(text: str | None) -> re.Pattern[bytes] | None:
 def _query(args: argparse.Namespace, now_ns: int) -> Query:
     if args.tail is not None and args.tail < 0:
         raise InputError(f"--tail is {args.tail}; it has to be at least 0")
-    needs_records = args.stream or args.timestamps or args.output == "json"
+    needs_records = not args.raw or args.stream or args.timestamps or args.output == "json"
     return Query(
         until="end" if args.follow else "now",
         annotate=bool(needs_records),
@@ -144,6 +144,7 @@ def _show(client: CollectorClient, args: argparse.Namespace, query: Query, scree
         if not args.follow:
             screen.view.close()
         screen.tail.release()
+        screen.output.flush()
         cursor = past.cursor
     if screen.tail is None or args.follow:
         end = _play(Follower(client, args.run, query, cursor=cursor, tell=note), screen)
@@ -161,7 +162,7 @@ def _screen(args: argparse.Namespace, output: Output, pattern: re.Pattern[bytes]
         return _Screen(output, sink, tail, RawView(output))
     last: Sink = tail or sink
     view = LineView(
-        Lines[Seen](fold=not args.raw, blocks=is_plain),
+        lambda: Lines(fold=not args.raw, blocks=is_plain),
         Grep(pattern, last) if pattern else last,
         source=SOURCES[args.stream] if args.stream else None,
         bar=Bar(output) if args.follow and not args.raw and is_plain and output.is_terminal else None,

@@ -13,6 +13,7 @@ import json
 import re
 import unicodedata
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -83,10 +84,17 @@ class Sink(Protocol):
 
 
 class LineView:
-    """Lines for `sink`; with a `bar` the unfinished line is shown live. `source`: only bytes of that descriptor."""
+    """Lines for `sink`; with a `bar` the unfinished line is shown live. `source`: only bytes of that descriptor.
 
-    def __init__(self, lines: Lines[Seen], sink: Sink, *, source: int | None = None, bar: Bar | None = None) -> None:
-        self._lines = lines
+    What was written to stdout and to stderr makes up lines of its own: a warning does not tear the line in two in whose midst
+    it came, nor is it folded away with the bar.
+    """
+
+    def __init__(
+        self, make_lines: Callable[[], Lines[Seen]], sink: Sink, *, source: int | None = None, bar: Bar | None = None
+    ) -> None:
+        self._make_lines = make_lines
+        self._lines: dict[int | None, Lines[Seen]] = {}
         self._sink = sink
         self._source = source
         self._bar = bar
@@ -95,10 +103,11 @@ class LineView:
     def data(self, data: Data) -> None:
         for part, wall_ns, source in data.segments():
             if self._is_wanted(source):
-                for piece in self._lines.feed(part, Seen(wall_ns, source)):
+                lines = self._lines.get(source) or self._lines.setdefault(source, self._make_lines())
+                for piece in lines.feed(part, Seen(wall_ns, source)):
                     self._put(piece)
-        if self._bar is not None:
-            self._bar.show(self._lines.state)
+                if self._bar is not None:
+                    self._bar.show(lines.state)
 
     def gap(self, gap: Gap) -> None:
         self.close()
@@ -109,8 +118,9 @@ class LineView:
         note(superseded_text(happening))
 
     def close(self) -> None:
-        for piece in self._lines.flush():
-            self._put(piece)
+        for lines in self._lines.values():
+            for piece in lines.flush():
+                self._put(piece)
 
     def _put(self, piece: Piece[Seen]) -> None:
         if self._bar is not None:
@@ -189,12 +199,13 @@ class Grep:
     def __init__(self, pattern: re.Pattern[bytes], then: Sink) -> None:
         self._pattern = pattern
         self._then = then
-        self._passes = False
+        self._passing: dict[int | None, bool] = {}  # stdout's and stderr's long lines may come in each other's midst
 
     def line(self, piece: Piece[Seen]) -> None:
-        was_passing = self._passes and not piece.starts
-        self._passes = was_passing or self._pattern.search(piece.data.rstrip(b"\r\n")) is not None
-        if self._passes:
+        was_passing = not piece.starts and self._passing.get(piece.stamp.source, False)
+        is_passing = was_passing or self._pattern.search(piece.data.rstrip(b"\r\n")) is not None
+        self._passing[piece.stamp.source] = is_passing
+        if is_passing:
             self._then.line(Piece(piece.data, piece.stamp, not was_passing, piece.ends))
 
     def gap(self, gap: Gap) -> None:

@@ -24,8 +24,8 @@ def test_lines_come_while_the_run_runs_and_it_ends_with_the_run(collector: Colle
     with live(collector, "logs", "-f", driver.node.run_id) as shown:
         shown.until(out=b"first\n")
         driver.write(b"sec")
-        driver.write(b"ond\n", STDERR)
-        shown.until(out=b"second\n")
+        driver.write(b"ond\n").write(b"third\n", STDERR)
+        shown.until(out=b"second\nthird\n")
         driver.end()
         assert shown.end() == 0
     assert shown.out == driver.content

@@ -259,3 +259,11 @@ def memory_kb(pid: int) -> int:
     """The most memory that the process has had; 0 where it has just ended."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
+
+
+def test_a_warning_in_the_midst_of_a_line_makes_a_line_of_its_own(collector: CollectorProcess) -> None:
+    driver = Driver(Node(collector)).start()
+    driver.write(b"10%\r2").write(b"WARNING: ", STDERR).write(b"0%").write(b"hot\n", STDERR).write(b"\r30%\nlast").end()
+    assert runyard(collector, "logs", driver.node.run_id).stdout == b"WARNING: hot\n30%\nlast"
+    assert runyard(collector, "logs", driver.node.run_id, "--grep", "hot").stdout == b"WARNING: hot\n"
+    assert runyard(collector, "logs", driver.node.run_id, "--raw").stdout == b"10%\r2WARNING: 0%hot\n\r30%\nlast"

@@ -1,0 +1,1 @@
+"""`make demo`: a real training on real data, wrapped, shipped to a collector of its own and followed live."""
