@@ -38,6 +38,8 @@ SCAN_SHARE = 50
 SCAN_S = 2.0
 SCAN_BLIND_S = 0.25
 GIVE_BACK_S = 0.2
+# A stream costs the collector a millisecond; thousands of new files must not keep the live logs waiting.
+OPENED_AT_ONCE = 200
 
 
 class Resync(Exception):  # noqa: N818 - no error: the collector is asked anew for what it has
@@ -145,11 +147,11 @@ class Transfer:
 
     def send(self, *, sync: bool = False) -> bool:
         """Open streams and send one batch; whether there is more. With `sync` what was sent is durable afterwards."""
-        self._open_streams()
+        has_unopened = self._open_streams()
         now_s = time.monotonic()
         batch = compose(self.files, self._limit, now_s)
         if not batch.small and not batch.large:
-            return False
+            return has_unopened
         try:
             acks = self.remote.ingest(b"".join(batch.small), batch.large, sync=sync)
         except CollectorRefused as error:
@@ -221,16 +223,17 @@ class Transfer:
                 self.remote.sign_of_life()
             self._heard_s = time.monotonic()
 
-    def _open_streams(self) -> None:
+    def _open_streams(self) -> bool:
+        """Open some of the streams that are to be opened; whether more are left."""
         unopened = [tail for tail in self.files.with_work if tail.stream_id < 0]
         for tail in unopened:
             why = "" if tail.generation else self.files.why_no_room(tail.name)
             if why:
                 self.files.pass_over(tail, why)
         unopened = [tail for tail in unopened if tail in self.files.with_work]
-        for start in range(0, len(unopened), STREAMS_PER_REQUEST):
-            self._open(unopened[start : start + STREAMS_PER_REQUEST])
-            self._turn()
+        if unopened:
+            self._open(unopened[:OPENED_AT_ONCE])
+        return len(unopened) > OPENED_AT_ONCE
 
     def _open(self, tails: list[Tail]) -> None:
         try:
