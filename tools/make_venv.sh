@@ -18,7 +18,8 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         exit 2
     fi
 fi
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+# An environment that was begun and not finished is made anew.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" setuptools
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" \
     --no-build-isolation --config-settings editable_mode=compat -e "$root[dev,demo]"
