@@ -33,7 +33,10 @@ class Body(Protocol):
     """An aiohttp StreamReader, as far as it is needed."""
 
     async def readchunk(self) -> tuple[bytes, bool]:
-        """The next bytes that have come; (b"", False) at the end."""
+        """The next bytes that have come; none at the end, and at the end of an HTTP chunk."""
+
+    def at_eof(self) -> bool:
+        """Whether everything was read."""
 
 
 class Ingest:
@@ -127,11 +130,12 @@ class _Request:
         decoder = wire.FrameDecoder()
         total = 0
         while True:
-            chunk, is_chunk_end = await body.readchunk()
+            # Not the second member of the answer: aiohttp's one reader for all empty bodies says there that there is more.
+            chunk, _ = await body.readchunk()
             if not chunk:
-                if is_chunk_end:
-                    continue
-                break
+                if body.at_eof():
+                    break
+                continue
             total += len(chunk)
             if total > self._ingest.max_batch_bytes:
                 raise self._ingest.too_large()
