@@ -94,7 +94,7 @@ def _add_small(batch: Batch, files: Files, tail: Tail, start: int, end: int, now
         batch.data_bytes += len(data)
     if len(data) == end - start:
         return True
-    files.look_at(tail, now_s)
+    files.fell_short(tail, now_s)
     return False
 
 

@@ -111,6 +111,14 @@ class Files:
         for tail in list(self.by_name.values()):
             self.look_at(tail, now_s)
 
+    def fell_short(self, tail: Tail, now_s: float) -> None:
+        """A read ended before the length of the last look: the file was truncated, whatever its length is by now."""
+        expected, stream_id = tail.size, tail.stream_id
+        self.look_at(tail, now_s)
+        if tail.size >= expected and tail.stream_id == stream_id and not tail.is_gone:
+            self.rewritten.add(tail.name)
+            self.restart(tail)
+
     def adopt(self, streams: Iterable[dict[str, object]], now_s: float) -> None:
         """Take over what the collector says it has: after a connect its word is the only truth."""
         said = {str(stream["name"]): stream for stream in streams}

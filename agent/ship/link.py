@@ -30,7 +30,8 @@ COPIED_BYTES = 256 << 10
 MAX_ANSWER_BYTES = 64 << 20
 
 _TIMEVAL = struct.pack("@ll", 0, int(TURN_S * 1e6))
-_TRY_AGAIN = (BlockingIOError, InterruptedError)
+# TimeoutError is how a TLS socket says that a turn is over.
+_TRY_AGAIN = (BlockingIOError, InterruptedError, TimeoutError)
 # The file system has no sendfile, or the disk fails, which a read then tells apart from a failing network.
 _NOT_BY_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EIO)
 
@@ -99,6 +100,7 @@ class Link:
             if self._client.is_tls:
                 context = ssl.create_default_context()
                 connection = context.wrap_socket(connection, server_hostname=self._client.host)
+                connection.settimeout(TURN_S)
             else:
                 # Kernel timeouts instead of Python's: those would make the socket non-blocking, and sendfile a loop of polls.
                 connection.settimeout(None)
@@ -143,7 +145,8 @@ class Link:
         """Send the bytes [start, end) of a file; FileShrank where it has fewer, AnsweredEarly where nobody reads them."""
         send = self._send_copied if self._client.is_tls else self._send_piece
         while start < end:
-            if self._poll.poll(0):
+            # Under TLS there may be something to read that is no answer.
+            if not self._client.is_tls and self._poll.poll(0):
                 raise AnsweredEarly
             count = send(fd, start, end)
             if count == 0:

@@ -106,7 +106,7 @@ class Shipper:
         except Stopped:
             return None
         except FileShrank as shrank:
-            return self._look_again(shrank.fd)
+            return self._look_again(shrank)
         except Resync as resync:
             return self._wait_after(str(resync), self._backoff.next_s())
         except CollectorUnreachable as error:
@@ -167,15 +167,14 @@ class Shipper:
         if self._stop.is_set():
             raise Stopped
 
-    def _look_again(self, fd: int) -> float:
+    def _look_again(self, shrank: FileShrank) -> float:
         assert self._transfer is not None
         files = self._transfer.files
-        for tail in list(files.by_name.values()):
-            if tail.fd == fd:
-                planned = tail.size
-                files.look_at(tail, time.monotonic())
-                if tail.size >= planned and tail.stream_id >= 0:
-                    files.pass_over(tail, "cannot be read to its end")
+        tail = next(tail for tail in files.by_name.values() if tail.fd == shrank.fd)
+        if isinstance(shrank.__cause__, OSError):
+            files.pass_over(tail, f"cannot be read: {shrank.__cause__.strerror}")
+        else:
+            files.fell_short(tail, time.monotonic())
         return 0.0
 
     def _is_fine(self) -> None:

@@ -89,15 +89,16 @@ class Transfer:
 
     def connect(self) -> None:
         """Connect, make run and node known, and take the collector's word on what it has."""
-        if not self._scan_due_s:
-            self.scan(LIVE_ROOTS)
+        # First, so that also while the collector is away it is known how much is to be sent.
+        self.scan(LIVE_ROOTS)
+        self.refresh_gaps()
+        self.files.look_at_all(time.monotonic())
         self.remote.open()
         if not self._is_registered:
             self.remote.create_run()
             self.remote.join()
             self._is_registered = True
         now_s = time.monotonic()
-        self.ledger.refresh()
         self.files.adopt(self.remote.streams(), now_s)
         for name in self.ledger.names():
             self._tell_losses(self.files.by_name.get(name))
@@ -115,8 +116,9 @@ class Transfer:
         self._find(now_s)
         self._tell_state()
         has_more = self.send()
+        is_short = self._is_short_of_room(now_s)
         if not has_more:
-            if self._settles(now_s):
+            if is_short or (now_s - self._grown_s > QUIET_S and self._has_undurable()):
                 self.settle()
             if now_s - self._heard_s > self._settings.heartbeat_s:
                 self._keep_alive()
@@ -147,6 +149,7 @@ class Transfer:
 
     def send(self, *, sync: bool = False) -> bool:
         """Open streams and send one batch; whether there is more. With `sync` what was sent is durable afterwards."""
+        self._turn()
         has_unopened = self._open_streams()
         now_s = time.monotonic()
         batch = compose(self.files, self._limit, now_s)
@@ -201,15 +204,17 @@ class Transfer:
             self._must_tell = False
             self.say(f"the collector does not take the run's state: {error}")  # the bytes go on all the same
 
-    def _settles(self, now_s: float) -> bool:
-        if now_s >= self._give_back_due_s:
-            self._give_back_due_s = now_s + GIVE_BACK_S
-            if self._give_back.is_wanted():
-                if self._give_back.step(self.files):
-                    self._give_back_due_s = 0.0
-                    return False
-                return True  # the driver may be waiting for room
-        return now_s - self._grown_s > QUIET_S and self._has_undurable()
+    def _is_short_of_room(self, now_s: float) -> bool:
+        """Give room back where it is wanted; True where more is wanted than is durable: the driver may be waiting for it."""
+        if now_s < self._give_back_due_s:
+            return False
+        self._give_back_due_s = now_s + GIVE_BACK_S
+        if not self._give_back.is_wanted():
+            return False
+        if self._give_back.step(self.files):
+            self._give_back_due_s = 0.0
+            return False
+        return True
 
     def _has_undurable(self) -> bool:
         return any(tail.durable < tail.sent for tail in self.files.by_id.values())

@@ -18,6 +18,7 @@ from runyard import names
 from runyard.agent.launch import ensure_shepherd
 from runyard.agent.spool import SpoolLock
 from runyard.atomic import read_json
+from runyard.errors import RunyardError
 from runyard.settings import Settings
 
 from .shipper import Shipper
@@ -96,13 +97,14 @@ def adopt(run_dir: Path, settings: Settings, say: Callable[[str], None]) -> Adop
 
     `say` is given the sentences of the shipper's `on_trouble`.
     """
+    token = settings.token  # before the lock: the token's file may have become unreadable
     lock = SpoolLock(run_dir)
     if not lock.acquire():
         return None
     if (run_dir / names.SHIPPED_FILE).exists():
         lock.release()
         return None
-    shipper = Shipper(run_dir, settings.client.collector_url, settings.token, settings.ship, on_trouble=say)
+    shipper = Shipper(run_dir, settings.client.collector_url, token, settings.ship, on_trouble=say)
     return Adopted(run_dir, lock, shipper)
 
 
@@ -145,6 +147,8 @@ class Watch:
                 adopted = None if why else adopt(run_dir, self._settings, self._speaker(run_dir.name))
             except OSError as error:
                 why = f"{run_dir} cannot be locked: {error.strerror}"
+            except RunyardError as error:
+                why = str(error)
             if why:
                 self._leave(run_dir, why)
             elif adopted is not None:

@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from runyard import names, settings
@@ -206,12 +207,17 @@ def environment(collector: CollectorProcess, spool: Path) -> dict[str, str]:
 
 
 def start_ship(
-    collector: CollectorProcess, spool: Path, *words: str, before: str = "true", **variables: str
+    collector: CollectorProcess,
+    spool: Path,
+    *words: str,
+    before: str = "true",
+    within: tuple[str, ...] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.Popen[str]:
-    """A real `runyard ship` process; `before` is done by its shell."""
+    """A real `runyard ship` process; `before` is done by its shell, `within` is a command that starts that shell."""
     return subprocess.Popen(
-        ["sh", "-c", f'{before}; exec "$@"', "sh", sys.executable, "-m", "runyard", "ship", *words],
-        env=environment(collector, spool) | variables,
+        [*within, "sh", "-c", f'{before}; exec "$@"', "sh", sys.executable, "-m", "runyard", "ship", *words],
+        env=environment(collector, spool) | dict(variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -220,6 +226,6 @@ def start_ship(
 
 def run_ship(collector: CollectorProcess, spool: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A real `runyard ship`, to its end."""
-    process = start_ship(collector, spool, *words, **variables)
+    process = start_ship(collector, spool, *words, variables=variables)
     out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)

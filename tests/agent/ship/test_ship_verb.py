@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from runyard import names
 from tests.collector_process import CollectorProcess, wait_for
 
@@ -170,6 +172,31 @@ def test_watch_survives_whatever_one_folder_holds(collector: CollectorProcess, t
     assert "Traceback" not in err
     said = {line.get("run_id"): line["event"] for line in map(json.loads, err.splitlines()) if line["level"] != "info"}
     assert {"broken", "partial", "folder-as-run"} <= said.keys()
+
+
+@pytest.mark.parametrize("limit", ["instances", "watches"])
+def test_new_files_are_found_when_inotify_is_exhausted(limit: str, collector: CollectorProcess, tmp_path: Path) -> None:
+    # A user namespace has limits of its own: nobody else's inotify suffers.
+    probe = subprocess.run(["unshare", "-Ur", "true"], capture_output=True, check=False)
+    if probe.returncode:
+        pytest.skip("no user namespace can be made here")
+    run = SpoolRun(tmp_path / "spool")
+    run.start()
+    run.write("logs/folder/first", b"1")
+    few = f"echo {3 if limit == 'watches' else 0} > /proc/sys/user/max_inotify_{limit}"
+    watcher = start_ship(collector, tmp_path / "spool", "--watch", before=few, within=("unshare", "-Ur"))
+    try:
+        copy_is(collector, "logs/folder/first", b"1")
+        for number in range(3):
+            run.write(f"logs/folder/{number}", b"2")
+            copy_is(collector, f"logs/folder/{number}", b"2")
+        run.end()
+        wait_for(run.shipped, "all shipped")
+    finally:
+        watcher.send_signal(signal.SIGTERM)
+        _, err = watcher.communicate(timeout=20)
+        run.close()
+    assert "found by scanning" in err
 
 
 def test_a_run_whose_wrapper_and_shepherd_were_killed_is_brought_to_its_end(

@@ -1,0 +1,25 @@
+"""The sample configuration of a node is right, and says the defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from runyard import settings
+
+SAMPLE = Path(__file__).parents[3] / "configs" / "agent.toml"
+
+
+def test_the_sample_loads_and_shows_the_defaults() -> None:
+    sample = settings.load(config_file=str(SAMPLE), environ={})
+    defaults = settings.load(environ={"HOME": "/nowhere", "XDG_CONFIG_HOME": "/nowhere"})
+    assert (sample.spool, sample.run, sample.ship) == (defaults.spool, defaults.run, defaults.ship)
+    assert sample.client == dataclasses.replace(defaults.client, collector_url="http://127.0.0.1:8750")
+
+
+def test_the_sample_names_every_key_of_its_sections() -> None:
+    text = SAMPLE.read_text()
+    for section in (settings.Client, settings.Spool, settings.Run, settings.Ship):
+        for item in dataclasses.fields(section):
+            # A token has no place in a file that everybody reads.
+            assert f"{item.name} = " in text or item.name == "token"
