@@ -57,10 +57,13 @@ class Lines(Generic[Stamp]):
 
     def feed(self, data: bytes, stamp: Stamp) -> Iterator[Piece[Stamp]]:
         """The lines that `data` finishes; it has to be read to its end before the next call."""
-        start = self._block(data)
-        if start:
-            yield Piece(data[:start], stamp)
+        start = 0
         while start < len(data):
+            border = self._block(data, start)
+            if border > start:
+                yield Piece(data[start:border], stamp)
+                start = border
+                continue
             end = data.find(b"\n", start)
             if end < 0:
                 yield from self._grow(data[start:], stamp)
@@ -80,11 +83,12 @@ class Lines(Generic[Stamp]):
             yield Piece(*self._shown, ends=False)
         self._reset()
 
-    def _block(self, data: bytes) -> int:
+    def _block(self, data: bytes, start: int) -> int:
+        """Where the lines from `start` on end that can be passed on as they are; `start` or less where there are none."""
         if not self._blocks or not self.is_between_lines:
-            return 0
-        end = data.rfind(b"\n") + 1
-        return 0 if self._fold and data.find(b"\r", 0, end) >= 0 else end
+            return start
+        first_return = data.find(b"\r", start) if self._fold else -1
+        return data.rfind(b"\n", start, len(data) if first_return < 0 else first_return) + 1
 
     def _grow(self, part: bytes, stamp: Stamp) -> Iterator[Piece[Stamp]]:
         if not self._fold:

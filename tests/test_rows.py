@@ -40,8 +40,10 @@ def test_of_no_row(): assert False
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     options = ["-p", "tests.row_marks", "-p", "no:cacheprovider", "-c", "/dev/null", f"--rootdir={folder}"]
     command = [sys.executable, *arguments, *options, str(folder)]
-    fast = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return subprocess.run(command, cwd=ROOT, env=fast, capture_output=True, text=True)
+    # Not the options of the pytest that runs this test (CI names a report), and no plugins, whose loading takes seconds.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
 
 
 def test_each_row_is_told_with_the_tests_that_show_it(tmp_path: Path) -> None:

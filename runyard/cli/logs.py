@@ -157,15 +157,15 @@ def _show(client: CollectorClient, args: argparse.Namespace, query: Query, scree
 def _screen(args: argparse.Namespace, output: Output, pattern: re.Pattern[bytes] | None) -> _Screen:
     sink: TextSink | JsonSink = JsonSink(output) if args.output == "json" else TextSink(output, timestamps=args.timestamps)
     tail = Tail(args.tail, sink) if args.tail is not None and _filters(args) else None
-    is_plain = not (pattern or tail or args.timestamps or args.output == "json")
-    if args.raw and is_plain and not args.stream:
+    is_plain = not (pattern or tail or args.output == "json")
+    if args.raw and is_plain and not args.stream and not args.timestamps:
         return _Screen(output, sink, tail, RawView(output))
     last: Sink = tail or sink
     view = LineView(
         lambda: Lines(fold=not args.raw, blocks=is_plain),
         Grep(pattern, last) if pattern else last,
         source=SOURCES[args.stream] if args.stream else None,
-        bar=Bar(output) if args.follow and not args.raw and is_plain and output.is_terminal else None,
+        bar=Bar(output) if args.follow and not args.raw and is_plain and not args.timestamps and output.is_terminal else None,
     )
     return _Screen(output, sink, tail, view)
 

@@ -139,21 +139,36 @@ class LineView:
         return True
 
 
+class Moments:
+    """Times as text; the last one is kept, for many lines come with one record's time."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int | None, str | None] = (None, None)
+
+    def text(self, wall_ns: int | None) -> str | None:
+        if wall_ns != self._last[0]:
+            self._last = wall_ns, None if wall_ns is None else moment(wall_ns, milliseconds=True)
+        return self._last[1]
+
+
 class TextSink:
     """Lines as they are, with `timestamps` after their time. A line that was left without an end gets one before the next."""
 
     def __init__(self, output: Output, *, timestamps: bool = False) -> None:
         self._output = output
         self._timestamps = timestamps
+        self._moments = Moments()
         self._is_open = False
 
     def line(self, piece: Piece[Seen]) -> None:
+        data = piece.data
         if piece.starts:
             self._end_line()
             if self._timestamps:
-                self._output.write(f"{moment(piece.stamp.wall_ns, milliseconds=True)} ".encode())
-        self._output.write(piece.data)
-        self._is_open = not piece.data.endswith(b"\n")
+                prefix = f"{self._moments.text(piece.stamp.wall_ns) or '-'} ".encode()
+                data = prefix + data[:-1].replace(b"\n", b"\n" + prefix) + data[-1:]
+        self._output.write(data)
+        self._is_open = not data.endswith(b"\n")
 
     def gap(self, gap: Gap) -> None:
         self._end_line()
@@ -170,12 +185,13 @@ class JsonSink:
 
     def __init__(self, output: Output) -> None:
         self._output = output
+        self._moments = Moments()
 
     def line(self, piece: Piece[Seen]) -> None:
         line = piece.data.removesuffix(b"\n").removesuffix(b"\r") if piece.ends else piece.data
         wall_ns, source = piece.stamp.wall_ns, piece.stamp.source
         document: dict[str, object] = {
-            "time": None if wall_ns is None else moment(wall_ns, milliseconds=True),
+            "time": self._moments.text(wall_ns),
             "time_ns": wall_ns,
             "stream": timeindex.SOURCE_NAMES.get(source) if source else None,
             "line": line.decode("utf-8", "replace"),
