@@ -97,7 +97,9 @@ def open_database(url: str, data_dir: Path, on_error: Callable[[], None]) -> Dat
 
 def migrate(engine: Engine) -> None:
     """Bring the schema to the newest revision, in one transaction."""
-    # Alembic costs a third of a second to load; nothing else of the collector needs it.
+    if revision(engine) == newest_revision():
+        return
+    # Alembic costs a third of a second to load, which most starts need not pay.
     from alembic import command
     from alembic.config import Config
     from alembic.util.exc import CommandError
@@ -111,6 +113,15 @@ def migrate(engine: Engine) -> None:
             command.upgrade(config, "head")
         except CommandError as error:
             raise ValueError(f"it was made by a newer version of this program ({error})") from error
+
+
+def revision(engine: Engine) -> str | None:
+    """The revision of the schema in the database; None where it is empty."""
+    with engine.connect() as connection:
+        if not sqlalchemy.inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
+        return found
 
 
 def newest_revision() -> str:

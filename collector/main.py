@@ -39,7 +39,7 @@ from .metrics import Metrics
 from .pulse import Pulse
 from .route import Parts
 from .seals import Sealer
-from .store import FileStore
+from .store import FileStore, StoreError
 from .streams import Streams
 
 log = structlog.get_logger()
@@ -188,11 +188,14 @@ def _listen(host: str, port: int) -> socket.socket:
 
 async def _recover(parts: Parts) -> None:
     """Ends what a crash has cut off between the steps of opening streams."""
-    steps = await parts.database.read(placement.unplaced)
-    if steps:
-        placement.place(parts.store, steps)
-        await parts.database.write(placement.confirm, steps)
-        log.info("recovered", streams=len(steps))
+    for step in await parts.database.read(placement.unplaced):
+        try:
+            placement.place(parts.store, [step])
+        except StoreError as error:  # one stream must not keep the others from being served; opening it tries again
+            log.error("a stream cannot be placed", stream=step.id, error=str(error))
+        else:
+            await parts.database.write(placement.confirm, [step])
+            log.info("recovered", stream=step.id)
 
 
 @asynccontextmanager

@@ -149,7 +149,8 @@ def plan(connection: Connection, run_id: str, node_id: str, attempt: int, wanted
         raise Problem(404, "no-such-node", f"node {node_id} has not registered with run {run_id}")
     planner = _Planner(connection, run_id, node_id, attempt)
     ids = [planner.find_or_insert(one) for one in wanted]
-    return Plan(tuple(ids), _steps(planner.chains.values(), place.experiment, run_id, place.folder))
+    chains = [planner.chains[name] for name in dict.fromkeys(one.name for one in wanted)]
+    return Plan(tuple(ids), _steps(chains, place.experiment, run_id, place.folder))
 
 
 @dataclass(slots=True)
@@ -166,7 +167,10 @@ class _Planner:
         self._attempt = attempt
         self._owner = {"run_id": run_id, "node_id": node_id}
         rows = list(connection.execute(_generations(run_id, node_id)))
-        self._paths = {row.path for row in rows}
+        self._paths: set[str] = set()
+        self._folders: set[str] = set()
+        for row in rows:
+            self._take(row.path)
         self.chains: dict[str, list[_Generation]] = {}
         for row in rows:
             if row.attempt == attempt:
@@ -183,7 +187,6 @@ class _Planner:
         if chain:
             path = self._supersede(chain[-1])
         else:
-            # The name may look like the earlier generation of another file that lies there already.
             path = self._free(wanted.name if not self._attempt else f"attempts/{self._attempt}/{wanted.name}")
         return self._insert(chain, wanted, path)
 
@@ -203,10 +206,27 @@ class _Planner:
         return stream_id
 
     def _free(self, path: str) -> str:
-        while path in self._paths:
-            path += "~"
+        """`path`, or the nearest to it where no other file of the node is in the way: one that was once where a folder is now,
+        or the earlier generation of another file."""
+        place = ""
+        *folders, name = path.split("/")
+        for folder in folders:
+            place += folder
+            while place in self._paths:
+                place += "~"
+            place += "/"
+        place += name
+        while place in self._paths or place in self._folders:
+            place += "~"
+        self._take(place)
+        return place
+
+    def _take(self, path: str) -> None:
         self._paths.add(path)
-        return path
+        end = path.rfind("/")
+        while end > 0 and path[:end] not in self._folders:
+            self._folders.add(path[:end])
+            end = path.rfind("/", 0, end)
 
 
 def _generations(run_id: str, node_id: str) -> sa.Select[Any]:
@@ -248,6 +268,14 @@ def confirm(connection: Connection, steps: Iterable[Step]) -> None:
     """Step 3."""
     for step in steps:
         connection.execute(sa.update(streams).where(streams.c.id == step.id).values(is_placed=True))
+
+
+def withdraw(connection: Connection, steps: Iterable[Step]) -> None:
+    """Takes back the rows of streams that cannot be placed and that nobody was told of. What superseded another one stays: the
+    next request for it, or the next start, tries again."""
+    for step in steps:
+        if step.earlier_id is None:
+            connection.execute(sa.delete(streams).where((streams.c.id == step.id) & ~streams.c.is_placed))
 
 
 def unplaced(connection: Connection) -> list[Step]:

@@ -16,7 +16,7 @@ from . import placement
 from .database import Database
 from .messages import StreamToOpen
 from .placement import StreamRow
-from .store import NotStored, Store
+from .store import NotStored, Store, StoreError
 
 # Streams that nobody uses are kept for so long that a writer which comes back finds them; beyond, they are read again.
 KEPT = 20_000
@@ -107,7 +107,11 @@ class Streams:
             if stream is not None:
                 # From here on the earlier generation takes no byte, so that none can land in the new one's file.
                 stream.closed = "superseded"
-        await asyncio.to_thread(placement.place, self._store, steps)
+        try:
+            await asyncio.to_thread(placement.place, self._store, steps)
+        except StoreError:
+            await self._database.write(placement.withdraw, steps)
+            raise
         for step in steps:
             self._store.forget(step.key)
         await self._database.write(placement.confirm, steps)
