@@ -165,7 +165,7 @@ def test_quota_drop_leaves_a_gap_that_is_marked_and_counted(collector: Collector
     process = run.start()
     wait_until(lambda: run.path(names.GAPS_FILE).exists(), "the quota")
     collector.restart()
-    process.communicate(timeout=60)
+    _, error = process.communicate(timeout=60)
     dropped = run.lines(names.GAPS_FILE)[-1]["end"]
     copy = (node_folder(collector) / LOG).read_bytes()
     assert len(copy) == 65536 * 96 + 5
@@ -173,7 +173,7 @@ def test_quota_drop_leaves_a_gap_that_is_marked_and_counted(collector: Collector
     told = runyard(collector, "logs", "r").decode()
     assert "bytes were dropped here" in told
     report = json.loads(runyard(collector, "verify", "r", "-o", "json", check=False))
-    assert [file["result"] for file in report["files"] if file["path"] == LOG] == ["gaps"]
+    assert [file["result"] for file in report["files"] if file["path"] == LOG] == ["gaps"], (report, error)
 
 
 HOSTILE = {
