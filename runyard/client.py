@@ -117,7 +117,10 @@ class CollectorClient:
                     raise self.error(response.status, response.headers, response.read())
             except (OSError, http.client.HTTPException) as error:
                 raise self._unreachable(error) from error
-            yield response
+            try:
+                yield response
+            finally:
+                response.close()  # where the server ends the body by closing, the connection has handed its socket over
         finally:
             connection.close()
 

@@ -119,6 +119,7 @@ class Follower:
         query: Query,
         *,
         cursor: str = "",
+        silence_s: float = SILENCE_S,
         tell: Callable[[str], None] = lambda _: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -126,6 +127,7 @@ class Follower:
         self._client = client
         self._run_id = run_id
         self._query = query
+        self._silence_s = silence_s
         self._tell = tell
         self._sleep = sleep
         self._files: dict[int, Opened] = {}
@@ -159,7 +161,7 @@ class Follower:
         decoder = EventDecoder(self.cursor)
         path = f"{run_path(self._run_id)}/follow"
         begun = time.monotonic()
-        with self._client.stream("GET", path, params=self._params(), headers=headers, timeout_s=SILENCE_S) as response:
+        with self._client.stream("GET", path, params=self._params(), headers=headers, timeout_s=self._silence_s) as response:
             while chunk := self._client.read(response, READ_BYTES):
                 if time.monotonic() - begun > LONGEST_WAIT_S:
                     self._vain_tries, self._is_told = 0, False
@@ -229,8 +231,7 @@ class Follower:
     def _advance(self, file: Opened, offset: int, length: int) -> int:
         """How much of [offset, offset+length) was there before; a hole is an error, for a log with a hole reads as whole."""
         position = self._positions[file.stream]
-        is_partial = self._query.since_ns is not None or self._query.tail_lines is not None
-        if offset > position and not is_partial:
+        if offset > position:
             raise ProtocolError(f"the collector left out bytes {position} to {offset} of {file.path}")
         self._positions[file.stream] = max(position, offset + length)
         return max(0, position - offset)
