@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -205,9 +206,9 @@ def test_every_byte_and_exit_code_survives_kills_in_every_stage(collector: Colle
     try:
         runs = _live(campaign, seed)
         took_place = [run for run in runs if run.took_place]
+        client = collector.client()
         for run in took_place:
-            client = collector.client()
-            wait_until(lambda run=run, client=client: _is_complete(client, run.run_id), f"{run.run_id} at the collector", 120)
+            wait_until(partial(_is_complete, client, run.run_id), f"{run.run_id} at the collector", 120)
             run.check()
         assert service.poll() is None, "the service has not died"
     finally:
