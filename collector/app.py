@@ -30,7 +30,7 @@ def make_app(parts: Parts) -> web.Application:
     """The application that answers with `parts`."""
     app = web.Application(middlewares=[_edge], client_max_size=MAX_JSON_BYTES)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path.replace("{path}", "{path:.+}"), _entry(route, parts))
+        app.router.add_route(route.method, route.path.replace("{path}", r"{path:[\s\S]+}"), _entry(route, parts))
     app.on_response_prepare.append(_add_request_id)
     return app
 

@@ -107,12 +107,12 @@ class Follower:
         values = {"stream": row.id, "path": self._wish.path_of(row), "node_id": row.node_id, "offset": view.position}
         self._event("open", values | {"generation": row.generation}, with_id=False)
 
-    async def run(self, state: State, silent_if: tuple[str, ...], write: Write) -> None:
-        """Sends until everything asked for was sent, or the collector stops."""
+    async def run(self, state: State, silent_if: tuple[str, ...], write: Write, is_gone: Callable[[], bool]) -> None:
+        """Sends until everything asked for was sent, the client has left, or the collector stops."""
         subscription = self._subscription
         self._state = state
         subscription.silent_if = subscription.silent_if or silent_if
-        while not subscription.is_closing:
+        while not (subscription.is_closing or is_gone()):
             self._look()
             await self._gather()
             await self._flush(write)
@@ -176,8 +176,10 @@ class Follower:
                     continue  # the disk lost it; the node sends it again
                 self._send_data(view, start, data)
                 room -= len(data)
-            if view.stream.closed or not view.is_at_end:
+            if not view.is_at_end:
                 self._pending[stream_id] = view
+            elif view.stream.closed:
+                self._settle(view)
 
     def _ready(self, stream: Stream, start: int, size: int) -> bytes | None:
         try:

@@ -182,6 +182,10 @@ class SealStreams(_Body, frozen=True, kw_only=True):
 
     seals: Annotated[list[Seal], Meta(max_length=MAX_PER_REQUEST)]
 
+    def __post_init__(self) -> None:
+        if len({seal.stream for seal in self.seals}) != len(self.seals):
+            raise ValueError("a stream is named twice")
+
 
 class MakeToken(_Body, frozen=True, kw_only=True):
     """Asks for a token."""

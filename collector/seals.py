@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -40,6 +41,16 @@ class Digests:
     ranges: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What came of one comparison; `sha256` is set where a new seal is to be written down."""
+
+    stream: Stream
+    wanted: Seal
+    outcome: Outcome
+    sha256: str = ""
+
+
 class Sealer:
     """Seals streams and digests files."""
 
@@ -50,40 +61,46 @@ class Sealer:
         self._hub = hub
         self._threads = ThreadPoolExecutor(THREADS, "digest")
 
-    async def seal(self, stream: Stream, wanted: Seal) -> SealResult:
-        """Seals `stream` if it holds exactly what `wanted` says. A seal that holds is never changed."""
-        # Whoever lost patience and asks again waits here for the first answer instead of reading the disk twice.
-        async with stream.seal_lock:
-            outcome = await self._compare(stream, wanted)
-            return SealResult(stream=stream.id, result=outcome, offset=stream.offset)
+    async def seal(self, pairs: Sequence[tuple[Stream, Seal]]) -> list[SealResult]:
+        """Seals each stream if it holds exactly what is said of it. No stream may be named twice. A seal never changes."""
+        async with AsyncExitStack() as stack:
+            # Whoever lost patience and asks again waits here for the first answer instead of reading the disk twice. Taken in
+            # one order by all, so that two requests never wait for each other.
+            for stream in sorted((stream for stream, _ in pairs), key=lambda stream: stream.id):
+                await stack.enter_async_context(stream.seal_lock)
+            await self._committer.wait([stream for stream, wanted in pairs if stream.offset == wanted.length])
+            compared = await asyncio.gather(*(self._compare(stream, wanted) for stream, wanted in pairs))
+            await self._keep([one for one in compared if one.sha256])
+            return [SealResult(stream=one.stream.id, result=one.outcome, offset=one.stream.offset) for one in compared]
 
-    async def _compare(self, stream: Stream, wanted: Seal) -> Outcome:
-        if stream.offset != wanted.length:
-            return "short" if stream.offset < wanted.length else "long"
-        if stream.is_sealed and await self._database.read(_is_same, stream.id, wanted):
-            return "sealed"
-        await self._committer.wait([stream])
-        ranges = [(segment.start, segment.end) for segment in wanted.segments]
-        digests = await self.digest(stream.key, ranges)
-        if stream.offset != wanted.length:  # bytes came, or were lost by the disk, while it was read
-            return "short" if stream.offset < wanted.length else "long"
-        if digests is None or digests.ranges != tuple(segment.sha256 for segment in wanted.segments):
-            return "mismatch"
-        if not stream.is_sealed:
-            await self._keep(stream, wanted, digests.whole)
-        return "sealed"
+    async def _compare(self, stream: Stream, wanted: Seal) -> _Compared:
+        if stream.offset == wanted.length:
+            if stream.is_sealed and await self._database.read(_is_same, stream.id, wanted):
+                return _Compared(stream, wanted, "sealed")
+            digests = await self.digest(stream.key, [(segment.start, segment.end) for segment in wanted.segments])
+            # Looked at again below: bytes may have come, or been lost by the disk, while it was read.
+            if stream.offset == wanted.length:
+                if digests is None or digests.ranges != tuple(segment.sha256 for segment in wanted.segments):
+                    return _Compared(stream, wanted, "mismatch")
+                # Closed before the row is written: a byte that came in between would not be covered by the seal.
+                is_first = not stream.is_sealed
+                stream.closed = stream.closed or "sealed"
+                return _Compared(stream, wanted, "sealed", digests.whole if is_first else "")
+        return _Compared(stream, wanted, "short" if stream.offset < wanted.length else "long")
 
-    async def _keep(self, stream: Stream, wanted: Seal, sha256: str) -> None:
-        was = stream.closed
-        # Closed before the row is written: a byte that came in between would not be covered by the seal.
-        stream.closed = was or "sealed"
+    async def _keep(self, sealed: list[_Compared]) -> None:
+        """Writes the new seals down."""
+        if not sealed:
+            return
         try:
-            await self._database.write(_insert, stream.id, wanted, sha256)
-        except BaseException:  # whatever it is, the stream is as open as before
-            stream.closed = was
+            await self._database.write(_insert, [(one.stream.id, one.wanted, one.sha256) for one in sealed])
+        except BaseException:  # whatever it is, the streams are as open as before
+            for one in sealed:
+                one.stream.closed = "superseded" if one.stream.closed == "superseded" else ""
             raise
-        stream.row = replace(stream.row, sealed_length=wanted.length, sha256=sha256)
-        self._hub.grown({stream})
+        for one in sealed:
+            one.stream.row = replace(one.stream.row, sealed_length=one.wanted.length, sha256=one.sha256)
+        self._hub.grown({one.stream for one in sealed})
 
     async def digest(self, key: str, ranges: Sequence[tuple[int, int]]) -> Digests | None:
         """The digests of what lies under `key`: ranges side by side, from 0 on. None where there are fewer bytes."""
@@ -122,6 +139,16 @@ def _is_same(connection: Connection, stream_id: int, wanted: Seal) -> bool:
     return row is not None and row.length == wanted.length and msgspec.json.decode(row.segments) == _segments(wanted)
 
 
-def _insert(connection: Connection, stream_id: int, wanted: Seal, sha256: str) -> None:
-    values = {"stream_id": stream_id, "length": wanted.length, "sha256": sha256, "sealed_ns": time.time_ns()}
-    connection.execute(sa.insert(seals).values(values | {"segments": msgspec.json.encode(_segments(wanted)).decode()}))
+def _insert(connection: Connection, new: list[tuple[int, Seal, str]]) -> None:
+    now_ns = time.time_ns()
+    rows = [
+        {
+            "stream_id": stream_id,
+            "length": wanted.length,
+            "sha256": sha256,
+            "segments": msgspec.json.encode(_segments(wanted)).decode(),
+            "sealed_ns": now_ns,
+        }
+        for stream_id, wanted, sha256 in new
+    ]
+    connection.execute(sa.insert(seals), rows)

@@ -67,7 +67,7 @@ async def seal_streams(call: Call) -> web.Response:
     parts = call.parts
     await parts.database.read(catalog.require_run, call.run_id)
     chosen = [await _stream_of_run(call, seal.stream) for seal in wanted.seals]
-    results = [await parts.sealer.seal(stream, seal) for stream, seal in zip(chosen, wanted.seals, strict=True)]
+    results = await parts.sealer.seal(list(zip(chosen, wanted.seals, strict=True)))
     for stream in chosen:
         parts.pulse.beat(stream.run_id, stream.row.node_id)
     return json_response(SealResults(seals=results))

@@ -81,12 +81,19 @@ class Node:
     """One node of one run."""
 
     def __init__(
-        self, collector: CollectorProcess, *, run_id: str = "", ip: str = "127.0.0.1", create: bool = True, **fields: Any
+        self,
+        collector: CollectorProcess,
+        *,
+        run_id: str = "",
+        node_id: str = "",
+        ip: str = "127.0.0.1",
+        create: bool = True,
+        **fields: Any,
     ) -> None:
         self.collector = collector
         self.client: CollectorClient = collector.client()
         self.run_id = run_id or "run-" + secrets.token_hex(4)
-        self.node_id = "node-" + secrets.token_hex(6)
+        self.node_id = node_id or "node-" + secrets.token_hex(6)
         self.run_token = secrets.token_hex(32)
         self.seq = 0
         self.experiment = fields.get("experiment", "exp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
@@ -89,13 +90,15 @@ def test_what_is_sent_while_the_collector_stops_is_answered_or_refused(collector
     node = Node(collector)
     stream = node.open_one()
     offset = 0
-    threading.Timer(0.1, collector.stop, [signal.SIGTERM]).start()
+    stopping = threading.Timer(0.1, os.kill, [collector.pid, signal.SIGTERM])
+    stopping.start()
     while True:
         try:
             answer = node.ingest(frame(stream, offset, b"x" * 5000), sync=True)
         except (OSError, ValueError):
             break
         offset = answer.json["acks"][0]["durable"]
+    stopping.join()
     wait_for(lambda: not collector.is_running, "the end of the collector")
     assert len(node.on_disk(LOG)) >= offset > 0
 
