@@ -87,8 +87,7 @@ class CollectorProcess:
 
     def restart(self) -> None:
         """Start it again on the same port with the same data; stops it first where it still runs."""
-        if self.is_running:
-            self.stop()
+        self.stop()
         self.start()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
