@@ -51,7 +51,8 @@ def ensure_shepherd(run_dir: str, *, stdin: int = subprocess.DEVNULL) -> bool:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 cwd="/",
-                env={"PATH": os.environ.get("PATH", os.defpath)},
+                # The interpreter may need what the site has set (LD_LIBRARY_PATH); what is the user's own stays here.
+                env={name: value for name, value in os.environ.items() if not name.startswith("RUNYARD_")},
                 pass_fds=(lock,),
                 start_new_session=True,
             )

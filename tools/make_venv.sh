@@ -21,5 +21,6 @@ fi
 # An environment that was begun and not finished is made anew.
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" setuptools
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" \
+# setuptools warns of the plain kind of editable install, the only one that adds no import hook to every start.
+PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" \
     --no-build-isolation --config-settings editable_mode=compat -e "$root[dev,demo]"

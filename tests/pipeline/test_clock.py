@@ -1,0 +1,62 @@
+"""A clock that jumps: order is by offset, lengths of time are monotonic, and only timestamps show the jump."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runyard import names
+from runyard.timeindex import unpack
+from tests.agent.node_runs import LOG, NodeRun, wait_until
+from tests.collector_process import running_collector
+
+LINES = """
+import sys, time
+for number in range(60):
+    print(number, flush=True)
+    time.sleep(0.03)
+"""
+
+
+@pytest.fixture
+def shift(tmp_path: Path) -> Path:
+    """The file that says by how many seconds the wall clock of preloaded processes is off."""
+    library = tmp_path / "shifted_clock.so"
+    source = Path(__file__).with_name("shifted_clock.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
+    path = tmp_path / "shift"
+    path.write_text("0")
+    return path
+
+
+@pytest.mark.needs_system("gcc")
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+@pytest.mark.parametrize("jumps_s", [(-3600, 7200), (86400, -86400)])
+def test_a_clock_that_jumps_changes_timestamps_and_nothing_else(tmp_path: Path, shift: Path, jumps_s: tuple[int, int]) -> None:
+    faked = {"LD_PRELOAD": str(tmp_path / "shifted_clock.so"), "SHIFT_FILE": str(shift)}
+    with running_collector(tmp_path, environ=faked) as collector:
+        reached = {"RUNYARD_COLLECTOR_URL": collector.url, "RUNYARD_TOKEN": collector.token}
+        run = NodeRun(tmp_path / "spool", sys.executable, "-c", LINES, flags=("--timeout", "1h"), env=faked | reached)
+        process = run.start()
+        client = collector.client()
+        for number, jump_s in enumerate(jumps_s):
+            wait_until(lambda number=number: run.log().count(b"\n") > 15 * (number + 1), "some lines")
+            shift.write_text(str(jump_s))
+            assert client.json("GET", "/runs/r")["status"] == "Running"
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert out == b"".join(b"%d\n" % number for number in range(60))
+        shown = client.json("GET", "/runs/r")
+        assert (shown["status"], shown["is_complete"]) == ("Completed", True)
+        (copy,) = collector.data_dir.glob(f"runs/default/r/*/{LOG}")
+        assert copy.read_bytes() == out
+    records = unpack(run.path(names.index_of(LOG)).read_bytes())
+    walls = [record.wall_ns for record in records]
+    assert walls != sorted(walls), "the clock did jump back"
+    assert [record.mono_ns for record in records] == sorted(record.mono_ns for record in records)
+    assert json.loads(run.path(names.STATE_FILE).read_text())["exit_code"] == 0
