@@ -72,7 +72,7 @@ class Run:
 class Ship:
     """How what is in the spool is sent."""
 
-    poll_interval_s: float = _setting(0.015, "between two looks at files that grow", minimum=0.001)
+    poll_interval_s: float = _setting(0.025, "between two looks at files that grow", minimum=0.001)
     idle_interval_s: float = _setting(0.25, "between two looks at files that have been still", minimum=0.001)
     batch_bytes: int = _setting(32 << 20, "most bytes in one request", minimum=1 << 16)
     heartbeat_s: float = _setting(10.0, "between two signs of life when there is nothing to send", minimum=0.1)

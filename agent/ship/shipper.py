@@ -60,6 +60,7 @@ class Shipper:
         self._transfer: Transfer | None = None
         self._finish: Finish | None = None
         self._reconnected_s = 0.0
+        self._is_proven = False  # a step has succeeded since the last quick reconnect
         self._is_told_off = False  # the last session ended by what only a person can mend
 
     @property
@@ -110,7 +111,8 @@ class Shipper:
         except Resync as resync:
             return self._wait_after(str(resync), self._backoff.next_s())
         except CollectorUnreachable as error:
-            if self.trouble == "" and time.monotonic() - self._reconnected_s > QUICK_RECONNECT_S:
+            if self._is_proven and time.monotonic() - self._reconnected_s > QUICK_RECONNECT_S:
+                self._is_proven = False  # a collector that takes connections and answers nothing is no passing matter
                 self._reconnected_s = time.monotonic()
                 return 0.0
             return self._wait_after(str(error), self._backoff.next_s())
@@ -178,6 +180,7 @@ class Shipper:
         return 0.0
 
     def _is_fine(self) -> None:
+        self._is_proven = True
         if self.trouble:
             self.trouble = ""
         self._backoff.reset()
