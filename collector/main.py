@@ -52,6 +52,8 @@ GC_THRESHOLD = 20_000
 # One recv of the kernel; aiohttp stops reading a body when twice as much waits for the disk.
 READ_BUFFER_BYTES = 256 << 10
 MOST_OPEN_FILES = 8192
+# A request may name some thousands of streams, and a cursor as many.
+HEAD_BYTES = 256 << 10
 
 
 def serve(settings: Settings) -> int:
@@ -237,6 +239,8 @@ async def _listening(parts: Parts, listener: socket.socket) -> AsyncIterator[Non
         access_log=None,
         shutdown_timeout=GRACE_S,
         read_bufsize=READ_BUFFER_BYTES,
+        max_line_size=HEAD_BYTES,
+        max_field_size=HEAD_BYTES,
         auto_decompress=False,
     )
     await runner.setup()

@@ -6,17 +6,26 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import schemathesis
+from schemathesis.checks import CHECKS
 from schemathesis.generation import GenerationMode
 
 from runyard.collector import openapi
 from runyard.collector.api import ROUTES
-from runyard.collector.route import Route
+from runyard.collector.route import FRAMES_TYPE, Route
 from tests.collector.node import Node, call
 from tests.collector_process import CollectorProcess, running_collector
+
+
+@schemathesis.serializer(FRAMES_TYPE)
+def frames(context: Any, value: Any) -> bytes:
+    """Bodies of that type are bytes as they are."""
+    return value.encode() if isinstance(value, str) else bytes(value)
+
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "http-api.md"
 
@@ -73,6 +82,13 @@ def schema(fuzzed: CollectorProcess) -> schemathesis.BaseSchema:
 FUZZED = [route for route in ROUTES if not route.path.endswith("/follow")]
 
 
+def _beyond_a_schema(route: Route) -> list[Any]:
+    """No schema can say that a page token is one of ours, that segments leave no hole, or that 1.0 is not written for 1: what
+    it allows may still be refused by these routes."""
+    is_beyond = route.takes_body or "page_token" in route.query.__struct_fields__
+    return [CHECKS.get_one("positive_data_acceptance")] if is_beyond else []
+
+
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
 @pytest.mark.parametrize("route", FUZZED, ids=lambda route: f"{route.method} {route.path}")
 def test_no_request_breaks_a_promise_of_the_document(
@@ -83,8 +99,8 @@ def test_no_request_breaks_a_promise_of_the_document(
 
     @hypothesis.settings(max_examples=20, derandomize=True, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
     @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
-    def check(case: schemathesis.Case) -> None:
-        case.call_and_validate(base_url=fuzzed.url, headers=headers, timeout=20)
+    def check(case: schemathesis.Case[Any]) -> None:
+        case.call_and_validate(base_url=fuzzed.url, headers=headers, timeout=20, excluded_checks=_beyond_a_schema(route))
 
     try:
         check()
