@@ -14,6 +14,7 @@ from runyard.names import index_of
 from runyard.timeindex import RECORD_BYTES, STDERR, unpack
 
 PIECE_BYTES = 256 << 10
+_NOT_BY_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 RECORDS_PER_STEP = 4096
 
 
@@ -28,6 +29,7 @@ class Echo:
         self._index_position = 0
         self._targets = {True: stderr, False: stdout}
         self._closed: set[int] = set()
+        self._copied: set[int] = set()  # targets that sendfile cannot write: terminals, files opened to append
 
     def step(self) -> bool:
         """Echo what is new; whether there was anything."""
@@ -66,27 +68,34 @@ class Echo:
         if target in self._closed:
             self._position = end
         while self._position < end:
-            piece = os.pread(self._log, min(PIECE_BYTES, end - self._position), self._position)
-            if not piece:  # truncated since
-                self._position = end
-                return
             try:
-                _write_all(target, piece)
+                count = self._write_piece(target, min(PIECE_BYTES, end - self._position))
+            except BlockingIOError:  # somebody made the descriptor non-blocking for all who share it
+                _wait_writable(target)
+                continue
             except OSError as error:
                 if error.errno not in (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENOSPC):
                     raise
                 self._closed.add(target)
+                count = 0
+            if not count:  # nobody reads any more, or the log was truncated since
                 self._position = end
-                return
-            self._position += len(piece)
+            self._position += count
+
+    def _write_piece(self, target: int, size: int) -> int:
+        """Write up to `size` bytes of the log; the number written, 0 at the log's end."""
+        if target not in self._copied:
+            try:
+                return os.sendfile(target, self._log, self._position, size)
+            except OSError as error:
+                if error.errno not in _NOT_BY_SENDFILE:
+                    raise
+                self._copied.add(target)
+        piece = os.pread(self._log, size, self._position)
+        return os.write(target, piece) if piece else 0
 
 
-def _write_all(target: int, piece: bytes) -> None:
-    view = memoryview(piece)
-    while view:
-        try:
-            view = view[os.write(target, view) :]
-        except BlockingIOError:  # somebody made the terminal non-blocking for all who share it
-            import select
+def _wait_writable(target: int) -> None:
+    import select
 
-            select.select((), (target,), (), 1.0)
+    select.select((), (target,), (), 1.0)

@@ -120,7 +120,7 @@ class Wrapper:
 
     def _ship(self) -> None:
         # Shipping never competes with the training for a core.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         assert self._shipper is not None
         self._shipper.run(self._ship_stop)
 
