@@ -23,6 +23,9 @@ from .problems import Problem, no_such_run
 from .schema import nodes, processes, runs, tags
 from .state import State
 
+# Stands for the node of a run before one has registered: its creation was the last sign of life.
+NO_NODE = ""
+
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
@@ -89,6 +92,9 @@ def with_details(connection: Connection, rows: list[Any]) -> list[RunRow]:
         heard[node.run_id][node.node_id] = node.heard_ns
         if node.status not in state.FINAL:
             silent_if[node.run_id].append(node.node_id)
+    for run_id in ids:
+        if not heard[run_id]:
+            silent_if[run_id].append(NO_NODE)
     return [RunRow(row, tags_of[row.run_id], heard[row.run_id], tuple(silent_if[row.run_id])) for row in rows]
 
 

@@ -133,8 +133,8 @@ async def _follow(call: Call, subscription: Subscription, resumed: cursor.Cursor
     parts, asked = call.parts, call.query
     row = await parts.database.read(catalog.run, call.run_id)
     streams = await parts.streams.of_run(call.run_id)
-    nodes = {*row.heard, *(stream.row.node_id for stream in streams)}
-    wish = make_wish(asked, resumed, streams, lambda: len(nodes | set(subscription.silent_if)) <= 1)
+    nodes = {*row.heard, *(stream.node_id for stream in streams)}
+    wish = make_wish(asked, resumed, streams, lambda: len({*nodes, *subscription.silent_if} - {catalog.NO_NODE}) <= 1)
     starts = await asyncio.to_thread(_starts, call, asked, resumed, streams)
     follower = Follower(wish, subscription, parts.store, parts.pulse)
     for stream in streams:

@@ -22,11 +22,14 @@ from .database import Database
 from .hub import Hub
 from .messages import Ack, encode
 from .metrics import Metrics
-from .problems import Problem, not_allowed, problem_of
+from .problems import Problem, not_allowed, problem_of, unavailable
 from .pulse import Pulse
 from .schema import gaps
 from .store import Store, StoreError
 from .streams import Stream, Streams
+
+# Each request under way may hold two read buffers; more of them are told to come back.
+MOST_AT_ONCE = 512
 
 
 class Body(Protocol):
@@ -62,11 +65,15 @@ class Ingest:
         self.pulse = pulse
         self.metrics = metrics
         self.max_batch_bytes = max_batch_bytes
+        self._under_way = 0
 
     async def take(self, body: Body, length: int | None, who: Principal, *, sync: bool, named: Iterable[int]) -> bytes:
         """The JSON of the acks. Raises a Problem that carries the acks of what was taken before the fault."""
         request = _Request(self, who)
+        self._under_way += 1
         try:
+            if self._under_way > MOST_AT_ONCE:
+                raise unavailable("busy", f"{MOST_AT_ONCE} ingest requests are under way")
             if length is not None and length > self.max_batch_bytes:
                 raise self.too_large()
             for stream_id in named:
@@ -81,6 +88,8 @@ class Ingest:
             problem.members["acks"] = request.acks()
             self.metrics.ingest_requests.labels(problem.code).inc()
             raise problem from error
+        finally:
+            self._under_way -= 1
         self.metrics.ingest_requests.labels("ok").inc()
         return encode({"acks": request.acks()})
 

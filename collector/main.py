@@ -156,7 +156,7 @@ async def _serve(
     listener = _listen(settings.host, settings.port)
     parts = _parts(settings, data_dir, database, metrics, token)
     await _recover(parts)
-    async with _background(parts), _listening(parts, listener):
+    async with _background(parts, stop), _listening(parts, listener):
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = f"http://{host}:{listener.getsockname()[1]}"
         # What was loaded stays: the garbage collector need not look at it again, nor stop the loop for it.
@@ -201,9 +201,11 @@ async def _recover(parts: Parts) -> None:
 
 
 @asynccontextmanager
-async def _background(parts: Parts) -> AsyncIterator[None]:
+async def _background(parts: Parts, stop: asyncio.Event) -> AsyncIterator[None]:
     """The committer and the pulse's flush; at the end everything is durable and written down."""
     committing = asyncio.create_task(parts.committer.run())
+    # Should it ever die, nothing would become durable any more: stop, tell why, and let the service start again.
+    committing.add_done_callback(lambda _: stop.set())
     flushing = asyncio.create_task(_flush_pulse(parts))
     try:
         yield

@@ -18,7 +18,7 @@ from .route import Call, json_response
 def shown_status(row: RunRow, pulse: Pulse) -> str:
     """The status as it is shown: a run does not respond while one of its nodes is silent."""
     run_id: str = row.row.run_id
-    if not row.state.is_final and pulse.is_lost(run_id, row.silent_if or ("",)):
+    if not row.state.is_final and pulse.is_lost(run_id, row.silent_if):
         return listing.NOT_RESPONDING
     return row.state.status
 
@@ -37,7 +37,7 @@ async def create_run(call: Call) -> web.Response:
     wanted: CreateRun = call.body
     is_new = await call.parts.database.write(catalog.create_run, wanted)
     if is_new:
-        call.parts.pulse.beat(wanted.run_id, "")
+        call.parts.pulse.beat(wanted.run_id, catalog.NO_NODE)
     row = await call.parts.database.read(catalog.run, wanted.run_id)
     return json_response(run_answer(row, call.parts.pulse), 201 if is_new else 200)
 

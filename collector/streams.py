@@ -68,7 +68,7 @@ class Streams:
         self._store = store
         self._alive: WeakValueDictionary[int, Stream] = WeakValueDictionary()
         self._recent: OrderedDict[int, Stream] = OrderedDict()
-        self._opening: dict[str, asyncio.Lock] = {}
+        self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def __len__(self) -> int:
         return len(self._alive)
@@ -93,7 +93,8 @@ class Streams:
     async def open(self, run_id: str, node_id: str, attempt: int, wanted: Sequence[StreamToOpen]) -> Opened:
         """Opens streams, and says which of them are new. See placement.py for what a crash leaves."""
         # One at a time for each run, so that two requests never plan for the same path.
-        async with self._opening.setdefault(run_id, asyncio.Lock()):
+        lock = self._opening.setdefault(run_id, asyncio.Lock())
+        async with lock:
             plan = await self._database.write(placement.plan, run_id, node_id, attempt, wanted)
             superseded = await self._place(plan.steps) if plan.steps else set()
             streams = await self._adopt(await self._database.read(placement.rows_by_id, plan.ids))

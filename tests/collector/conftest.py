@@ -14,6 +14,7 @@ def shared_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Colle
     """The process; it may have been killed and started again by the test before."""
     with running_collector(tmp_path_factory.mktemp("shared")) as process:
         yield process
+        assert "internal error" not in process.log_text
 
 
 @pytest.fixture
