@@ -14,6 +14,8 @@ from runyard.names import index_of
 from runyard.timeindex import RECORD_BYTES, STDERR, unpack
 
 PIECE_BYTES = 256 << 10
+# A pipe holds few pieces by sendfile, however small they are, and many bytes by write.
+SENDFILE_LEAST_BYTES = 64 << 10
 _NOT_BY_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 RECORDS_PER_STEP = 4096
 
@@ -84,7 +86,7 @@ class Echo:
 
     def _write_piece(self, target: int, size: int) -> int:
         """Write up to `size` bytes of the log; the number written, 0 at the log's end."""
-        if target not in self._copied:
+        if size >= SENDFILE_LEAST_BYTES and target not in self._copied:
             try:
                 return os.sendfile(target, self._log, self._position, size)
             except OSError as error:

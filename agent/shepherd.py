@@ -19,6 +19,9 @@ from runyard.atomic import read_json, write_json
 
 from . import capture, proctree
 from .journal import ProcessJournal, SystemLog
+from .outcome import outcome
+from .process import Process
+from .stop import read_stop, request_stop
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
@@ -28,38 +31,8 @@ if TYPE_CHECKING:
 TICK_S = 0.1
 # A driver that has not been started so long after its run was created is not started any more.
 START_DEADLINE_S = 60.0
-EXIT_TIME_LIMIT = 124
 
 _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-
-
-class Process:
-    """What is known of one driver process; read from its folder in .runyard/proc."""
-
-    def __init__(self, run_dir: str, run: dict[str, Any], rank: int) -> None:
-        self.rank = rank
-        self.name = f"worker_{rank}"
-        self.log = names.driver_log(rank, run["world_size"])
-        self.directory = os.path.join(run_dir, names.process_dir(rank))
-        self.capture_pid = 0  # 0: not our child
-        self.is_adopted = False  # the driver is our child now, since its capture died
-        self.started: dict[str, Any] | None = None
-        self.exit: dict[str, Any] | None = None
-        self.is_captured = False
-
-    def refresh(self) -> None:
-        """Look at the marks on disk."""
-        if self.started is None:
-            self.started = read_json(os.path.join(self.directory, "started.json"))
-        if self.exit is None:
-            self.exit = read_json(os.path.join(self.directory, "exit.json"))
-        if not self.is_captured:
-            self.is_captured = os.path.exists(os.path.join(self.directory, "captured"))
-
-    @property
-    def is_over(self) -> bool:
-        """Its log is final and its end is known (even if only that it cannot be known)."""
-        return self.is_captured and self.exit is not None
 
 
 class Shepherd:
@@ -128,7 +101,7 @@ class Shepherd:
         os.close(lock)
 
     def _why_not_start(self, launch: dict[str, Any] | None) -> str:
-        if self._read_stop():
+        if read_stop(self.run_dir):
             return "the run was asked to stop before its driver was started"
         if launch is None:
             return "the driver was never started: what it needs is gone from the spool"
@@ -210,7 +183,7 @@ class Shepherd:
             self.log.info("the driver has started", rank=process.rank, pid=process.started["pid"])
             self._tell()
         if process.is_over and process.exit is not None:
-            status = self._process_status(process)
+            status = process.status(read_stop(self.run_dir))
             if self.journal.ended(process.name, process.exit["wall_ns"], status):
                 self.log.info("the driver has ended", rank=process.rank, **_only(process.exit, "exit_code", "signal", "cause"))
                 self._tell()
@@ -226,12 +199,8 @@ class Shepherd:
         self.log.warning("the shepherd got a signal: the driver is asked to end", signal=proctree.describe_signal(number))
         request_stop(self.run_dir, number, self.run["grace_s"], f"the shepherd got {proctree.describe_signal(number)}")
 
-    def _read_stop(self) -> dict[str, Any] | None:
-        value = read_json(self._path(names.STOP_FILE))
-        return value if isinstance(value, dict) else None
-
     def _check_stop(self) -> None:
-        stop = self._read_stop() or self._time_limit()
+        stop = read_stop(self.run_dir) or self._time_limit()
         if stop is None:
             return
         if self._quota is not None:
@@ -256,7 +225,7 @@ class Shepherd:
         if not limit_s or not begun or time.monotonic_ns() < min(begun) + limit_s * 1e9:
             return None
         request_stop(self.run_dir, signal.SIGTERM, self.run["grace_s"], f"the time limit of {limit_s:g} s", is_time_limit=True)
-        return self._read_stop()
+        return read_stop(self.run_dir)
 
     def _kill_trees(self) -> None:
         for process in self.processes:
@@ -270,14 +239,9 @@ class Shepherd:
             if process.capture_pid:
                 proctree.send(proctree.descendants(process.capture_pid), signal.SIGKILL)
 
-    def _process_status(self, process: Process) -> str:
-        assert process.exit is not None
-        if _was_stopped([process.exit], self._read_stop()):
-            return "Terminated"
-        return "Completed" if process.exit["exit_code"] == 0 else "Failed"
-
     def _tell(self, **changes: Any) -> None:
         """Write state.json; nothing is told twice, and a state once told stays until a newer one replaces it whole."""
+        stop = read_stop(self.run_dir)
         begun = [process.started["wall_ns"] for process in self.processes if process.started]
         self.state |= {
             "exit_code": None,
@@ -285,73 +249,22 @@ class Shepherd:
             "cause": "",
             "started_ns": min(begun) if begun else None,
             "ended_ns": None,
-            "processes": [self._process_state(process) for process in self.processes if process.started],
+            "processes": [process.told(stop) for process in self.processes if process.started],
             "boot_id": capture.boot_id(),
             "shepherd_pid": os.getpid(),
         } | changes
         write_json(self._path(names.STATE_FILE), self.state, durable=bool(self.state["ended_ns"]))
 
-    def _process_state(self, process: Process) -> dict[str, Any]:
-        started, exit_ = process.started or {}, process.exit or {}
-        return {
-            "rank": process.rank,
-            "name": process.name,
-            "pid": started.get("pid"),
-            "status": self._process_status(process) if process.exit else "Started",
-            "exit_code": exit_.get("exit_code"),
-            "signal": exit_.get("signal"),
-            "started_ns": started.get("wall_ns"),
-            "ended_ns": exit_.get("wall_ns"),
-            "log": process.log,
-        }
-
     def _end(self) -> None:
-        stop = self._read_stop()
-        outcome = _outcome([process.exit or {} for process in self.processes], stop)
+        stop = read_stop(self.run_dir)
+        word = outcome([process.exit or {} for process in self.processes], stop)
         ended_ns = max((process.exit or {}).get("wall_ns") or time.time_ns() for process in self.processes)
         for process in self.processes:
             self._note(process)
-        self.journal.run_ended(ended_ns, outcome["status"])
-        self.log.info("the run has ended on this node", **outcome)
+        self.journal.run_ended(ended_ns, word["status"])
+        self.log.info("the run has ended on this node", **word)
         self._remove_environment()
-        self._tell(ended_ns=ended_ns, **outcome)
-
-
-def request_stop(run_dir: str, number: int, grace_s: float, reason: str, *, is_time_limit: bool = False) -> None:
-    """Ask the run's shepherd, this or a later one, to end the driver. What is asked stays asked over any death."""
-    value = {
-        "signal": int(number),
-        "grace_s": grace_s,
-        "reason": reason,
-        "is_time_limit": is_time_limit,
-        "asked_ns": time.time_ns(),
-        "asked_mono_ns": time.monotonic_ns(),
-    }
-    write_json(os.path.join(run_dir, names.STOP_FILE), value, durable=False)
-
-
-def _outcome(exits: list[dict[str, Any]], stop: dict[str, Any] | None) -> dict[str, Any]:
-    """The run's final word from its processes' exits: pure. The first process that did not end well gives the cause."""
-    bad = next((exit_ for exit_ in exits if exit_.get("exit_code") != 0), None)
-    code = bad.get("exit_code") if bad else 0
-    number = bad.get("signal") if bad else None
-    if stop is None or not _was_stopped(exits, stop):
-        stop = None
-    elif code is None:
-        code = 128 + int(stop["signal"])
-    if stop and stop.get("is_time_limit"):
-        return {"status": "Failed", "exit_code": EXIT_TIME_LIMIT, "signal": number, "cause": f"ended at {stop['reason']}"}
-    if stop:
-        return {"status": "Canceled", "exit_code": code, "signal": number, "cause": stop["reason"]}
-    if not bad:
-        return {"status": "Completed", "exit_code": 0, "signal": None, "cause": ""}
-    cause = bad.get("cause") or (f"killed by {proctree.describe_signal(number)}" if number else f"exit code {code}")
-    return {"status": "Failed", "exit_code": code, "signal": number, "cause": cause}
-
-
-def _was_stopped(exits: list[dict[str, Any]], stop: dict[str, Any] | None) -> bool:
-    """Whether a process was still there when it was asked to end: a request that came too late changes no outcome."""
-    return stop is not None and any(exit_.get("mono_ns", 0) >= stop["asked_mono_ns"] for exit_ in exits)
+        self._tell(ended_ns=ended_ns, **word)
 
 
 def _only(values: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from runyard.settings import Settings
 
 from .echo import Echo
 from .launch import ensure_shepherd
-from .shepherd import request_stop
 from .spool import NewRun, RunSpec
+from .stop import request_stop
 
 if TYPE_CHECKING:
     from typing import Any
@@ -43,7 +43,7 @@ class Wrapper:
         self._settings = settings
         self._new = NewRun(Path(settings.spool.dir).expanduser(), spec)
         self._run_dir = self._new.run_dir
-        self._echo = Echo(self._run_dir, names.driver_log(0, 1))
+        self._is_over = threading.Event()  # the node's last word is there
         self._state_path = str(self._run_dir / names.STATE_FILE)
         self._shipper: Shipper | None = None
         self._ship_thread: threading.Thread | None = None
@@ -125,18 +125,33 @@ class Wrapper:
         self._shipper.run(self._ship_stop)
 
     def _main_loop(self) -> dict[str, Any]:
-        wait_s, checked_s = HOT_S, time.monotonic()
-        while True:
-            state = self._final_state()
-            grew = self._echo.step()
-            if state is not None and not grew:
-                return state
+        # The echo has a thread of its own: a reader of our output that stands still must not keep us from the rest.
+        echo = threading.Thread(target=self._echo_to_end, name="echo", daemon=True)
+        echo.start()
+        checked_s = time.monotonic()
+        while (state := self._final_state()) is None:
             if time.monotonic() - checked_s > SHEPHERD_CHECK_S:
                 checked_s = time.monotonic()
                 ensure_shepherd(str(self._run_dir))
-            wait_s = HOT_S if grew else min(STILL_S, wait_s * 1.3)
-            if state is None:
-                time.sleep(wait_s)
+            time.sleep(HOT_S)
+        self._is_over.set()
+        stop_requests = self._stop_requests
+        while echo.is_alive() and self._stop_requests == stop_requests:
+            echo.join(STILL_S)
+        return state
+
+    def _echo_to_end(self) -> None:
+        echo, wait_s = Echo(self._run_dir, names.driver_log(0, 1)), HOT_S
+        while True:
+            is_over = self._is_over.is_set()
+            if echo.step():
+                wait_s = HOT_S
+            elif is_over:
+                echo.close()
+                return
+            else:
+                wait_s = min(STILL_S, wait_s * 1.3)
+                self._is_over.wait(wait_s)
 
     def _final_state(self) -> dict[str, Any] | None:
         state = read_json(self._state_path)
@@ -153,7 +168,6 @@ class Wrapper:
 
     def _shutdown(self) -> None:
         """Give the shipper the time that it needs, as long as it gets on."""
-        self._echo.close()
         shipper, thread = self._shipper, self._ship_thread
         if shipper is not None and thread is not None:
             stop_requests, progress_bytes, moved_s = self._stop_requests, shipper.progress_bytes, time.monotonic()

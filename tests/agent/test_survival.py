@@ -24,7 +24,7 @@ while not os.path.exists(sys.argv[1]):
     print("out", n, flush=True)
     if n % 3 == 0:
         print("err", n, file=sys.stderr, flush=True)
-    time.sleep(0.002)
+    time.sleep(0.001)
 print("last", n)
 sys.exit(9)
 """
@@ -147,7 +147,7 @@ def test_a_run_whose_wrapper_and_shepherd_died_can_still_be_stopped(training: Tr
     os.kill(training.state()["shepherd_pid"], signal.SIGKILL)
     process.kill()
     process.communicate()
-    from runyard.agent.shepherd import request_stop
+    from runyard.agent.stop import request_stop
 
     request_stop(str(training.run_dir), signal.SIGTERM, 1.0, "a test")
     supervise(training)
@@ -208,3 +208,16 @@ def test_start_ticks_name_a_process_for_ever() -> None:
     assert ticks is not None
     assert proctree.is_running(os.getpid(), ticks)
     assert not proctree.is_running(os.getpid(), ticks + 1)
+
+
+def test_a_reader_that_stands_still_keeps_the_wrapper_from_nothing(training: Training) -> None:
+    process = training.start()  # nobody reads its stdout until the end
+    wait_until(lambda: len(training.log()) > 1 << 17, "more output than a pipe holds", 60)
+    dead = training.state()["shepherd_pid"]
+    os.kill(dead, signal.SIGKILL)
+    training.wait_for_other("shepherd", dead)
+    training.go.touch()
+    training.final_state()
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 9
+    assert out == training.split()[0]

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,10 @@ for number in range(60):
     print(number, flush=True)
     time.sleep(0.03)
 """
+
+
+def has_lines(run: NodeRun, count: int) -> bool:
+    return run.log().count(b"\n") > count
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ def test_a_clock_that_jumps_changes_timestamps_and_nothing_else(tmp_path: Path, 
         process = run.start()
         client = collector.client()
         for number, jump_s in enumerate(jumps_s):
-            wait_until(lambda number=number: run.log().count(b"\n") > 15 * (number + 1), "some lines")
+            wait_until(partial(has_lines, run, 15 * (number + 1)), "some lines")
             shift.write_text(str(jump_s))
             assert client.json("GET", "/runs/r")["status"] == "Running"
         out, _ = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""The log of a driver and its time index: every byte on its own stream, over any death in the middle of an append."""
+"""A driver's log and its time index: every byte on its own stream, over any death in the middle of an append."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runyard.agent.capture import PAGE_BYTES, Log, find_append
+from runyard.agent.driver_log import PAGE_BYTES, DriverLog, find_append
 from runyard.names import index_of
 from runyard.timeindex import RECORD_BYTES, STDERR, unpack
 
@@ -21,7 +21,7 @@ class Driver:
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
-        self.log = Log(str(run_dir), NAME, 0, is_split=True)
+        self.log = DriverLog(str(run_dir), NAME, 0, is_split=True)
         self.out, self.err = os.dup(self.log.driver_out), os.dup(self.log.driver_err)
         self.written = {self.out: b"", self.err: b""}
 
@@ -35,7 +35,15 @@ class Driver:
         size = index.stat().st_size
         if lost_records:
             os.truncate(index, max(0, size - lost_records * RECORD_BYTES + 7))
-        self.log = Log(str(self.run_dir), NAME, 0, is_split=True)
+        self.log.close_driver_ends()
+        self.log.close()
+        self.log = DriverLog(str(self.run_dir), NAME, 0, is_split=True)
+
+    def close(self) -> None:
+        self.log.close_driver_ends()
+        self.log.close()
+        os.close(self.out)
+        os.close(self.err)
 
     def split(self) -> tuple[bytes, bytes]:
         while not self.log.is_settled:
@@ -79,6 +87,7 @@ def test_both_streams_come_back_exactly_whatever_dies_when(tmp_path_factory: obj
             last_is_stderr = bool(records) and records[-1].source == STDERR
             driver.die_and_recover(lost_records=1 if last_is_stderr else 0)
     assert driver.split() == (driver.written[driver.out], driver.written[driver.err])
+    driver.close()
     shutil.rmtree(run_dir)
 
 

@@ -1,0 +1,65 @@
+"""One driver process of a run, as far as its folder in .runyard/proc tells. Reads from there; standard library only."""
+
+from __future__ import annotations
+
+import os
+
+from runyard import names
+from runyard.atomic import read_json
+
+from .outcome import was_stopped
+
+TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Process:
+    """What is known of one driver process; read from its folder in .runyard/proc."""
+
+    def __init__(self, run_dir: str, run: dict[str, Any], rank: int) -> None:
+        self.rank = rank
+        self.name = f"worker_{rank}"
+        self.log = names.driver_log(rank, run["world_size"])
+        self.directory = os.path.join(run_dir, names.process_dir(rank))
+        self.capture_pid = 0  # 0: not our child
+        self.started: dict[str, Any] | None = None
+        self.exit: dict[str, Any] | None = None
+        self.is_captured = False
+
+    def refresh(self) -> None:
+        """Look at the marks on disk."""
+        if self.started is None:
+            self.started = read_json(os.path.join(self.directory, "started.json"))
+        if self.exit is None:
+            self.exit = read_json(os.path.join(self.directory, "exit.json"))
+        if not self.is_captured:
+            self.is_captured = os.path.exists(os.path.join(self.directory, "captured"))
+
+    @property
+    def is_over(self) -> bool:
+        """Its log is final and its end is known (even if only that it cannot be known)."""
+        return self.is_captured and self.exit is not None
+
+    def status(self, stop: dict[str, Any] | None) -> str:
+        """Its status in the words of process_status.json."""
+        if self.exit is None:
+            return "Started"
+        if was_stopped([self.exit], stop):
+            return "Terminated"
+        return "Completed" if self.exit["exit_code"] == 0 else "Failed"
+
+    def told(self, stop: dict[str, Any] | None) -> dict[str, Any]:
+        """What state.json says of it."""
+        started, exit_ = self.started or {}, self.exit or {}
+        return {
+            "rank": self.rank,
+            "name": self.name,
+            "pid": started.get("pid"),
+            "status": self.status(stop),
+            "exit_code": exit_.get("exit_code"),
+            "signal": exit_.get("signal"),
+            "started_ns": started.get("wall_ns"),
+            "ended_ns": exit_.get("wall_ns"),
+            "log": self.log,
+        }
