@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import file_routes, health, messages, metrics, run_routes, stream_routes
+from . import answers, file_routes, health, messages, metrics, run_routes, stream_routes
 from .auth import ADMIN, NODE, RUN, USER
 from .route import FRAMES_TYPE, Answer, Call, Route
 
@@ -38,9 +38,9 @@ def _answers(kind: type[object], *statuses: int) -> tuple[Answer, ...]:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/livez", health.livez, "Whether the process answers", None, _answers(messages.Alive)),
+    Route("GET", "/livez", health.livez, "Whether the process answers", None, _answers(answers.Alive)),
     Route(
-        "GET", "/readyz", health.readyz, "Whether it can work", _ANYBODY, _answers(messages.Readiness, 200, 503)
+        "GET", "/readyz", health.readyz, "Whether it can work", _ANYBODY, _answers(answers.Readiness, 200, 503)
     ),
     Route(
         "GET", "/metrics", health.show_metrics, "Numbers for Prometheus", _PEOPLE,
@@ -51,43 +51,43 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", f"{V1}/runs", run_routes.create_run, "Create a run", _CREATORS,
-        _answers(messages.Run, 201, 200), (409, 507), body=messages.CreateRun,
+        _answers(answers.Run, 201, 200), (409, 507), body=messages.CreateRun,
     ),
     Route(
         "GET", f"{V1}/runs", run_routes.list_runs, "List runs, newest first", _PEOPLE,
-        _answers(messages.RunList), query=messages.RunsQuery,
+        _answers(answers.RunList), query=messages.RunsQuery,
     ),
     Route(
         "GET", f"{V1}/runs/{{run_id}}", run_routes.show_run, "Show a run", _READERS,
-        _answers(messages.RunInFull), (404,),
+        _answers(answers.RunInFull), (404,),
     ),
     Route(
         "POST", f"{V1}/runs/{{run_id}}/nodes", run_routes.register_node, "Register a node", _WRITERS,
-        _answers(messages.RegisteredNode), (404, 507), body=messages.RegisterNode,
+        _answers(answers.RegisteredNode), (404, 507), body=messages.RegisterNode,
     ),
     Route(
         "PUT", f"{V1}/runs/{{run_id}}/nodes/{{node_id}}/state", run_routes.put_state, "Tell a node's state", _WRITERS,
-        _answers(messages.StateAnswer), (404, 507), body=messages.NodeState,
+        _answers(answers.StateAnswer), (404, 507), body=messages.NodeState,
     ),
     Route(
         "POST", f"{V1}/runs/{{run_id}}/streams", stream_routes.open_streams, "Open streams", _WRITERS,
-        _answers(messages.OpenedStreams), (404, 409, 507), body=messages.OpenStreams,
+        _answers(answers.OpenedStreams), (404, 409, 507), body=messages.OpenStreams,
     ),
     Route(
         "GET", f"{V1}/runs/{{run_id}}/streams", stream_routes.list_streams, "A node's streams", _WRITERS,
-        _answers(messages.OpenedStreams), (404,), query=messages.NodeQuery,
+        _answers(answers.OpenedStreams), (404,), query=messages.NodeQuery,
     ),
     Route(
         "POST", f"{V1}/ingest", stream_routes.ingest, "Send frames", _WRITERS,
-        _answers(messages.Acks), (404, 409, 413, 507), query=messages.IngestQuery, body_type=FRAMES_TYPE,
+        _answers(answers.Acks), (404, 409, 413, 507), query=messages.IngestQuery, body_type=FRAMES_TYPE,
     ),
     Route(
         "POST", f"{V1}/runs/{{run_id}}/seals", stream_routes.seal_streams, "Seal streams", _WRITERS,
-        _answers(messages.SealResults), (404, 507), body=messages.SealStreams,
+        _answers(answers.SealResults), (404, 507), body=messages.SealStreams,
     ),
     Route(
         "GET", f"{V1}/runs/{{run_id}}/files", file_routes.list_files, "List files", _READERS,
-        _answers(messages.FileList), (404,), query=messages.FilesQuery,
+        _answers(answers.FileList), (404,), query=messages.FilesQuery,
     ),
     Route(
         "GET", f"{V1}/runs/{{run_id}}/files/{{path}}", file_routes.get_file, "A file's bytes", _READERS,
@@ -103,11 +103,11 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", f"{V1}/runs/{{run_id}}/verify", file_routes.verify, "Read every byte again", _READERS,
-        _answers(messages.Verification), (404,),
+        _answers(answers.Verification), (404,),
     ),
     Route(
         "POST", f"{V1}/tokens", run_routes.make_token, "Make a token", _ADMINS,
-        _answers(messages.Token, 201), (507,), body=messages.MakeToken,
+        _answers(answers.Token, 201), (507,), body=messages.MakeToken,
     ),
     Route(
         "DELETE", f"{V1}/tokens/{{token_id}}", run_routes.revoke_token, "Revoke a token", _ADMINS,

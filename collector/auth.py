@@ -20,8 +20,8 @@ from sqlalchemy.engine import Connection
 from runyard import atomic
 from runyard.errors import ConfigError
 
+from .answers import Token
 from .database import Database
-from .messages import Token
 from .problems import Problem, not_allowed
 from .schema import tokens
 

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from . import auth, state
-from .messages import CreateRun, Node, NodeState, Process, ProcessOfRun, RegisterNode
+from .answers import Node, ProcessOfRun
+from .messages import CreateRun, NodeState, Process, RegisterNode
 from .problems import Problem, no_such_run
 from .schema import nodes, processes, runs, tags
 from .state import State

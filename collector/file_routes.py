@@ -12,10 +12,11 @@ import msgspec
 from aiohttp import web
 
 from . import catalog, cursor, listing
+from .answers import File, FileList, Verification, VerifiedFile
 from .byte_range import Span, etag_matches, wanted_range
 from .follow import Follower
 from .hub import Subscription
-from .messages import File, FileList, FilesQuery, FollowQuery, Verification, VerifiedFile
+from .messages import FilesQuery, FollowQuery
 from .problems import Problem, invalid
 from .route import Call, json_response, raw_tail
 from .streams import Stream

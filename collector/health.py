@@ -13,8 +13,8 @@ from aiohttp import web
 from sqlalchemy.engine import Connection
 
 from . import listing, metrics
+from .answers import Alive, Readiness
 from .database import newest_revision
-from .messages import Alive, Readiness
 from .route import Call, json_response
 from .store import StoreError, StoreFull
 

@@ -16,11 +16,12 @@ from runyard import wire
 from runyard.errors import ProtocolError
 
 from . import catalog, placement
+from .answers import Ack
 from .auth import Principal
 from .commit import Committer
 from .database import Database
 from .hub import Hub
-from .messages import Ack, encode
+from .messages import encode
 from .metrics import Metrics
 from .problems import Problem, not_allowed, problem_of, unavailable
 from .pulse import Pulse

@@ -1,4 +1,4 @@
-"""The JSON bodies and query parameters of the API: what may be in them, and what is said where something else is.
+"""The JSON bodies and query parameters that the API takes: what may be in them, and what is said where something else is.
 
 Pure. A `__post_init__` raises ValueError with a clause that completes "the body cannot be used: …".
 """
@@ -11,7 +11,7 @@ import re
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
 
 from runyard.names import MAX_NAME_BYTES, MAX_RUN_ID_LENGTH, why_bad_run_id, why_bad_stream_name
 
@@ -45,8 +45,8 @@ RunStatus = Literal["NotStarted", "Running", "Finalizing", "Completed", "Failed"
 ProcessStatus = Literal["Started", "Completed", "Failed", "Terminated"]
 
 
-class _Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
+class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing but its fields may be in it."""
 
 
 def _check_run_id(field: str, text: str) -> None:
@@ -60,7 +60,7 @@ def _check_node_id(text: str) -> None:
         raise ValueError(f"node_id {text[:100]!r} is not made of 8 to 64 of the characters 0-9, a-z, '_' and '-'")
 
 
-class CreateRun(_Body, frozen=True, kw_only=True):
+class CreateRun(Body, frozen=True, kw_only=True):
     """Describes a new run."""
 
     run_id: RunId
@@ -81,7 +81,7 @@ class CreateRun(_Body, frozen=True, kw_only=True):
         _check_run_id("experiment", self.experiment)
 
 
-class RegisterNode(_Body, frozen=True, kw_only=True):
+class RegisterNode(Body, frozen=True, kw_only=True):
     """A node of a run says who it is."""
 
     node_id: NodeId
@@ -95,7 +95,7 @@ class RegisterNode(_Body, frozen=True, kw_only=True):
         ipaddress.ip_address(self.ip)
 
 
-class Process(_Body, frozen=True, kw_only=True):
+class Process(Body, frozen=True, kw_only=True):
     """One driver process, as its node tells of it."""
 
     rank: Small
@@ -109,7 +109,7 @@ class Process(_Body, frozen=True, kw_only=True):
     log: Text = ""
 
 
-class NodeState(_Body, frozen=True, kw_only=True):
+class NodeState(Body, frozen=True, kw_only=True):
     """What a node says about its part of the run."""
 
     seq: Count
@@ -128,7 +128,7 @@ class NodeState(_Body, frozen=True, kw_only=True):
             raise ValueError("two processes have the same rank")
 
 
-class StreamToOpen(_Body, frozen=True, kw_only=True):
+class StreamToOpen(Body, frozen=True, kw_only=True):
     """One stream that a node wants to send."""
 
     name: StreamName
@@ -141,7 +141,7 @@ class StreamToOpen(_Body, frozen=True, kw_only=True):
             raise ValueError(f"the name {self.name[:200]!r} {reason}")
 
 
-class OpenStreams(_Body, frozen=True, kw_only=True):
+class OpenStreams(Body, frozen=True, kw_only=True):
     """Opens streams of one node."""
 
     node_id: NodeId
@@ -152,7 +152,7 @@ class OpenStreams(_Body, frozen=True, kw_only=True):
         _check_node_id(self.node_id)
 
 
-class Segment(_Body, frozen=True, kw_only=True):
+class Segment(Body, frozen=True, kw_only=True):
     """The digest of the bytes [start, end)."""
 
     start: Count
@@ -160,7 +160,7 @@ class Segment(_Body, frozen=True, kw_only=True):
     sha256: Sha256
 
 
-class Seal(_Body, frozen=True, kw_only=True):
+class Seal(Body, frozen=True, kw_only=True):
     """The node's word on a whole stream."""
 
     stream: StreamId
@@ -177,7 +177,7 @@ class Seal(_Body, frozen=True, kw_only=True):
             raise ValueError(f"the segments of stream {self.stream} end at byte {position}, its length is {self.length}")
 
 
-class SealStreams(_Body, frozen=True, kw_only=True):
+class SealStreams(Body, frozen=True, kw_only=True):
     """Seals streams."""
 
     seals: Annotated[list[Seal], Meta(max_length=MAX_PER_REQUEST)]
@@ -187,7 +187,7 @@ class SealStreams(_Body, frozen=True, kw_only=True):
             raise ValueError("a stream is named twice")
 
 
-class MakeToken(_Body, frozen=True, kw_only=True):
+class MakeToken(Body, frozen=True, kw_only=True):
     """Asks for a token."""
 
     kind: Literal["user", "node"]
@@ -198,11 +198,11 @@ class MakeToken(_Body, frozen=True, kw_only=True):
             _check_node_id(self.subject)
 
 
-class NoQuery(_Body, frozen=True, kw_only=True):
+class NoQuery(Body, frozen=True, kw_only=True):
     """A route without query parameters."""
 
 
-class RunsQuery(_Body, frozen=True, kw_only=True):
+class RunsQuery(Body, frozen=True, kw_only=True):
     """Which runs are listed."""
 
     experiment: Text | None = None
@@ -217,7 +217,7 @@ class RunsQuery(_Body, frozen=True, kw_only=True):
     page_token: Text | None = None
 
 
-class NodeQuery(_Body, frozen=True, kw_only=True):
+class NodeQuery(Body, frozen=True, kw_only=True):
     """Whose streams are listed."""
 
     node_id: NodeId
@@ -226,14 +226,14 @@ class NodeQuery(_Body, frozen=True, kw_only=True):
         _check_node_id(self.node_id)
 
 
-class IngestQuery(_Body, frozen=True, kw_only=True):
+class IngestQuery(Body, frozen=True, kw_only=True):
     """Whether to wait for durability, and for which streams besides those in the body."""
 
     sync: Flag = 0
     stream: Annotated[list[StreamId], Meta(max_length=100_000)] = []
 
 
-class FilesQuery(_Body, frozen=True, kw_only=True):
+class FilesQuery(Body, frozen=True, kw_only=True):
     """Which files are listed."""
 
     prefix: Text = ""
@@ -242,7 +242,7 @@ class FilesQuery(_Body, frozen=True, kw_only=True):
     page_token: Text | None = None
 
 
-class FollowQuery(_Body, frozen=True, kw_only=True):
+class FollowQuery(Body, frozen=True, kw_only=True):
     """What is followed, and from where on."""
 
     file: Annotated[list[Text], Meta(max_length=1000)] = []
@@ -251,195 +251,6 @@ class FollowQuery(_Body, frozen=True, kw_only=True):
     annotate: Flag = 0
     since_ns: Count | None = None
     tail_lines: Count | None = None
-
-
-class Node(_Body, frozen=True, kw_only=True):
-    """A node in an answer."""
-
-    node_id: str
-    ip: str
-    hostname: str
-    folder: str
-    heard_ns: int | None
-    status: NodeStatus
-    exit_code: int | None
-    cause: str
-
-
-class ProcessOfRun(_Body, frozen=True, kw_only=True):
-    """A process in an answer."""
-
-    node_id: str
-    rank: int
-    name: str
-    pid: int | None
-    status: ProcessStatus
-    exit_code: int | None
-    signal: int | None
-    started_ns: int | None
-    ended_ns: int | None
-    log: str
-
-
-class Run(_Body, frozen=True, kw_only=True):
-    """A run in an answer."""
-
-    run_id: str
-    experiment: str
-    name: str
-    tags: dict[str, str]
-    command: list[str]
-    cwd: str
-    user: str
-    hostname: str
-    timeout_s: float | None
-    status: RunStatus
-    exit_code: int | None
-    signal: int | None
-    cause: str
-    created_ns: int
-    started_ns: int | None
-    ended_ns: int | None
-    heard_ns: int | None
-    is_complete: bool
-
-
-class RunInFull(Run, frozen=True, kw_only=True):
-    """A run with its nodes and processes."""
-
-    nodes: list[Node]
-    processes: list[ProcessOfRun]
-
-
-class RunList(_Body, frozen=True, kw_only=True):
-    """A page of runs."""
-
-    runs: list[Run]
-    next_page_token: str | UnsetType = UNSET
-
-
-class RegisteredNode(_Body, frozen=True, kw_only=True):
-    """Where a node's files lie."""
-
-    node_id: str
-    folder: str
-
-
-class StateAnswer(_Body, frozen=True, kw_only=True):
-    """What a node is asked to do: {"signal", "grace_s", "reason"} to end the driver, or null."""
-
-    stop: dict[str, Any] | None
-
-
-class OpenedStream(_Body, frozen=True, kw_only=True):
-    """A stream as its node sees it."""
-
-    id: int
-    name: str
-    generation: int
-    source_id: str
-    offset: int
-    durable: int
-    sealed: bool
-
-
-class OpenedStreams(_Body, frozen=True, kw_only=True):
-    """Opened streams, in the order asked."""
-
-    streams: list[OpenedStream]
-
-
-class Ack(_Body, frozen=True, kw_only=True):
-    """How far a stream has come."""
-
-    id: int
-    offset: int
-    durable: int
-
-
-class Acks(_Body, frozen=True, kw_only=True):
-    """How far the streams of an ingest request have come."""
-
-    acks: list[Ack]
-
-
-class SealResult(_Body, frozen=True, kw_only=True):
-    """Whether the collector holds what the node sent."""
-
-    stream: int
-    result: Literal["sealed", "mismatch", "short", "long"]
-    offset: int
-
-
-class SealResults(_Body, frozen=True, kw_only=True):
-    """The answer to a seals request, in the order asked."""
-
-    seals: list[SealResult]
-
-
-class File(_Body, frozen=True, kw_only=True):
-    """A file of a run."""
-
-    path: str
-    node_id: str
-    name: str
-    folder: str
-    bytes: int
-    is_sealed: bool
-    sha256: str | None
-    modified_ns: int
-    gaps: list[tuple[int, int]]
-
-
-class FileList(_Body, frozen=True, kw_only=True):
-    """A page of files."""
-
-    files: list[File]
-    next_page_token: str | UnsetType = UNSET
-
-
-class VerifiedFile(_Body, frozen=True, kw_only=True):
-    """A file, read again."""
-
-    path: str
-    bytes: int
-    sha256: str
-    result: Literal["ok", "unsealed", "mismatch", "gaps"]
-
-
-class Verification(_Body, frozen=True, kw_only=True):
-    """A run, read again."""
-
-    run_id: str
-    is_complete: bool
-    files: list[VerifiedFile]
-
-
-class Token(_Body, frozen=True, kw_only=True):
-    """A new token; shown this once."""
-
-    token_id: str
-    token: str
-    kind: Literal["user", "node"]
-    subject: str
-
-
-class Alive(_Body, frozen=True, kw_only=True):
-    """The process answers."""
-
-    status: Literal["ok"]
-
-
-class Readiness(_Body, frozen=True, kw_only=True):
-    """Whether what the collector depends on works."""
-
-    status: Literal["ok", "failing"]
-    checks: dict[str, str]
-
-
-def is_node_id(text: str) -> bool:
-    """Whether `text` may be a node's id."""
-    return bool(_NODE_ID.fullmatch(text))
 
 
 def decode(body: bytes, kind: type[T]) -> T:

@@ -9,8 +9,9 @@ import msgspec
 from aiohttp import web
 
 from . import catalog, listing
+from .answers import Node, RegisteredNode, Run, RunInFull, RunList, StateAnswer
 from .catalog import RunRow
-from .messages import CreateRun, Node, NodeState, RegisteredNode, Run, RunInFull, RunList, StateAnswer
+from .messages import CreateRun, NodeState
 from .pulse import Pulse
 from .route import Call, json_response
 

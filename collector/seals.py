@@ -18,10 +18,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from .answers import SealResult
 from .commit import Committer
 from .database import Database
 from .hub import Hub
-from .messages import Seal, SealResult
+from .messages import Seal
 from .schema import seals
 from .store import Store
 from .streams import Stream

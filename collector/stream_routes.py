@@ -8,7 +8,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from . import catalog
-from .messages import NodeQuery, OpenedStream, OpenedStreams, OpenStreams, SealResults, SealStreams
+from .answers import OpenedStream, OpenedStreams, SealResults
+from .messages import NodeQuery, OpenStreams, SealStreams
 from .problems import Problem, not_allowed
 from .route import FRAMES_TYPE, JSON_TYPE, Call, check_content_type, json_response
 from .streams import Stream

@@ -1,0 +1,193 @@
+"""The JSON bodies of the API's answers. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import UNSET, UnsetType
+
+from .messages import Body, NodeStatus, ProcessStatus, RunStatus
+
+
+class Node(Body, frozen=True, kw_only=True):
+    """A node in an answer."""
+
+    node_id: str
+    ip: str
+    hostname: str
+    folder: str
+    heard_ns: int | None
+    status: NodeStatus
+    exit_code: int | None
+    cause: str
+
+
+class ProcessOfRun(Body, frozen=True, kw_only=True):
+    """A process in an answer."""
+
+    node_id: str
+    rank: int
+    name: str
+    pid: int | None
+    status: ProcessStatus
+    exit_code: int | None
+    signal: int | None
+    started_ns: int | None
+    ended_ns: int | None
+    log: str
+
+
+class Run(Body, frozen=True, kw_only=True):
+    """A run in an answer."""
+
+    run_id: str
+    experiment: str
+    name: str
+    tags: dict[str, str]
+    command: list[str]
+    cwd: str
+    user: str
+    hostname: str
+    timeout_s: float | None
+    status: RunStatus
+    exit_code: int | None
+    signal: int | None
+    cause: str
+    created_ns: int
+    started_ns: int | None
+    ended_ns: int | None
+    heard_ns: int | None
+    is_complete: bool
+
+
+class RunInFull(Run, frozen=True, kw_only=True):
+    """A run with its nodes and processes."""
+
+    nodes: list[Node]
+    processes: list[ProcessOfRun]
+
+
+class RunList(Body, frozen=True, kw_only=True):
+    """A page of runs."""
+
+    runs: list[Run]
+    next_page_token: str | UnsetType = UNSET
+
+
+class RegisteredNode(Body, frozen=True, kw_only=True):
+    """Where a node's files lie."""
+
+    node_id: str
+    folder: str
+
+
+class StateAnswer(Body, frozen=True, kw_only=True):
+    """What a node is asked to do: {"signal", "grace_s", "reason"} to end the driver, or null."""
+
+    stop: dict[str, Any] | None
+
+
+class OpenedStream(Body, frozen=True, kw_only=True):
+    """A stream as its node sees it."""
+
+    id: int
+    name: str
+    generation: int
+    source_id: str
+    offset: int
+    durable: int
+    sealed: bool
+
+
+class OpenedStreams(Body, frozen=True, kw_only=True):
+    """Opened streams, in the order asked."""
+
+    streams: list[OpenedStream]
+
+
+class Ack(Body, frozen=True, kw_only=True):
+    """How far a stream has come."""
+
+    id: int
+    offset: int
+    durable: int
+
+
+class Acks(Body, frozen=True, kw_only=True):
+    """How far the streams of an ingest request have come."""
+
+    acks: list[Ack]
+
+
+class SealResult(Body, frozen=True, kw_only=True):
+    """Whether the collector holds what the node sent."""
+
+    stream: int
+    result: Literal["sealed", "mismatch", "short", "long"]
+    offset: int
+
+
+class SealResults(Body, frozen=True, kw_only=True):
+    """The answer to a seals request, in the order asked."""
+
+    seals: list[SealResult]
+
+
+class File(Body, frozen=True, kw_only=True):
+    """A file of a run."""
+
+    path: str
+    node_id: str
+    name: str
+    folder: str
+    bytes: int
+    is_sealed: bool
+    sha256: str | None
+    modified_ns: int
+    gaps: list[tuple[int, int]]
+
+
+class FileList(Body, frozen=True, kw_only=True):
+    """A page of files."""
+
+    files: list[File]
+    next_page_token: str | UnsetType = UNSET
+
+
+class VerifiedFile(Body, frozen=True, kw_only=True):
+    """A file, read again."""
+
+    path: str
+    bytes: int
+    sha256: str
+    result: Literal["ok", "unsealed", "mismatch", "gaps"]
+
+
+class Verification(Body, frozen=True, kw_only=True):
+    """A run, read again."""
+
+    run_id: str
+    is_complete: bool
+    files: list[VerifiedFile]
+
+
+class Token(Body, frozen=True, kw_only=True):
+    """A new token; shown this once."""
+
+    token_id: str
+    token: str
+    kind: Literal["user", "node"]
+    subject: str
+
+
+class Alive(Body, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Readiness(Body, frozen=True, kw_only=True):
+    """Whether what the collector depends on works."""
+
+    status: Literal["ok", "failing"]
+    checks: dict[str, str]
