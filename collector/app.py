@@ -11,6 +11,7 @@ import time
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from .api import ROUTES
 from .auth import Principal
@@ -35,7 +36,7 @@ def make_app(parts: Parts) -> web.Application:
     return app
 
 
-def _entry(route: Route, parts: Parts):  # type: ignore[no-untyped-def]  # aiohttp's own type for handlers is private
+def _entry(route: Route, parts: Parts) -> Handler:
     async def entry(request: web.Request) -> web.StreamResponse:
         who = _NOBODY
         if route.kinds is not None:
@@ -52,14 +53,14 @@ def _entry(route: Route, parts: Parts):  # type: ignore[no-untyped-def]  # aioht
 
 
 @web.middleware
-async def _edge(request: web.Request, handler):  # type: ignore[no-untyped-def]
+async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Gives the request its id, turns every error into a problem document, and logs the outcome."""
     given = request.headers.get("X-Request-Id", "")
     request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
     request[_REQUEST_ID_KEY] = request_id
     started_s = time.perf_counter()
     try:
-        response: web.StreamResponse = await handler(request)
+        response = await handler(request)
     except ConnectionError:
         raise  # the client has left; there is nobody to answer
     except Exception as error:  # noqa: BLE001 - the outermost edge: whatever it is, the client gets an answer

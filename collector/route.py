@@ -156,7 +156,9 @@ def _clause(error: Exception) -> str:
 
 def raw_tail(request: web.Request, name: str) -> str:
     """The part `name` at the end of the path, its bytes as they were sent: a file's name need not be UTF-8."""
-    prefix, _, _ = request.match_info.route.resource.canonical.partition("{" + name)  # type: ignore[union-attr]
+    resource = request.match_info.route.resource
+    assert resource is not None
+    prefix, _, _ = resource.canonical.partition("{" + name)
     depth = prefix.count("/")
     raw = request.rel_url.raw_path.split("/", depth)[depth]
     return unquote(raw, errors="surrogateescape")

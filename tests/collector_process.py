@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -135,12 +135,9 @@ def running_collector(
         process.close()
 
 
-def wait_for(condition, what: str, *, limit_s: float = 10.0):  # type: ignore[no-untyped-def]
-    """Calls `condition` until it returns something true, and returns that; fails after `limit_s`."""
+def wait_for(condition: Callable[..., object], what: str, *, limit_s: float = 10.0) -> None:
+    """Calls `condition` until it returns something true; fails after `limit_s`."""
     deadline = time.monotonic() + limit_s
-    while True:
-        value = condition()
-        if value:
-            return value
+    while not condition():
         assert time.monotonic() < deadline, f"not within {limit_s} s: {what}"
         time.sleep(0.005)
