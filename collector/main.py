@@ -39,7 +39,7 @@ from .metrics import Metrics
 from .pulse import Pulse
 from .route import Parts
 from .seals import Sealer
-from .store import FileStore, StoreError
+from .store import FileStore, StoreError, sync_folder
 from .streams import Streams
 
 log = structlog.get_logger()
@@ -102,6 +102,10 @@ def _data_dir(data_dir: Path) -> Iterator[None]:
     except BlockingIOError as error:
         os.close(descriptor)
         raise ConfigError(f"collector.data_dir: {data_dir} is in use by another collector") from error
+    # Files are synced with the folders that were made for them; these two exist from now on.
+    for folder in (data_dir, data_dir.parent):
+        with contextlib.suppress(OSError):  # somebody else's folder may not be ours to open
+            sync_folder(str(folder))
     try:
         yield
     finally:

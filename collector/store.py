@@ -143,7 +143,7 @@ class FileStore:
                 folders[folder] = None
         for folder in folders:
             with _mapped(folder):
-                _sync_folder(folder)
+                sync_folder(folder)
 
     def forget(self, key: str) -> None:
         descriptor = self._descriptors.pop(key, None)
@@ -282,7 +282,8 @@ def _pread_all(descriptor: int, offset: int, size: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
+    """Make what was made, renamed or removed in `folder` survive a power cut. Blocks; raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
