@@ -28,8 +28,9 @@ DATA = 1
 GAP = 2
 
 _FIELDS = struct.Struct(">2sBBIQQ")
-_CRC = struct.Struct(">I")
-HEADER_BYTES = _FIELDS.size + _CRC.size
+_HEADER = struct.Struct(">2sBBIQQI")
+HEADER_BYTES = _HEADER.size
+_FIELDS_BYTES = _FIELDS.size
 
 MAX_OFFSET = 2**63 - 1
 
@@ -39,17 +40,15 @@ FrameHeader = namedtuple("FrameHeader", ["kind", "stream_id", "offset", "length"
 def pack_header(kind: int, stream_id: int, offset: int, length: int) -> bytes:
     """A frame's header as it goes over the wire."""
     fields = _FIELDS.pack(MAGIC, PROTOCOL_VERSION, kind, stream_id, offset, length)
-    return fields + _CRC.pack(zlib.crc32(fields))
+    return _HEADER.pack(MAGIC, PROTOCOL_VERSION, kind, stream_id, offset, length, zlib.crc32(fields))
 
 
 def unpack_header(data: bytes | bytearray | memoryview) -> FrameHeader:
     """The header in the first HEADER_BYTES of `data`; ProtocolError where it is not one."""
-    fields = bytes(data[: _FIELDS.size])
-    magic, version, kind, stream_id, offset, length = _FIELDS.unpack(fields)
+    magic, version, kind, stream_id, offset, length, crc = _HEADER.unpack_from(data)
     if magic != MAGIC:
         raise ProtocolError(f"a frame starts with {magic!r}, not with {MAGIC!r}")
-    (crc,) = _CRC.unpack(data[_FIELDS.size : HEADER_BYTES])
-    if crc != zlib.crc32(fields):
+    if crc != zlib.crc32(memoryview(data)[:_FIELDS_BYTES]):
         raise ProtocolError("a frame's header does not match its checksum")
     if version != PROTOCOL_VERSION:
         raise ProtocolError(f"a frame has protocol version {version}; this side speaks {PROTOCOL_VERSION}")
@@ -93,11 +92,13 @@ class FrameDecoder:
             yield frame, position, piece
 
     def _take_header(self, view: memoryview) -> memoryview:
+        if not self._head and len(view) >= HEADER_BYTES:  # whole, as nearly always
+            self._frame, self._position = unpack_header(view), 0
+            return view[HEADER_BYTES:]
         missing = HEADER_BYTES - len(self._head)
         self._head += view[:missing]
         if len(self._head) == HEADER_BYTES:
-            self._frame = unpack_header(self._head)
-            self._position = 0
+            self._frame, self._position = unpack_header(bytes(self._head)), 0
             self._head.clear()
         return view[missing:]
 
