@@ -11,8 +11,7 @@ import select
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -133,11 +132,3 @@ def running_collector(
         yield process
     finally:
         process.close()
-
-
-def wait_for(condition: Callable[..., object], what: str, *, limit_s: float = 10.0) -> None:
-    """Calls `condition` until it returns something true; fails after `limit_s`."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {limit_s} s: {what}"
-        time.sleep(0.005)

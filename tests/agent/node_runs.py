@@ -6,25 +6,16 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from runyard import names
 from runyard.timeindex import STDERR, unpack
+from tests.waiting import wait_for
 
 DEADLINE_S = 30.0
 LOG = names.driver_log(0, 1)
-
-
-def wait_until(look: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
-    """The first true value that `look` gives; fails after the deadline."""
-    end = time.monotonic() + deadline_s
-    while not (value := look()):
-        assert time.monotonic() < end, f"waited {deadline_s} s for {what}"
-        time.sleep(0.01)
-    return value
 
 
 class NodeRun:
@@ -46,7 +37,7 @@ class NodeRun:
         self.process = subprocess.Popen(
             self.argv, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        wait_until(lambda: self.started() and self.state(), "the driver's start")
+        wait_for(lambda: self.started() and self.state(), "the driver's start")
         return self.process
 
     def path(self, name: str) -> Path:
@@ -65,7 +56,7 @@ class NodeRun:
 
     def final_state(self) -> dict[str, Any]:
         """Wait for the node's last word."""
-        wait_until(lambda: self.state().get("ended_ns"), "the run's end")
+        wait_for(lambda: self.state().get("ended_ns"), "the run's end")
         return self.state()
 
     def log(self) -> bytes:

@@ -6,8 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from runyard import names
+from tests.waiting import wait_for
 
-from .node_runs import LOG, NodeRun, is_alive, wait_until
+from .node_runs import LOG, NodeRun, is_alive
 
 QUOTA_BYTES = 1 << 20
 PRINT_8_MB = "for i in $(seq 128); do head -c 65536 /dev/zero | tr '\\0' x; sleep 0.01; done; echo end"
@@ -37,9 +38,9 @@ def test_policy_block_stops_the_driver_and_loses_nothing(tmp_path: Path) -> None
     run = limited(tmp_path, "block")
     process = run.start()
     blocked = run.path(f"{names.PRIVATE_DIR}/blocked")
-    wait_until(blocked.exists, "the quota")
+    wait_for(blocked.exists, "the quota")
     driver = run.started()["pid"]
-    wait_until(lambda: Path(f"/proc/{driver}/stat").read_text().rpartition(") ")[2][0] == "T", "a stopped driver")
+    wait_for(lambda: Path(f"/proc/{driver}/stat").read_text().rpartition(") ")[2][0] == "T", "a stopped driver")
     process.terminate()
     process.communicate(timeout=30)
     assert not is_alive(driver)

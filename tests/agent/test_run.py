@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from runyard import names
+from tests.waiting import wait_for
 
-from .node_runs import LOG, NodeRun, is_alive, wait_until
+from .node_runs import LOG, NodeRun, is_alive
 
 PRINT_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
 
@@ -68,7 +69,7 @@ def test_a_signal_is_passed_on_and_the_drivers_answer_is_kept(spool: Path, numbe
     script = "trap 'echo got int; exit 7' INT; trap 'echo got term; exit 8' TERM; echo ready; while :; do sleep 0.05; done"
     run = NodeRun(spool, "sh", "-c", script)
     process = run.start()
-    wait_until(lambda: b"ready" in run.log(), "the trap")
+    wait_for(lambda: b"ready" in run.log(), "the trap")
     process.send_signal(number)
     out, _ = process.communicate(timeout=30)
     assert process.returncode == (7 if number == signal.SIGINT else 8)
@@ -88,7 +89,7 @@ def test_after_the_grace_period_the_whole_tree_is_killed_orphans_included(spool:
     """
     run = NodeRun(spool, "sh", "-c", script)
     process = run.start()
-    wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 3, "three processes")
+    wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 3, "three processes")
     process.terminate()
     process.communicate(timeout=30)
     assert process.returncode == 137

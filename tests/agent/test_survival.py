@@ -12,8 +12,9 @@ import pytest
 from runyard import names
 from runyard.agent import launch, proctree
 from runyard.agent.spool import SpoolLock
+from tests.waiting import wait_for
 
-from .node_runs import NodeRun, is_alive, wait_until
+from .node_runs import NodeRun, is_alive
 
 # Prints numbered lines on both streams until the file `go` is there, then ends with exit code 9.
 DRIVER = """
@@ -43,12 +44,12 @@ class Training(NodeRun):
     def wait_for_more(self) -> None:
         """The driver is neither dead nor blocked."""
         before = self.lines_out()
-        wait_until(lambda: self.lines_out() > before + 20, "more output")
+        wait_for(lambda: self.lines_out() > before + 20, "more output")
 
     def wait_for_other(self, part: str, dead: int) -> None:
         """A new process has taken the dead one's place."""
         pid = self.capture_pid if part == "capture" else lambda: int(self.state()["shepherd_pid"])
-        wait_until(lambda: pid() != dead, f"another {part}")
+        wait_for(lambda: pid() != dead, f"another {part}")
 
     def check_complete(self) -> None:
         """Every line is there once, in order, on its own stream."""
@@ -70,7 +71,7 @@ def supervise(run: NodeRun) -> None:
         launch.ensure_shepherd(str(run.run_dir))
         return launch.is_over(str(run.run_dir))
 
-    wait_until(is_over, "the run's end")
+    wait_for(is_over, "the run's end")
 
 
 def test_a_killed_wrapper_costs_nothing_but_its_echo(training: Training) -> None:
@@ -118,7 +119,7 @@ def test_wrapper_and_shepherd_killed_together_lose_nothing(training: Training) -
     process.communicate()
     training.wait_for_more()
     training.go.touch()
-    wait_until(lambda: training.path(names.process_dir(0) + "/captured").exists(), "the capture's end")
+    wait_for(lambda: training.path(names.process_dir(0) + "/captured").exists(), "the capture's end")
     supervise(training)
     assert training.final_state()["exit_code"] == 9
     training.check_complete()
@@ -212,7 +213,7 @@ def test_start_ticks_name_a_process_for_ever() -> None:
 
 def test_a_reader_that_stands_still_keeps_the_wrapper_from_nothing(training: Training) -> None:
     process = training.start()  # nobody reads its stdout until the end
-    wait_until(lambda: len(training.log()) > 1 << 17, "more output than a pipe holds", 60)
+    wait_for(lambda: len(training.log()) > 1 << 17, "more output than a pipe holds", limit_s=60)
     dead = training.state()["shepherd_pid"]
     os.kill(dead, signal.SIGKILL)
     training.wait_for_other("shepherd", dead)

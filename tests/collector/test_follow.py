@@ -19,7 +19,8 @@ from runyard import names, timeindex
 from runyard.errors import CollectorError, CollectorRefused
 from runyard.sse import Event
 from tests.collector.node import LOG, Node, call, data_of, frame, gap_frame
-from tests.collector_process import CollectorProcess, running_collector, wait_for
+from tests.collector_process import CollectorProcess, running_collector
+from tests.waiting import wait_for
 
 
 def values(events: list[Event], name: str) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from runyard import wire
 from tests.collector.node import LOG, Answer, Node, call, data_of, frame, gap_frame
-from tests.collector_process import CollectorProcess, running_collector, wait_for
+from tests.collector_process import CollectorProcess, running_collector
+from tests.waiting import wait_for
 
 FRAMES = {"Content-Type": "application/vnd.runyard.frames"}
 

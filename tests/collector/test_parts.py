@@ -24,7 +24,8 @@ from runyard.collector.state import State, of_run
 from runyard.collector.store import FileStore, StoreError, StoreFull
 from runyard.collector.streams import Stream
 from tests.collector.node import Node, frame
-from tests.collector_process import running_collector, wait_for
+from tests.collector_process import running_collector
+from tests.waiting import wait_for
 
 
 @pytest.mark.parametrize(

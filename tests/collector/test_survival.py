@@ -7,13 +7,15 @@ import random
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from runyard.errors import CollectorUnreachable
 from tests.collector.node import LOG, Node, data_of, frame
-from tests.collector_process import CollectorProcess, running_collector, wait_for
+from tests.collector_process import CollectorProcess, running_collector
+from tests.waiting import wait_for
 
 
 def test_kill_9_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(collector: CollectorProcess) -> None:
@@ -39,7 +41,8 @@ def test_kill_9_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(col
         sender = threading.Thread(target=send)
         before = dict(acknowledged)
         sender.start()
-        wait_for(lambda before=before: all(acknowledged[s] > before[s] + 100_000 for s in before), "some acks")
+        is_ahead = partial(_is_ahead, acknowledged, before)
+        wait_for(is_ahead, "some acks")
         collector.kill()
         sender.join()
         collector.restart()
@@ -127,3 +130,7 @@ def test_a_generation_survives_a_kill_at_any_step(collector: CollectorProcess) -
     collector.restart()
     assert node.send(new, 0, b"new bytes")["offset"] == 9
     assert data_of(node.followed(file="logs/x.txt", until="now")) == b"new bytes"
+
+
+def _is_ahead(now: dict[int, int], before: dict[int, int]) -> bool:
+    return all(now[stream] > before[stream] + 100_000 for stream in before)

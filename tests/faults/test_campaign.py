@@ -27,8 +27,9 @@ import pytest
 from runyard import names
 from runyard.errors import CollectorRefused
 from runyard.timeindex import STDERR, unpack
-from tests.agent.node_runs import LOG, wait_until
+from tests.agent.node_runs import LOG
 from tests.collector_process import CollectorProcess
+from tests.waiting import wait_for
 
 TARGETS = ("wrapper", "shepherd", "collector")
 STAGES = ("start", "capture", "ship", "ack", "seal")
@@ -137,7 +138,7 @@ class FaultyRun:
                 return self._size(self.run_dir / LOG) > (0 if stage == "capture" else 20_000)
             return bool(self._state().get("ended_ns")) or (stage == "ack" and self._size(self.run_dir / LOG) > 60_000)
 
-        wait_until(has_come, f"stage {stage} of {self.run_id}", 120)
+        wait_for(has_come, f"stage {stage} of {self.run_id}", limit_s=120)
 
     def _kill(self, target: str, wrapper: subprocess.Popen[bytes]) -> None:
         if target == "wrapper":
@@ -208,7 +209,7 @@ def test_every_byte_and_exit_code_survives_kills_in_every_stage(collector: Colle
         took_place = [run for run in runs if run.took_place]
         client = collector.client()
         for run in took_place:
-            wait_until(partial(_is_complete, client, run.run_id), f"{run.run_id} at the collector", 120)
+            wait_for(partial(_is_complete, client, run.run_id), f"{run.run_id} at the collector", limit_s=120)
             run.check()
         assert service.poll() is None, "the service has not died"
     finally:

@@ -13,8 +13,9 @@ import pytest
 
 from runyard import names
 from runyard.timeindex import unpack
-from tests.agent.node_runs import LOG, NodeRun, wait_until
+from tests.agent.node_runs import LOG, NodeRun
 from tests.collector_process import running_collector
+from tests.waiting import wait_for
 
 LINES = """
 import sys, time
@@ -50,7 +51,7 @@ def test_a_clock_that_jumps_changes_timestamps_and_nothing_else(tmp_path: Path, 
         process = run.start()
         client = collector.client()
         for number, jump_s in enumerate(jumps_s):
-            wait_until(partial(has_lines, run, 15 * (number + 1)), "some lines")
+            wait_for(partial(has_lines, run, 15 * (number + 1)), "some lines")
             shift.write_text(str(jump_s))
             assert client.json("GET", "/runs/r")["status"] == "Running"
         out, _ = process.communicate(timeout=60)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from runyard import names
-from tests.agent.node_runs import LOG, NodeRun, wait_until
+from tests.agent.node_runs import LOG, NodeRun
 from tests.collector_process import CollectorProcess
+from tests.waiting import wait_for
 
 from .conftest import NodeRunFactory
 
@@ -60,8 +61,8 @@ def test_logs_and_the_users_own_files_stream_while_the_run_goes_on(
     script = f"echo early; echo mine >> $RUNYARD_LOG_DIR/own.txt; while ! [ -e {go} ]; do sleep 0.05; done; echo late"
     run = node_run("sh", "-c", script)
     process = run.start()
-    wait_until(lambda: b"early" in runyard(collector, "logs", "r"), "the first line at the collector")
-    wait_until(lambda: b"mine" in runyard(collector, "logs", "r", "--file", "logs/own.txt", check=False), "the user's own file")
+    wait_for(lambda: b"early" in runyard(collector, "logs", "r"), "the first line at the collector")
+    wait_for(lambda: b"mine" in runyard(collector, "logs", "r", "--file", "logs/own.txt", check=False), "the user's own file")
     assert json.loads(runyard(collector, "show", "r", "-o", "json"))["status"] == "Running"
     go.touch()
     process.communicate(timeout=30)
@@ -163,7 +164,7 @@ def test_quota_drop_leaves_a_gap_that_is_marked_and_counted(collector: Collector
     script = "for i in $(seq 96); do head -c 65536 /dev/zero | tr '\\0' x; sleep 0.01; done; echo; echo end"
     run = node_run("sh", "-c", script, env=quota | {"RUNYARD_SHIP__BACKOFF_MAX_S": "0.3"})
     process = run.start()
-    wait_until(lambda: run.path(names.GAPS_FILE).exists(), "the quota")
+    wait_for(lambda: run.path(names.GAPS_FILE).exists(), "the quota")
     collector.restart()
     _, error = process.communicate(timeout=60)
     dropped = run.lines(names.GAPS_FILE)[-1]["end"]

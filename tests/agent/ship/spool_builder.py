@@ -16,7 +16,8 @@ from typing import Any
 from runyard import names, settings
 from runyard.agent.ship import Shipper
 from runyard.atomic import read_json, write_json
-from tests.collector_process import CollectorProcess, wait_for
+from tests.collector_process import CollectorProcess
+from tests.waiting import wait_for
 
 LOG = names.driver_log(0, 1)
 # Quick ones, so that tests wait for little; what they wait for is always a condition.

@@ -6,7 +6,8 @@ import os
 import threading
 from pathlib import Path
 
-from tests.collector_process import CollectorProcess, wait_for
+from tests.collector_process import CollectorProcess
+from tests.waiting import wait_for
 
 from .spool_builder import LOG, SpoolRun, copies, copy_is, ship, shipping, verify
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from runyard import names
 from runyard.agent.reclaim import punch_hole
-from tests.collector_process import CollectorProcess, wait_for
+from tests.collector_process import CollectorProcess
+from tests.waiting import wait_for
 
 from .spool_builder import LOG, SpoolRun, copies, copy_is, ship, shipping, verify
 

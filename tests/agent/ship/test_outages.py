@@ -17,9 +17,14 @@ from pathlib import Path
 import pytest
 
 from runyard import settings
-from tests.collector_process import CollectorProcess, running_collector, wait_for
+from tests.collector_process import CollectorProcess, running_collector
+from tests.waiting import wait_for
 
 from .spool_builder import LOG, QUICK, Shipping, SpoolRun, copies, copy_is, ship, shipping, start_ship, verify
+
+
+def has_grown(path: Path, size: int) -> bool:
+    return path.exists() and path.stat().st_size >= size
 
 
 def test_a_shipper_killed_in_the_middle_loses_and_doubles_nothing(collector: CollectorProcess, tmp_path: Path) -> None:
@@ -31,10 +36,7 @@ def test_a_shipper_killed_in_the_middle_loses_and_doubles_nothing(collector: Col
     killed_at = []
     for part in (1, 3, 6):
         process = start_ship(collector, tmp_path / "spool")
-        wait_for(
-            lambda part=part: (copy.exists() and copy.stat().st_size > part * 10_000_000) or process.poll() is not None,  # noqa: B023
-            "a part",
-        )
+        wait_for(lambda: has_grown(copy, part * 10_000_000) or process.poll() is not None, "a part")  # noqa: B023
         process.kill()
         process.communicate()
         killed_at.append(copy.stat().st_size)
@@ -54,7 +56,7 @@ def test_a_collector_killed_in_the_middle_gets_the_rest_when_it_is_back(collecto
     copy = collector.data_dir / "runs/e/r/127.0.0.1" / LOG
     with shipping(run, collector) as shipper:
         for part in (1, 20_000_000, 40_000_000):
-            wait_for(lambda part=part: (copy.exists() and copy.stat().st_size >= part) or shipper.shipper.is_done, "a part")
+            wait_for(lambda: has_grown(copy, part) or shipper.shipper.is_done, "a part")  # noqa: B023
             collector.kill()
             collector.restart()
         shipper.done()

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runyard.names import split_superseded
-from tests.collector_process import CollectorProcess, running_collector, wait_for
+from tests.collector_process import CollectorProcess, running_collector
+from tests.waiting import wait_for
 
 from .spool_builder import SpoolRun, copies, start_ship, verify
 

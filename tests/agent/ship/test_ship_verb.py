@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from runyard import names
-from tests.collector_process import CollectorProcess, wait_for
+from tests.collector_process import CollectorProcess
+from tests.waiting import wait_for
 
 from .spool_builder import LOG, SpoolRun, copies, copy_is, environment, run_json, run_ship, start_ship, verify
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from runyard import names
 from runyard.atomic import write_json
-from tests.collector_process import CollectorProcess, wait_for
+from tests.collector_process import CollectorProcess
+from tests.waiting import wait_for
 
 from .spool_builder import LOG, SpoolRun, copies, copy_is, run_json, ship, shipping, start_ship, verify
 
