@@ -18,7 +18,8 @@ _REF = "#/components/schemas/{name}"
 _PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 
 # What every route with a token, and every route with a body, may answer besides its own.
-_ALWAYS = (400, 500, 503)
+# 405: a path with an empty part may be that of another route.
+_ALWAYS = (400, 500, 503, 405)
 _WITH_TOKEN = (401, 403)
 _WITH_BODY = (413, 415)
 

@@ -112,9 +112,13 @@ def read_query(request: web.Request, kind: type[Any]) -> Any:
         else:
             values[name] = value
     try:
-        return msgspec.convert(values, kind, strict=False)
+        query = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise invalid(f"the query cannot be used: {_clause(error)}") from error
+    for name in values:
+        if getattr(query, name) is None:  # msgspec takes the word for no value at all
+            raise invalid(f"the query parameter {name!r} cannot be {values[name]!r}; leave it out")
+    return query
 
 
 def _list_fields(kind: type[Any]) -> frozenset[str]:
