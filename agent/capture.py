@@ -11,15 +11,17 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import select
 import signal
 import time
 
 from runyard.atomic import write_bytes, write_json
-from runyard.names import FILE_MODE, process_dir
+from runyard.names import FILE_MODE, SYSTEM_LOG, process_dir
 
 from . import proctree
 from .driver_log import DriverLog
+from .journal import SystemLog
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 # Between two looks while the log grows, and when it has been still: a line's time is right to this much.
 HOT_S = 0.02
 STILL_S = 0.05
+# What is still there so long after its SIGKILL belongs to somebody else, or hangs in the kernel.
+UNKILLABLE_S = 5.0
 
 
 def lock_path(run_dir: str, rank: int) -> str:
@@ -54,6 +58,7 @@ class Capture:
         with open(lock_path(run_dir, rank), "w") as file:
             file.write(str(os.getpid()))  # for people
         self._directory = os.path.join(run_dir, process_dir(rank))
+        self._system_log = os.path.join(run_dir, SYSTEM_LOG)
         self._run = run
         self._rank = rank
         self._log = DriverLog(run_dir, log_name, rank, is_split=run["streams"] == "split")
@@ -73,7 +78,7 @@ class Capture:
         started = {
             "pid": pid,
             "start_ticks": proctree.start_ticks(pid),
-            "boot_id": boot_id(),
+            "boot_id": proctree.boot_id(),
             "wall_ns": time.time_ns(),
             "mono_ns": time.monotonic_ns(),
         }
@@ -91,7 +96,7 @@ class Capture:
         """Capture a driver that an earlier capture started; whoever is its parent now records its exit."""
         self._log.close_driver_ends()
         pid, ticks = started["pid"], started["start_ticks"]
-        if started["boot_id"] == boot_id():
+        if started["boot_id"] == proctree.boot_id():
             if proctree.is_running(pid, ticks):
                 self._until_gone(pid, lambda: proctree.is_running(pid, ticks))
             self._end_leftovers(lambda: proctree.with_environment(*self._markers))
@@ -109,7 +114,7 @@ class Capture:
             poller.register(pidfd, select.POLLIN)
         except OSError:  # before Linux 5.3, or gone: the look below tells
             pidfd = -1
-        is_there = is_there or (lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None)
+        is_there = is_there or (lambda: not _has_ended(pid))
         wait_s = HOT_S
         while is_there():
             wait_s = HOT_S if self._log.tick() else min(STILL_S, wait_s * 1.25)
@@ -122,17 +127,24 @@ class Capture:
         left = members()
         if not left:
             return
+        log = SystemLog(self._system_log, "runyard.capture")
+        log.info("the driver has left processes behind; they are asked to end", pids=left)
         proctree.send(left, signal.SIGTERM)
         deadline = time.monotonic() + self._run["grace_s"]
         while left := members():
-            if time.monotonic() >= deadline:
+            late_s = time.monotonic() - deadline
+            if late_s > UNKILLABLE_S:
+                log.error("processes of the driver could not be ended", pids=left)
+                return
+            if late_s >= 0:
                 proctree.send(left, signal.SIGKILL)
             self._log.tick()
             _reap_children()
-            time.sleep(HOT_S)
+            time.sleep(STILL_S)
 
     def _finish(self) -> None:
-        while not self._log.is_settled:
+        # A full disk is waited for; a limit or a file system that will never take the rest is not.
+        while not self._log.is_settled and self._log.trouble_errno not in (errno.EFBIG, errno.EROFS):
             if not self._log.tick():
                 time.sleep(STILL_S)
         write_bytes(os.path.join(self._directory, "captured"), b"", durable=False)
@@ -143,12 +155,17 @@ def record_exit(directory: str, pid: int, cause: str = "") -> None:
     status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert status is not None
     is_signal = status.si_code != os.CLD_EXITED
-    write_exit(
-        directory,
-        exit_code=128 + status.si_status if is_signal else status.si_status,
-        signal_number=status.si_status if is_signal else None,
-        cause=cause,
-    )
+    while True:
+        try:
+            write_exit(
+                directory,
+                exit_code=128 + status.si_status if is_signal else status.si_status,
+                signal_number=status.si_status if is_signal else None,
+                cause=cause,
+            )
+            break
+        except OSError:  # a full disk: the zombie keeps the status until there is room
+            time.sleep(STILL_S)
     os.waitpid(pid, 0)
 
 
@@ -167,13 +184,15 @@ def write_exit(directory: str, *, exit_code: int | None, signal_number: int | No
     write_json(path, value, durable=False)
 
 
-def boot_id() -> str:
-    """Names this boot of the machine: processes of another one are gone."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
+def _has_ended(driver: int) -> bool:
+    """Whether our child `driver` has ended; orphans that became our children are reaped on the way."""
+    while True:
+        status = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        if status is None:
+            return False
+        if status.si_pid == driver:
+            return True
+        os.waitpid(status.si_pid, 0)
 
 
 def _reap_children() -> None:
@@ -194,6 +213,7 @@ def _become_driver(launch: dict[str, Any], stdin: int, log: DriverLog, go: int, 
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.umask(launch["umask"])
+        resource.setrlimit(resource.RLIMIT_FSIZE, tuple(launch["file_size_limits"]))
         os.dup2(stdin, 0)
         os.dup2(log.driver_out, 1)
         os.dup2(log.driver_out if log.driver_err < 0 else log.driver_err, 2)

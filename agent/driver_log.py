@@ -14,7 +14,7 @@ import os
 import struct
 import time
 
-from runyard.names import FILE_MODE, index_of, process_dir
+from runyard.names import FILE_MODE, GAPS_FILE, RECLAIMED_FILE, index_of, process_dir
 from runyard.timeindex import RECORD_BYTES, STDERR, STDOUT, TOGETHER, pack, unpack
 
 from .reclaim import punch_hole
@@ -43,6 +43,7 @@ class DriverLog:
 
     def __init__(self, run_dir: str, name: str, rank: int, *, is_split: bool) -> None:
         self._is_split = is_split
+        self._run_dir, self._name = run_dir, name
         directory = os.path.join(run_dir, process_dir(rank))
         index_path = os.path.join(run_dir, index_of(name))
         for path in (directory, os.path.dirname(index_path), os.path.dirname(os.path.join(run_dir, name))):
@@ -68,6 +69,7 @@ class DriverLog:
         self._raw_mtime_ns = 0
         self._raw_reclaimed = 0
         self.truncated_total = 0
+        self.trouble_errno = 0  # what the disk said at the last look
         self._recover()
 
     def close_driver_ends(self) -> None:
@@ -84,14 +86,16 @@ class DriverLog:
 
     def tick(self) -> bool:
         """Take in what is new; whether there was anything. A full disk only delays: nothing is passed over."""
+        self.trouble_errno = 0
         try:
             if self._pending:
                 self._write_records(b"")
             grew = self._merge_stderr() if self._is_split else False
             return self._record_growth() or grew
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS):
                 raise
+            self.trouble_errno = error.errno
             return False
 
     @property
@@ -146,6 +150,8 @@ class DriverLog:
         self._raw_tail = (self._raw_tail + chunk[:written])[-TAIL_BYTES:]
 
     def _cover_stderr(self, start: int, end: int) -> None:
+        if start < self.end:  # the driver truncated its log between our look at its size and our write
+            self._start_over(end - start)
         before = self._record(start, STDOUT) if start > self.end else b""
         self._write_records(before + self._record(end, STDERR))
 
@@ -161,12 +167,31 @@ class DriverLog:
             self._index_bytes += written
             self._pending = self._pending[written:]
 
-    def _start_over(self) -> None:
-        # The driver truncated its own log. The shipper sees log and index shrink and starts the next generation of both.
+    def _start_over(self, appended: int = 0) -> None:
+        """A new index where the driver truncated its log; `appended` bytes at raw_position are in the new log already."""
+        tail = _tail(self.log, self.end)
+        if not appended and os.fstat(self.log).st_size >= self.end and self._tail.endswith(tail.lstrip(b"\0")):
+            self._tail = tail  # not truncated: the blocks below a border were dropped or given back to the disk
+            return
+        seen_ns, self._log_mtime_ns = self._log_mtime_ns, 0  # where a full disk ends this, the next look tries again
+        self._void_ledgers()
+        # The shipper sees log and index shrink and starts the next generation of both.
         os.ftruncate(self._index, 0)
         self._index_bytes = self.end = 0
         self._pending = self._tail = b""
+        if self._is_split:  # what `intent` says is about the old log; after the index, whose records it would be matched with
+            os.pwrite(self.intent, _INTENT.pack(self.raw_position, appended, 0), 0)
+        self._log_mtime_ns = seen_ns
         self.truncated_total += 1
+
+    def _void_ledgers(self) -> None:
+        """What was dropped or given back of this log before is no range of the new one."""
+        from .quota import append_line  # few drivers truncate their log
+
+        for file in (GAPS_FILE, RECLAIMED_FILE):
+            path = os.path.join(self._run_dir, file)
+            if os.path.exists(path):
+                append_line(path, {"name": self._name, "start": 0, "end": 0, "reset": True})
 
     def _recover(self) -> None:
         size = os.fstat(self._index).st_size
@@ -195,9 +220,14 @@ class DriverLog:
                     self.raw_position += records[position].end - covered_from
                     return
                 break
-        chunk = os.pread(self.raw, length, raw_position)
         region_start = max(log_size, self.end)
-        region = os.pread(self.log, os.fstat(self.log).st_size - region_start, region_start)
+        size = os.fstat(self.log).st_size
+        if size < region_start:
+            # The driver truncated its log since: the chunk went with the rest, and the next look starts over.
+            self.raw_position += length
+            return
+        chunk = os.pread(self.raw, length, raw_position)
+        region = os.pread(self.log, size - region_start, region_start)
         found = find_append(region, chunk, region_start)
         if found:
             start, written = found

@@ -31,7 +31,6 @@ class ProcessJournal:
     def started(self, name: str, started: dict[str, Any], log: str) -> bool:
         """Note that a process runs; False where that is known already."""
         if name not in self._known:
-            self._known.add(name)
             line = {
                 "process_name": name,
                 "node_id": self._node_id,
@@ -40,6 +39,7 @@ class ProcessJournal:
                 "log": log,
             }
             _append_line(self._info, line)
+            self._known.add(name)
         return self._tell(name, started["wall_ns"], "Started")
 
     def ended(self, name: str, wall_ns: int, status: str) -> bool:
@@ -54,8 +54,8 @@ class ProcessJournal:
         key = (name, status == "Started")
         if key in self._told:
             return False
-        self._told.add(key)
         _append_line(self._status, {"process_name": name, "timestamp": utc(wall_ns), "status": status})
+        self._told.add(key)
         return True
 
 

@@ -28,6 +28,7 @@ def ensure_shepherd(run_dir: str, *, stdin: int = subprocess.DEVNULL) -> bool:
     Does not wait for it. The shepherd's lock is taken here and inherited, so that at no moment two could start.
     `stdin` is given to the driver, if this shepherd is the one that starts it.
     """
+    run_dir = os.path.abspath(run_dir)  # the shepherd lives in /
     _children[:] = [child for child in _children if child.poll() is None]
     if is_over(run_dir):
         return False

@@ -7,6 +7,7 @@ import os
 from runyard import names
 from runyard.atomic import read_json
 
+from . import proctree
 from .outcome import was_stopped
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
@@ -23,18 +24,31 @@ class Process:
         self.log = names.driver_log(rank, run["world_size"])
         self.directory = os.path.join(run_dir, names.process_dir(rank))
         self.capture_pid = 0  # 0: not our child
+        self.next_capture_s = 0.0
         self.started: dict[str, Any] | None = None
         self.exit: dict[str, Any] | None = None
         self.is_captured = False
 
     def refresh(self) -> None:
         """Look at the marks on disk."""
-        if self.started is None:
-            self.started = read_json(os.path.join(self.directory, "started.json"))
-        if self.exit is None:
-            self.exit = read_json(os.path.join(self.directory, "exit.json"))
+        # The mark that is made last is looked at first: what it follows is then there, too.
         if not self.is_captured:
             self.is_captured = os.path.exists(os.path.join(self.directory, "captured"))
+        if self.exit is None:
+            self.exit = read_json(os.path.join(self.directory, "exit.json"))
+        if self.started is None:
+            self.started = read_json(os.path.join(self.directory, "started.json"))
+
+    @property
+    def is_driver_there(self) -> bool:
+        """Whether its pid still names the driver, be it a zombie: pids come back, also after a reboot."""
+        started = self.started
+        return (
+            started is not None
+            and self.exit is None
+            and started["boot_id"] == proctree.boot_id()
+            and proctree.start_ticks(started["pid"]) == started["start_ticks"]
+        )
 
     @property
     def is_over(self) -> bool:

@@ -21,6 +21,15 @@ def become_subreaper() -> bool:
     return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
+def boot_id() -> str:
+    """Names this boot of the machine: processes of another one are gone."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
 def start_ticks(pid: int) -> int | None:
     """When `pid` started, in clock ticks since boot: with the pid it names one process for ever. None: no such process.
 

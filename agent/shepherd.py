@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import sys
 import time
@@ -21,7 +22,7 @@ from . import capture, proctree
 from .journal import ProcessJournal, SystemLog
 from .outcome import outcome
 from .process import Process
-from .stop import read_stop, request_stop
+from .stop import new_stop, read_stop, request_stop
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 # Between two looks at what cannot signal us: stop requests, captures that another shepherd forked.
 TICK_S = 0.1
+# After a capture that died: one that cannot live must not take a core.
+CAPTURE_PAUSE_S = 0.5
 # A driver that has not been started so long after its run was created is not started any more.
 START_DEADLINE_S = 60.0
 
@@ -46,7 +49,7 @@ class Shepherd:
         self.processes = [Process(run_dir, self.run, rank) for rank in self.run["ranks"]]
         self.log = SystemLog(self._path(names.SYSTEM_LOG), "runyard.shepherd")
         self.journal = ProcessJournal(run_dir, self.run["node_id"], self.run["node_ip"])
-        self._stop: dict[str, Any] | None = None
+        self._asked: dict[str, Any] | None = None  # a stop that a full disk did not let us write down
         self._stop_sent = 0  # the signal that was sent for it
         self._quota: Any = None
 
@@ -62,8 +65,18 @@ class Shepherd:
             signal_info = signal.sigtimedwait(_SIGNALS, TICK_S)
             if signal_info is not None and signal_info.si_signo in (signal.SIGTERM, signal.SIGINT):
                 self._ask_stop(signal_info.si_signo)
-            self._step()
-        self._end()
+            self._despite_full_disk(self._step)
+        while not self._despite_full_disk(self._end):
+            time.sleep(TICK_S)
+
+    def _despite_full_disk(self, act: Any) -> bool:
+        """Do it; False where the disk did not let us: what is not told now is told when there is room."""
+        try:
+            act()
+        except OSError as error:
+            self.log.error(f"the spool cannot be written: {error}")  # mostly lost for the same reason
+            return False
+        return True
 
     def _startup(self) -> None:
         is_first = not self.state
@@ -78,7 +91,8 @@ class Shepherd:
             process.refresh()
             if not process.is_captured:
                 self._start(process)
-        self._tell(status="Running" if not self._never_started() else "NotStarted")
+        status = "NotStarted" if self._never_started() else "Running"
+        self._despite_full_disk(lambda: self._tell(status=status))
 
     def _never_started(self) -> bool:
         return all(process.exit is not None and process.started is None for process in self.processes)
@@ -95,13 +109,14 @@ class Shepherd:
             if cause:
                 self.log.error(cause, rank=process.rank)
                 capture.write_exit(process.directory, exit_code=None, signal_number=None, cause=cause)
+        process.next_capture_s = time.monotonic() + CAPTURE_PAUSE_S
         process.capture_pid = os.fork()
         if process.capture_pid == 0:
             self._become_capture(process, launch)
         os.close(lock)
 
     def _why_not_start(self, launch: dict[str, Any] | None) -> str:
-        if read_stop(self.run_dir):
+        if self._stop():
             return "the run was asked to stop before its driver was started"
         if launch is None:
             return "the driver was never started: what it needs is gone from the spool"
@@ -139,16 +154,18 @@ class Shepherd:
                 continue
             if process.is_captured:
                 self._settle_exit(process)
-            elif not process.capture_pid:
+            elif not process.capture_pid and time.monotonic() >= process.next_capture_s:
                 self._start(process)
         self._remove_environment()
         self._check_stop()
-        if self._quota is not None:
+        if self._quota is not None and not self._stop_sent:
             self._quota.step([process for process in self.processes if not process.is_captured])
 
     def _reap(self) -> None:
         """Take the exits of our children: captures, and drivers that became ours when their capture died."""
-        by_pid = {process.started["pid"]: process for process in self.processes if process.started}
+        for process in self.processes:
+            process.refresh()
+        by_pid = {process.started["pid"]: process for process in self.processes if process.started and process.is_driver_there}
         by_capture = {process.capture_pid: process for process in self.processes if process.capture_pid}
         while True:
             try:
@@ -158,7 +175,7 @@ class Shepherd:
             if status is None:
                 return
             if status.si_pid in by_pid:
-                capture.record_exit(by_pid[status.si_pid].directory, status.si_pid)
+                capture.record_exit(by_pid.pop(status.si_pid).directory, status.si_pid)
                 continue
             if status.si_pid in by_capture:
                 by_capture[status.si_pid].capture_pid = 0
@@ -167,12 +184,12 @@ class Shepherd:
     def _settle_exit(self, process: Process) -> None:
         # Captured, and no exit.json: nobody was left who could have reaped the driver.
         started = process.started
-        if started and started["boot_id"] == capture.boot_id():
-            pid, ticks = started["pid"], started["start_ticks"]
-            if proctree.is_running(pid, ticks) or proctree.parent(pid) == os.getpid():
+        if started and process.is_driver_there:
+            pid = started["pid"]
+            if proctree.is_running(pid, started["start_ticks"]) or proctree.parent(pid) == os.getpid():
                 return  # it is about to end, or ours to reap
-        cause = "its exit code is lost: shepherd and capture were killed together"
-        if started and started["boot_id"] != capture.boot_id():
+        cause = "its exit code is lost: its capture was killed, and the shepherd that could have taken over was, too"
+        if started and started["boot_id"] != proctree.boot_id():
             cause = "its exit code is lost: the machine was started again"
         self.log.error(cause, rank=process.rank)
         capture.write_exit(process.directory, exit_code=None, signal_number=None, cause=cause)
@@ -183,7 +200,7 @@ class Shepherd:
             self.log.info("the driver has started", rank=process.rank, pid=process.started["pid"])
             self._tell()
         if process.is_over and process.exit is not None:
-            status = process.status(read_stop(self.run_dir))
+            status = process.status(self._stop())
             if self.journal.ended(process.name, process.exit["wall_ns"], status):
                 self.log.info("the driver has ended", rank=process.rank, **_only(process.exit, "exit_code", "signal", "cause"))
                 self._tell()
@@ -197,10 +214,17 @@ class Shepherd:
 
     def _ask_stop(self, number: int) -> None:
         self.log.warning("the shepherd got a signal: the driver is asked to end", signal=proctree.describe_signal(number))
-        request_stop(self.run_dir, number, self.run["grace_s"], f"the shepherd got {proctree.describe_signal(number)}")
+        reason = f"the shepherd got {proctree.describe_signal(number)}"
+        try:
+            request_stop(self.run_dir, number, self.run["grace_s"], reason)
+        except OSError:  # a full disk: asked for as long as we live
+            self._asked = new_stop(number, self.run["grace_s"], reason)
+
+    def _stop(self) -> dict[str, Any] | None:
+        return read_stop(self.run_dir) or self._asked
 
     def _check_stop(self) -> None:
-        stop = read_stop(self.run_dir) or self._time_limit()
+        stop = self._stop() or self._time_limit()
         if stop is None:
             return
         if self._quota is not None:
@@ -211,37 +235,38 @@ class Shepherd:
             number = signal.SIGKILL
         if number == signal.SIGKILL:
             self._kill_trees()
-        elif stop != self._stop:
-            self._stop = stop
+        elif number != self._stop_sent:
             self.log.info("the driver is asked to end", signal=proctree.describe_signal(number), reason=stop["reason"])
             for process in self.processes:
-                if process.started and process.exit is None:
+                if process.started and process.is_driver_there:
                     proctree.send_group(process.started["pid"], number)
                     self._stop_sent = number
 
     def _time_limit(self) -> dict[str, Any] | None:
         limit_s = self.run.get("timeout_s")
-        begun = [process.started["mono_ns"] for process in self.processes if process.started and process.exit is None]
-        if not limit_s or not begun or time.monotonic_ns() < min(begun) + limit_s * 1e9:
+        if not limit_s:
             return None
-        request_stop(self.run_dir, signal.SIGTERM, self.run["grace_s"], f"the time limit of {limit_s:g} s", is_time_limit=True)
-        return read_stop(self.run_dir)
+        begun = [process.started["mono_ns"] for process in self.processes if process.started and process.is_driver_there]
+        if not begun or time.monotonic_ns() < min(begun) + limit_s * 1e9:
+            return None
+        reason = f"the time limit of {limit_s:g} s"
+        return request_stop(self.run_dir, signal.SIGTERM, self.run["grace_s"], reason, is_time_limit=True)
 
     def _kill_trees(self) -> None:
         for process in self.processes:
             if not process.started or process.is_captured:
                 continue
             pid = process.started["pid"]
-            if process.exit is None and proctree.is_running(pid, process.started["start_ticks"]):
-                proctree.send([pid], signal.SIGKILL)
+            if process.is_driver_there:
+                proctree.send([pid, *proctree.descendants(pid)], signal.SIGKILL)
             members = proctree.with_environment(f"RUNYARD_RUN_ID={self.run['run_id']}", f"RUNYARD_RANK={process.rank}")
-            proctree.send(members + proctree.descendants(pid), signal.SIGKILL)
+            proctree.send(members, signal.SIGKILL)
             if process.capture_pid:
                 proctree.send(proctree.descendants(process.capture_pid), signal.SIGKILL)
 
     def _tell(self, **changes: Any) -> None:
         """Write state.json; nothing is told twice, and a state once told stays until a newer one replaces it whole."""
-        stop = read_stop(self.run_dir)
+        stop = self._stop()
         begun = [process.started["wall_ns"] for process in self.processes if process.started]
         self.state |= {
             "exit_code": None,
@@ -250,13 +275,13 @@ class Shepherd:
             "started_ns": min(begun) if begun else None,
             "ended_ns": None,
             "processes": [process.told(stop) for process in self.processes if process.started],
-            "boot_id": capture.boot_id(),
+            "boot_id": proctree.boot_id(),
             "shepherd_pid": os.getpid(),
         } | changes
         write_json(self._path(names.STATE_FILE), self.state, durable=bool(self.state["ended_ns"]))
 
     def _end(self) -> None:
-        stop = read_stop(self.run_dir)
+        stop = self._stop()
         word = outcome([process.exit or {} for process in self.processes], stop)
         ended_ns = max((process.exit or {}).get("wall_ns") or time.time_ns() for process in self.processes)
         for process in self.processes:
@@ -275,6 +300,8 @@ def main(run_dir: str, lock: int) -> None:
     """Entry point of the process; `lock` is the descriptor that holds shepherd.lock."""
     os.set_inheritable(lock, False)
     os.umask(0o077)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))  # the user's limit is the driver's, which gets it back
     gc.freeze()  # what is loaded stays for good: neither we nor a fork need to look through it again
     gc.enable()
     Shepherd(run_dir, lock).main()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -107,6 +108,7 @@ class NewRun:
             "env": self._driver_environment(),
             "cwd": spec.cwd,
             "umask": _umask(),
+            "file_size_limits": list(resource.getrlimit(resource.RLIMIT_FSIZE)),
         }
         write_json(str(self.run_dir / names.ENVIRONMENT_FILE), launch, durable=False)
         write_json(str(self.run_dir / names.RUN_FILE), self.description, durable=False)

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 HOT_S = 0.01
 STILL_S = 0.04
 SHEPHERD_CHECK_S = 1.0
+START_PATIENCE_S = 5.0
 EXIT_UNKNOWN = 1
 
 
@@ -41,7 +43,7 @@ class Wrapper:
 
     def __init__(self, spec: RunSpec, settings: Settings) -> None:
         self._settings = settings
-        self._new = NewRun(Path(settings.spool.dir).expanduser(), spec)
+        self._new = NewRun(Path(settings.spool.dir).expanduser().absolute(), spec)
         self._run_dir = self._new.run_dir
         self._is_over = threading.Event()  # the node's last word is there
         self._state_path = str(self._run_dir / names.STATE_FILE)
@@ -49,6 +51,9 @@ class Wrapper:
         self._ship_thread: threading.Thread | None = None
         self._ship_stop = threading.Event()
         self._stop_requests = 0
+        self._stop_number = 0  # the signal that is to be passed on
+        self._stops_passed_on = 0
+        self._is_start_told = self._is_block_told = False
 
     def main(self) -> int:
         """Blocks until the run is over; returns its exit code."""
@@ -122,23 +127,47 @@ class Wrapper:
         # Shipping never competes with the training for a core.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         assert self._shipper is not None
-        self._shipper.run(self._ship_stop)
+        try:
+            self._shipper.run(self._ship_stop)
+        except Exception as error:  # noqa: BLE001 - whatever ends the shipping, the run goes on, and another may adopt its spool
+            self._new.lock.release()
+            _say(f"shipping ended: {type(error).__name__}: {error}; the logs stay in {self._run_dir} (`runyard ship`)")
 
     def _main_loop(self) -> dict[str, Any]:
         # The echo has a thread of its own: a reader of our output that stands still must not keep us from the rest.
         echo = threading.Thread(target=self._echo_to_end, name="echo", daemon=True)
         echo.start()
-        checked_s = time.monotonic()
+        begun_s = checked_s = time.monotonic()
         while (state := self._final_state()) is None:
+            self._pass_on_stop()
             if time.monotonic() - checked_s > SHEPHERD_CHECK_S:
                 checked_s = time.monotonic()
-                ensure_shepherd(str(self._run_dir))
-            time.sleep(HOT_S)
+                if not self._run_dir.exists():
+                    state = {"status": "Failed", "cause": f"its folder {self._run_dir} was removed while it ran"}
+                    break
+                self._look_after(checked_s - begun_s)
+            time.sleep(STILL_S)
         self._is_over.set()
         stop_requests = self._stop_requests
         while echo.is_alive() and self._stop_requests == stop_requests:
             echo.join(STILL_S)
         return state
+
+    def _look_after(self, age_s: float) -> None:
+        """Start the shepherd again where it died, and say what keeps the driver from going on."""
+        try:
+            ensure_shepherd(str(self._run_dir))
+            is_started = (self._run_dir / names.process_dir(0) / "started.json").exists()
+            if age_s > START_PATIENCE_S and not is_started and not self._is_start_told:
+                self._is_start_told = True
+                _say(f"the driver has not started after {age_s:.0f} s: {_last_line(self._run_dir / names.SHEPHERD_ERRORS)}")
+            is_blocked = (self._run_dir / names.BLOCKED_FILE).exists()
+        except OSError as error:
+            _say(f"the shepherd cannot be started: {error}")
+            return
+        if is_blocked and not self._is_block_told:
+            self._is_block_told = True
+            _say("the spool's quota is reached: the driver is stopped until the collector has taken more (quota_policy block)")
 
     def _echo_to_end(self) -> None:
         echo, wait_s = Echo(self._run_dir, names.driver_log(0, 1)), HOT_S
@@ -158,13 +187,26 @@ class Wrapper:
         return state if isinstance(state, dict) and state.get("ended_ns") else None
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        # Only noted here: the handler may run in the middle of anything, also of itself.
         del frame
         self._stop_requests += 1
+        self._stop_number = number
+
+    def _pass_on_stop(self) -> None:
+        if self._stop_requests == self._stops_passed_on:
+            return
         # The second time somebody asks, they mean now.
-        forwarded = number if self._stop_requests == 1 else int(signal.SIGKILL)
-        request_stop(
-            str(self._run_dir), forwarded, self._settings.run.grace_s, f"`runyard run` got {signal.Signals(number).name}"
-        )
+        number = self._stop_number if self._stop_requests == 1 else int(signal.SIGKILL)
+        self._stops_passed_on = self._stop_requests
+        reason = f"`runyard run` got {signal.Signals(self._stop_number).name}"
+        try:
+            request_stop(str(self._run_dir), number, self._settings.run.grace_s, reason)
+        except OSError as error:
+            _say(f"the spool cannot be written ({error}); the shepherd is told by a signal")
+            state = read_json(self._state_path)
+            if isinstance(state, dict) and isinstance(state.get("shepherd_pid"), int):
+                with suppress(ProcessLookupError):
+                    os.kill(state["shepherd_pid"], signal.SIGTERM)
 
     def _shutdown(self) -> None:
         """Give the shipper the time that it needs, as long as it gets on."""
@@ -175,27 +217,53 @@ class Wrapper:
                 thread.join(0.02)
                 if shipper.progress_bytes != progress_bytes:
                     progress_bytes, moved_s = shipper.progress_bytes, time.monotonic()
-                elif shipper.trouble and time.monotonic() - moved_s > self._settings.run.drain_s:
+                elif shipper.trouble and time.monotonic() - moved_s > self._patience_s(shipper):
                     break
             self._ship_stop.set()
             thread.join(5.0)
             if not shipper.is_done:
-                _say(f"{shipper.unsent_bytes()} bytes are not sent yet and stay in {self._run_dir}; `runyard ship` sends them")
+                left = f"{shipper.unsent_bytes()} bytes" if shipper.progress_bytes else "what the run has written"
+                _say(f"not sent yet: {left}; it stays in {self._run_dir}, and `runyard ship` sends it")
+        dropped_bytes = _dropped_bytes(self._run_dir / names.GAPS_FILE)
+        if dropped_bytes:
+            _say(f"{dropped_bytes} bytes of the log were dropped at the spool's quota (quota_policy drop)")
         self._new.lock.release()
+
+    def _patience_s(self, shipper: Shipper) -> float:
+        # A collector that has taken nothing all the time will hardly begin now.
+        return self._settings.run.drain_s if shipper.progress_bytes else min(self._settings.run.drain_s, 1.0)
 
 
 def _stdin() -> int:
     """What the driver reads from: our own stdin, unless it is a terminal, which it could not use from its own session."""
     import subprocess
 
+    return subprocess.DEVNULL if os.isatty(0) else 0
+
+
+def _last_line(path: Path) -> str:
+    """The last words of a shepherd that could not live."""
     try:
-        return subprocess.DEVNULL if os.isatty(0) else 0
-    except OSError:  # closed
-        return subprocess.DEVNULL
+        lines = path.read_text(errors="replace").split("\n")
+    except OSError as error:
+        return str(error)
+    return next((line.strip() for line in reversed(lines) if line.strip()), f"nothing is said in {path}")
+
+
+def _dropped_bytes(path: Path) -> int:
+    import json
+
+    try:
+        lines = path.read_bytes().splitlines()
+        return sum(value["end"] - value["start"] for value in map(json.loads, lines))
+    except (OSError, ValueError, KeyError):
+        return 0
 
 
 def _say(text: str) -> None:
-    print(f"runyard: {text}", file=sys.stderr, flush=True)
+    # Whoever read our stderr may have left; that is no reason to end a training.
+    with suppress(OSError, ValueError):
+        print(f"runyard: {text}", file=sys.stderr, flush=True)
 
 
 def _ignore_first(say: Any) -> Any:

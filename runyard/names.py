@@ -30,6 +30,7 @@ SHIPPED_FILE = ".runyard/shipped.json"
 SPOOL_LOCK = ".runyard/lock"
 SHEPHERD_LOCK = ".runyard/shepherd.lock"
 SHEPHERD_ERRORS = ".runyard/shepherd.err"
+BLOCKED_FILE = ".runyard/blocked"
 GAPS_FILE = ".runyard/gaps.jsonl"
 RECLAIMED_FILE = ".runyard/reclaimed.jsonl"
 
