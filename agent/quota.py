@@ -2,17 +2,20 @@
 
 Reads the disk use of the drivers' logs; writes gaps.jsonl (before it drops anything) and SIGSTOP/SIGCONT. What the collector
 has acknowledged is given back by the shipper; here is what happens when that is not enough.
-What survives a kill -9: gaps.jsonl names a gap before it is made; `blocked` tells the next shepherd that the driver is stopped.
+What survives a kill -9: gaps.jsonl names a gap before it is made; `blocked` names, before it stops any, the processes that are
+stopped, so that the next shepherd can let them go on.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import time
 
 from runyard import names
+from runyard.atomic import read_json, write_json
 
 from . import proctree
 from .reclaim import punch_hole
@@ -39,6 +42,10 @@ class Quota:
         self._next_look_s = 0.0
         self._blocked_mark = os.path.join(run_dir, names.PRIVATE_DIR, "blocked")
         self.is_blocking = os.path.exists(self._blocked_mark)
+        # A mark from before us: whoever made it may have died before it stopped anything.
+        self._is_mark_old = self.is_blocking
+        self._processes: list[Any] = []
+        self._can_drop = not self._drops or self._can_punch()
         self.dropped_bytes_total = 0
 
     def step(self, processes: list[Any]) -> None:
@@ -46,13 +53,14 @@ class Quota:
         if time.monotonic() < self._next_look_s:
             return
         self._next_look_s = time.monotonic() + INTERVAL_S
+        self._processes = processes
         used = {process.log: self._allocated(process.log) for process in processes}
         over = sum(used.values()) - self._quota_bytes
         if self._drops:
-            if over > 0:
+            if over > 0 and self._can_drop:
                 self._drop(max(used, key=lambda name: used[name]), over + int(self._quota_bytes * (1 - LOW_SHARE)))
-        elif over > 0 and not self.is_blocking:
-            self._block(processes, sum(used.values()))
+        elif over > 0 and (not self.is_blocking or self._is_mark_old):
+            self._block(sum(used.values()))
         elif self.is_blocking and over <= -self._quota_bytes * (1 - LOW_SHARE):
             self.release()
 
@@ -60,14 +68,25 @@ class Quota:
         """Let a stopped driver go on."""
         if not self.is_blocking:
             return
-        self.is_blocking = False
-        proctree.send(self._members(), signal.SIGCONT)
+        self.is_blocking = self._is_mark_old = False
+        proctree.send([*self._members(), *self._marked()], signal.SIGCONT)
         if os.path.exists(self._blocked_mark):
             os.unlink(self._blocked_mark)
         self._log.info("there is room in the spool: the driver goes on")
 
     def _members(self) -> list[int]:
-        return proctree.with_environment(f"RUNYARD_RUN_ID={self._run_id}")
+        """The run's processes: by their environment, and those below a capture, whose environment may be another one."""
+        captures = {process.capture_pid for process in self._processes if process.capture_pid}
+        members = set(proctree.with_environment(f"RUNYARD_RUN_ID={self._run_id}"))
+        for capture in captures:
+            members.update(proctree.descendants(capture))
+        return sorted(members - captures - {os.getpid()})
+
+    def _marked(self) -> dict[int, int]:
+        """The processes that the mark names and that still run: pid -> start ticks."""
+        mark = read_json(self._blocked_mark)
+        stopped = mark.get("stopped", []) if isinstance(mark, dict) else []
+        return {pid: ticks for pid, ticks in stopped if proctree.is_running(pid, ticks)}
 
     def _allocated(self, name: str) -> int:
         try:
@@ -75,16 +94,45 @@ class Quota:
         except FileNotFoundError:
             return 0
 
-    def _block(self, processes: list[Any], used_bytes: int) -> None:
+    def _block(self, used_bytes: int) -> None:
+        members = self._members()
+        stopped = self._marked() | {pid: proctree.start_ticks(pid) for pid in members}
         # The mark comes first: a driver that is stopped with nobody who knows of it would never go on.
-        os.close(os.open(self._blocked_mark, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, names.FILE_MODE))
-        self.is_blocking = True
-        proctree.send(self._members(), signal.SIGSTOP)
+        self._mark(stopped)
+        self.is_blocking, self._is_mark_old = True, False
+        proctree.send(members, signal.SIGSTOP)
         self._log.warning(
             "the spool's quota is reached: the driver is stopped until the collector has taken more (quota_policy block)",
             used_bytes=used_bytes,
             quota_bytes=self._quota_bytes,
         )
+
+    def _mark(self, stopped: dict[int, int | None]) -> None:
+        # With the names of the stopped: after our death no capture is a child of the next shepherd.
+        value = {"stopped": [[pid, ticks] for pid, ticks in stopped.items() if ticks is not None]}
+        try:
+            write_json(self._blocked_mark, value, durable=False)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # A full disk is what blocking is against: an empty mark takes no block, and most are found by environment.
+            os.close(os.open(self._blocked_mark, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, names.FILE_MODE))
+
+    def _can_punch(self) -> bool:
+        """Whether bytes can be dropped here: a gap that is noted and not made would take bytes from the collector only."""
+        path = os.path.join(self._run_dir, names.PRIVATE_DIR, "punch.tmp")
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, names.FILE_MODE)
+            try:
+                can_punch = punch_hole(descriptor, 0, BLOCK_BYTES)
+            finally:
+                os.close(descriptor)
+                os.unlink(path)
+        except OSError:  # a full disk has no room for the probe; it says nothing about holes
+            return True
+        if not can_punch:
+            self._log.error("this file system cannot drop the oldest bytes of a log: the quota is not kept")
+        return can_punch
 
     def _drop(self, name: str, wanted_bytes: int) -> None:
         descriptor = os.open(os.path.join(self._run_dir, name), os.O_RDWR | os.O_CLOEXEC)
@@ -94,10 +142,8 @@ class Quota:
             end = min(start + wanted_bytes + BLOCK_BYTES - 1, size) // BLOCK_BYTES * BLOCK_BYTES
             if end <= start:
                 return
-            self._note_gap(name, start, end)
-            if not punch_hole(descriptor, start, end - start):
-                self._log.error("this file system cannot drop the oldest bytes of a log: the quota is not kept")
-                return
+            append_line(os.path.join(self._run_dir, names.GAPS_FILE), {"name": name, "start": start, "end": end})
+            punch_hole(descriptor, start, end - start)
         finally:
             os.close(descriptor)
         self.dropped_bytes_total += end - start
@@ -110,23 +156,36 @@ class Quota:
 
     def _first_kept(self, name: str) -> int:
         """Where the log's bytes begin that are neither dropped nor given back yet."""
-        end = 0
-        for file in (names.GAPS_FILE, names.RECLAIMED_FILE):
-            try:
-                with open(os.path.join(self._run_dir, file), "rb") as lines:
-                    for line in lines:
-                        value = json.loads(line) if line.endswith(b"\n") else {}
-                        if value.get("name") == name:
-                            end = max(end, value["end"])
-            except FileNotFoundError:
-                continue
-        return end
+        return max(_last_end(os.path.join(self._run_dir, file), name) for file in (names.GAPS_FILE, names.RECLAIMED_FILE))
 
-    def _note_gap(self, name: str, start: int, end: int) -> None:
-        path = os.path.join(self._run_dir, names.GAPS_FILE)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, names.FILE_MODE)
-        try:
-            os.write(descriptor, json.dumps({"name": name, "start": start, "end": end}).encode() + b"\n")
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
+
+def append_line(path: str, value: dict[str, Any]) -> None:
+    """Append one line of JSON to a ledger of ours; durable when this returns."""
+    line = json.dumps(value).encode() + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, names.FILE_MODE)
+    try:
+        size = os.fstat(descriptor).st_size
+        # A line that was cut by a death gets its end, so that the next one stands by itself.
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line
+        os.write(descriptor, line)
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _last_end(path: str, name: str) -> int:
+    """The largest end that a ledger tells of a file since its last reset; 0 where it tells nothing."""
+    end = 0
+    try:
+        with open(path, "rb") as lines:
+            for line in lines:
+                try:
+                    value = json.loads(line)
+                except ValueError:  # cut by a death
+                    continue
+                if value.get("name") == name:
+                    end = 0 if value.get("reset") else max(end, value["end"])
+    except FileNotFoundError:
+        pass
+    return end

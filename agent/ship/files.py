@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .plan import Range, generation_for
@@ -43,7 +43,7 @@ class Files:
         self._folders_there: set[str] = set()
         self._passed_over: set[str] = set()
         self._told: set[str] = set()
-        # Truncated or replaced since this process began: what the ledger says of them is about bytes that are no more.
+        # Truncated or replaced, and the ledger was not reset yet: what it says of them is about bytes that are no more.
         self.rewritten: set[str] = set()
 
     @property
@@ -173,6 +173,16 @@ class Files:
         self._forget_id(tail)
         tail.next_generation()
         self.note(tail)
+
+    def take_losses(self, resets: Iterable[str], gaps: Mapping[str, Iterable[Range]]) -> None:
+        """Take over what the ledger has newly read; after a reset it speaks of the file as it is now."""
+        for name in resets:
+            tail = self.by_name.get(name)
+            if tail is not None:
+                self.look_at(tail, time.monotonic())  # before the mark goes: a truncation not seen yet would set it again
+            self.rewritten.discard(name)
+        for name, ranges in gaps.items():
+            self.add_gaps(name, ranges)
 
     def add_gaps(self, name: str, ranges: Iterable[Range]) -> None:
         """Bytes of a file were dropped on this disk: that is to be told before any byte behind them."""

@@ -51,7 +51,8 @@ class GiveBack:
             return 0
 
     def _give(self, files: Files, tail: Tail) -> int:
-        start = -(-self._ledger.kept_from(tail.name) // BLOCK_BYTES) * BLOCK_BYTES
+        kept_from = self._ledger.kept_from(tail.name)
+        start = -(-kept_from // BLOCK_BYTES) * BLOCK_BYTES
         end = min(tail.durable // BLOCK_BYTES * BLOCK_BYTES, start + MOST_BYTES)
         if (
             end - start < LEAST_BYTES
@@ -67,15 +68,12 @@ class GiveBack:
         digest = self._hasher.range(tail.fd, start, end)
         if digest is None:
             return 0
-        # The shepherd may have dropped a part of the range while it was read: then the digest is of NULs.
-        self._ledger_gaps(files)
-        if self._ledger.kept_from(tail.name) > start:
+        # While it was read, the shepherd may have dropped a part of the range (then the digest is of NULs), or the driver
+        # may have truncated the log.
+        files.take_losses(*self._ledger.refresh())
+        if self._ledger.kept_from(tail.name) != kept_from or tail.durable < end:
             return 0
         return self._punch(tail, start, end, digest)
-
-    def _ledger_gaps(self, files: Files) -> None:
-        for name, ranges in self._ledger.refresh().items():
-            files.add_gaps(name, ranges)
 
     def _punch(self, tail: Tail, start: int, end: int, digest: str) -> int:
         writable = os.open(f"{self._run_dir}/{tail.name}", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)

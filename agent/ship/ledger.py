@@ -1,17 +1,19 @@
 """Which bytes of the logs are not on this disk any more: dropped at the quota, or given back after they were acknowledged.
 
 Reads from .runyard/gaps.jsonl and .runyard/reclaimed.jsonl; appends to the latter. What survives a crash: a line that is
-there; bytes are freed only after it.
+there; bytes are freed only after it. A line with `reset` says that the file was truncated: the lines before it are void.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from runyard import names
+from runyard.agent.quota import append_line
 
 from .plan import Range, merged, without
 
@@ -49,17 +51,21 @@ class Ledger:
         self._reclaimed_lines = Lines(self._reclaimed_path)
         self._gaps: dict[str, list[Range]] = {}
         self._reclaimed: dict[str, list[Segment]] = {}
+        self._resets: set[str] = set()
 
-    def refresh(self) -> dict[str, list[Range]]:
-        """Read what has come; the new gaps by name, without bytes that are at the collector and were given back before."""
-        for line in self._reclaimed_lines.new():
-            self._reclaimed.setdefault(line["name"], []).append((line["start"], line["end"], str(line.get("sha256", ""))))
+    def refresh(self) -> tuple[set[str], dict[str, list[Range]]]:
+        """Read what has come: the names that were reset, and the new gaps by name.
+
+        The gaps are those since a reset, without bytes that are at the collector and were given back before.
+        """
+        self._take_reclaimed()
         new: dict[str, list[Range]] = {}
-        for line in self._gap_lines.new():
+        for line in self._ranges(self._gap_lines, self._gaps, new):
             new.setdefault(line["name"], []).append((line["start"], line["end"]))
         for name, ranges in new.items():
             self._gaps[name] = merged(self._gaps.get(name, []) + ranges)
-        return {name: self._not_reclaimed(name, ranges) for name, ranges in new.items()}
+        resets, self._resets = self._resets, set()
+        return resets, {name: self._not_reclaimed(name, ranges) for name, ranges in new.items()}
 
     def gaps(self, name: str) -> list[Range]:
         """All that was dropped of a file."""
@@ -80,18 +86,22 @@ class Ledger:
 
     def append_reclaimed(self, name: str, start: int, end: int, sha256: str) -> None:
         """Note that a range is about to be given back; durable when this returns."""
-        line = json.dumps({"name": name, "start": start, "end": end, "sha256": sha256}).encode() + b"\n"
-        descriptor = os.open(self._reclaimed_path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, names.FILE_MODE)
-        try:
-            size = os.fstat(descriptor).st_size
-            # A line that was cut by a death gets its end, so that the next one stands by itself.
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                line = b"\n" + line
-            os.write(descriptor, line)
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
-        self.refresh()
+        append_line(self._reclaimed_path, {"name": name, "start": start, "end": end, "sha256": sha256})
+        self._take_reclaimed()  # not the gaps: those are for whoever calls `refresh`
+
+    def _take_reclaimed(self) -> None:
+        for line in self._ranges(self._reclaimed_lines, self._reclaimed):
+            self._reclaimed.setdefault(line["name"], []).append((line["start"], line["end"], str(line.get("sha256", ""))))
+
+    def _ranges(self, lines: Lines, *known: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The new lines that name a range; at a reset `known` forgets the file."""
+        for line in lines.new():
+            if not line.get("reset"):
+                yield line
+                continue
+            self._resets.add(line["name"])
+            for of_name in known:
+                of_name.pop(line["name"], None)
 
     def _not_reclaimed(self, name: str, ranges: list[Range]) -> list[Range]:
         return without(ranges, merged((start, end) for start, end, _ in self._reclaimed.get(name, [])))

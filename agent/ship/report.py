@@ -1,20 +1,26 @@
 """The node's word on the run, as the collector is told it: the shepherd's state.json, with what the shipper adds.
 
-Reads from .runyard/state.json and .runyard/proc/<rank>/; writes nothing.
+Reads from .runyard/state.json and .runyard/proc/<rank>/; writes .runyard/ship_epoch. What survives a crash: the epoch, counted
+up before anything is told under it, so that what the next process tells has higher numbers, whatever the clock says.
 """
 
 from __future__ import annotations
 
 import os
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from runyard import names
-from runyard.atomic import read_json
+from runyard.atomic import read_json, write_json
 
 FINAL = ("Completed", "Failed", "Canceled")
 FINALIZING = "Finalizing"
+
+EPOCH_FILE = f"{names.PRIVATE_DIR}/ship_epoch"
+# Words of one epoch; the epoch stays below 2**31, so that every number fits into 63 bits.
+WORDS_PER_EPOCH = 1 << 32
+_MOST_EPOCHS = 1 << 31
 
 _TOLD = ("status", "exit_code", "signal", "cause", "started_ns", "ended_ns")
 _TOLD_OF_PROCESS = ("rank", "name", "pid", "status", "exit_code", "signal", "started_ns", "ended_ns", "log")
@@ -29,7 +35,10 @@ class Report:
         self._ranks = ranks
         self._mark: tuple[int, int, int] | None = None
         self._state: dict[str, Any] = {}
-        self._seq = 0
+        self._epoch_path = f"{run_dir}/{EPOCH_FILE}"
+        self._epoch = 0
+        self._is_epoch_kept = False
+        self._count = 0
 
     def refresh(self) -> bool:
         """Whether state.json has changed since the last call."""
@@ -65,10 +74,26 @@ class Report:
             {name: process[name] for name in _TOLD_OF_PROCESS if name in process}
             for process in self._state.get("processes") or []
         ]
-        self._seq = max(self._seq + 1, time.time_ns())
-        return body | {"seq": self._seq, "is_complete": is_complete}
+        return body | {"seq": self._next_seq(), "is_complete": is_complete}
+
+    def _next_seq(self) -> int:
+        if not self._is_epoch_kept:
+            self._epoch = self._epoch or _read_epoch(self._epoch_path) + 1
+            with suppress(OSError):  # a full disk must not keep the word back; the next one tries again
+                write_json(self._epoch_path, self._epoch)
+                self._is_epoch_kept = True
+        self._count += 1
+        return self._epoch * WORDS_PER_EPOCH + self._count
 
     def _is_captured(self, rank: int) -> bool:
         folder = Path(self._run_dir, names.process_dir(rank))
         # Without started.json the process never was: there is nothing to capture.
         return (folder / "captured").exists() or not (folder / "started.json").exists()
+
+
+def _read_epoch(path: str) -> int:
+    try:
+        epoch = read_json(path)
+    except OSError:
+        return 0
+    return epoch if isinstance(epoch, int) and 0 <= epoch < _MOST_EPOCHS - 1 else 0

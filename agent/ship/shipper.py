@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,9 @@ class Shipper:
     def _look_again(self, shrank: FileShrank) -> float:
         assert self._transfer is not None
         files = self._transfer.files
-        tail = next(tail for tail in files.by_name.values() if tail.fd == shrank.fd)
+        tail = next((tail for tail in files.by_name.values() if tail.fd == shrank.fd), None)
+        if tail is None:  # its descriptor was closed since: it is looked at like any other
+            return 0.0
         if isinstance(shrank.__cause__, OSError):
             files.pass_over(tail, f"cannot be read: {shrank.__cause__.strerror}")
         else:
@@ -188,8 +191,9 @@ class Shipper:
     def _wait_after(self, trouble: str, pause_s: float) -> float:
         if trouble != self.trouble:
             self.trouble = trouble
-            self._on_trouble(trouble)
+            self._say(trouble)
         return pause_s
 
     def _say(self, sentence: str) -> None:
-        self._on_trouble(sentence)
+        with suppress(OSError, ValueError):  # whoever read our words may have left; the bytes go on
+            self._on_trouble(sentence)

@@ -144,8 +144,7 @@ class Transfer:
 
     def refresh_gaps(self) -> None:
         """Take in gaps that the shepherd has noted. Before a look at sizes: a gap's end lies within the file."""
-        for name, ranges in self.ledger.refresh().items():
-            self.files.add_gaps(name, ranges)
+        self.files.take_losses(*self.ledger.refresh())
 
     def send(self, *, sync: bool = False) -> bool:
         """Open streams and send one batch; whether there is more. With `sync` what was sent is durable afterwards."""
@@ -190,6 +189,8 @@ class Transfer:
             self.scan(LIVE_ROOTS, is_expected=self._is_scan_asked)
         self.refresh_gaps()
         self.files.look(now_s)
+        # Where the ledger knew nothing of the old bytes, all that it will say is about the new ones.
+        self.files.rewritten &= self.ledger.names()
         if self.files.with_work:
             self._grown_s = now_s
 

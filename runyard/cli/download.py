@@ -1,6 +1,7 @@
 """`runyard download RUN`: brings a run's files into a folder, goes on where an earlier download stopped, checks the digests.
 
-Reads from GET files, writes below --to and a summary to stdout; exit code 1 where a file did not come as it was sealed.
+Reads from GET files, writes below --to and a summary to stdout; exit code 1 where a file did not come as it was sealed, or
+has gaps.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runyard import reader
 from runyard.client import CollectorClient, path_segments
@@ -27,6 +28,7 @@ GOOD = ("ok", "unsealed")
 WORDS = {
     "ok": "as sealed",
     "unsealed": "not sealed yet, so not checked",
+    "gaps": "with bytes that the node has dropped",
     "mismatch": "not what was sealed",
     "refused": "not downloaded",
 }
@@ -34,12 +36,13 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one file: ok, unsealed (nothing to check it against), mismatch or refused (`why`)."""
+    """What became of one file: ok, unsealed (nothing to check it against), gaps, mismatch or refused (`why`)."""
 
     path: str
     result: str
     bytes: int = 0
     fetched_bytes: int = 0
+    dropped_bytes: int = 0
     why: str = ""
 
 
@@ -58,14 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Download; 0 if every file came and is what was sealed, else 1."""
+    """Download; 0 if every file came, whole, and is what was sealed, else 1."""
     client = client_of(args)
     reader.run(client, args.run)
     wanted = _wanted(client, args)
     results = []
     with Folder(args.to or args.run) as folder:
         for file in wanted:
-            result = _one(client, args.run, file, folder)
+            result = _with_gaps(_one(client, args.run, file, folder), file)
             results.append(result)
             if result.result not in GOOD:
                 note(f"{clean(result.path)}: {result.why or WORDS[result.result]}")
@@ -112,6 +115,16 @@ def _one(client: CollectorClient, run_id: str, file: Document, folder: Folder) -
         return Result(path, "refused", why=str(error))
 
 
+def _with_gaps(result: Result, file: Document) -> Result:
+    """A file that came as the collector has it is not whole where the node's quota had dropped bytes of it."""
+    dropped = sum(end - start for start, end in file["gaps"])
+    if not dropped or result.result not in GOOD:
+        return result
+    seal = "" if result.result == "ok" else "; it is not sealed yet"
+    why = f"{dropped} of its bytes were dropped by the node and are NULs here{seal}"
+    return replace(result, result="gaps", dropped_bytes=dropped, why=why)
+
+
 def _fetch(client: CollectorClient, run_id: str, file: Document, target: int, *, resume: bool) -> int:
     """Write the file from its start, or from the end of the part that is there, over as many connections as it takes."""
     position = min(os.fstat(target).st_size, file["bytes"]) if resume else 0
@@ -150,6 +163,7 @@ def _document(result: Result) -> dict[str, object]:
         "result": result.result,
         "bytes": result.bytes,
         "fetched_bytes": result.fetched_bytes,
+        "dropped_bytes": result.dropped_bytes,
         "why": result.why,
     }
 

@@ -8,11 +8,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from runyard import settings
+from runyard import names, settings
+from runyard.atomic import read_json
 from runyard.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,7 +94,13 @@ def _once(spool_dir: Path, loaded: settings.Settings, stop: threading.Event, *, 
 
 def _result(adopted: Adopted) -> dict[str, Any]:
     shipper = adopted.shipper
-    result = {"run_id": adopted.run_id, "bytes": shipper.progress_bytes, "unsent_bytes": shipper.unsent_bytes()}
+    result = {
+        "run_id": adopted.run_id,
+        "bytes": shipper.progress_bytes,
+        "unsent_bytes": shipper.unsent_bytes(),
+        "dropped_bytes": _dropped_bytes(adopted.run_dir),
+        **_left(adopted.run_dir),
+    }
     if shipper.is_done:
         return result | {"result": "complete", "why": ""}
     if shipper.is_settled:
@@ -100,20 +108,57 @@ def _result(adopted: Adopted) -> dict[str, Any]:
     return result | {"result": "failed", "why": adopted.failure or shipper.trouble or "stopped before all was sent"}
 
 
+def _dropped_bytes(run_dir: Path) -> int:
+    """What the spool's quota has taken from the logs as they are now."""
+    from runyard.agent.ship.ledger import Ledger
+
+    ledger = Ledger(str(run_dir))
+    ledger.refresh()
+    return sum(end - start for name in ledger.names() for start, end in ledger.gaps(name))
+
+
+def _left(run_dir: Path) -> dict[str, Any]:
+    """The streams that stayed unsealed and the files that were not sent, as shipped.json tells them."""
+    shipped = read_json(str(run_dir / names.SHIPPED_FILE)) or {}
+    return {"unsealed": shipped.get("unsealed", {}), "not_sent": shipped.get("not_sent", [])}
+
+
+def _losses(result: dict[str, Any]) -> str:
+    """What is missing of a run that was sent, as the end of a sentence; empty where nothing is."""
+    dropped, unsealed, not_sent = (result.get(key) for key in ("dropped_bytes", "unsealed", "not_sent"))
+    parts = [
+        f"{dropped} bytes were dropped at the spool's quota" if dropped else "",
+        f"not sealed: {_first_few(list(unsealed))}" if unsealed else "",
+        f"not sent: {_first_few(not_sent)}" if not_sent else "",
+    ]
+    return "".join(f"; {part}" for part in parts if part)
+
+
+def _first_few(paths: list[str]) -> str:
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return f"{', '.join(map(repr, paths[:3]))}{more} ({len(paths)} in all)"
+
+
 def _told(result: dict[str, Any], is_json: bool) -> dict[str, Any]:
     words = {
-        "complete": "{bytes} bytes sent and sealed: the run is complete at the collector",
-        "sent": "{bytes} bytes sent: all there is until now; the run has not ended yet",
+        "complete": "{bytes} bytes {how}: the run is complete at the collector{losses}",
+        "sent": "{bytes} bytes sent: all there is until now; the run has not ended yet{losses}",
         "busy": "another process ships this run",
         "failed": "not sent: {why}",
     }
     if not is_json:
-        print(f"{result['run_id']}: {words[result['result']].format(**result)}", flush=True)
+        how = "sent, not all of them sealed" if result.get("unsealed") else "sent and sealed"
+        said = words[result["result"]].format(**result, how=how, losses=_losses(result))
+        print(f"{result['run_id']}: {said}", flush=True)
     return result
 
 
 def _speaker(run_id: str) -> Callable[[str], None]:
-    return lambda sentence: print(f"runyard: {run_id}: {sentence}", file=sys.stderr, flush=True)
+    def say(sentence: str) -> None:
+        with suppress(OSError, ValueError):  # stderr is closed or full: the bytes go on all the same
+            print(f"runyard: {run_id}: {sentence}", file=sys.stderr, flush=True)
+
+    return say
 
 
 def _logger() -> Any:

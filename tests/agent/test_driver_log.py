@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runyard.agent.driver_log import PAGE_BYTES, DriverLog, find_append
-from runyard.names import index_of
+from runyard.agent.reclaim import punch_hole
+from runyard.names import GAPS_FILE, RECLAIMED_FILE, index_of
 from runyard.timeindex import RECORD_BYTES, STDERR, unpack
 
 NAME = "azureml-logs/70_driver_log.txt"
@@ -131,3 +133,56 @@ def test_a_log_that_its_driver_truncated_starts_a_new_index(tmp_path: Path) -> N
     assert (tmp_path / NAME).read_bytes() == b"new"
     assert [record.end for record in unpack((tmp_path / index_of(NAME)).read_bytes())] == [3]
     assert driver.log.truncated_total == 1
+
+
+def test_a_truncation_voids_what_the_ledgers_said_and_makes_no_ledger(tmp_path: Path) -> None:
+    driver = Driver(tmp_path)
+    (tmp_path / GAPS_FILE).write_text(json.dumps({"name": NAME, "start": 0, "end": 4}) + "\n" + '{"name": "cut by a de')
+    driver.write(driver.out, b"first words")
+    driver.log.tick()
+    os.truncate(tmp_path / NAME, 0)
+    driver.log.tick()
+    lines = (tmp_path / GAPS_FILE).read_text().splitlines()
+    assert json.loads(lines[-1]) == {"name": NAME, "start": 0, "end": 0, "reset": True}
+    assert len(lines) == 3
+    assert not (tmp_path / RECLAIMED_FILE).exists()
+
+
+def test_bytes_given_back_up_to_the_end_are_no_truncation(tmp_path: Path) -> None:
+    driver = Driver(tmp_path)
+    (tmp_path / GAPS_FILE).touch()
+    driver.write(driver.out, b"x" * (2 * PAGE_BYTES + 10))
+    driver.log.tick()
+    assert punch_hole(driver.log.log, 0, 2 * PAGE_BYTES)
+    driver.write(driver.out, b"more")
+    driver.log.tick()
+    ends = [record.end for record in unpack((tmp_path / index_of(NAME)).read_bytes())]
+    assert ends == [2 * PAGE_BYTES + 10, 2 * PAGE_BYTES + 14]
+    assert driver.log.truncated_total == 0
+    assert (tmp_path / GAPS_FILE).read_bytes() == b""
+
+
+def test_a_capture_starts_again_after_its_driver_truncated_the_log(tmp_path: Path) -> None:
+    driver = Driver(tmp_path)
+    driver.write(driver.out, b"a long way into the log")
+    driver.log.tick()
+    driver.write(driver.err, b"an error")
+    driver.log.tick()
+    (tmp_path / index_of(NAME)).write_bytes(b"")  # it died before the record of its last append
+    os.truncate(tmp_path / NAME, 0)
+    driver.die_and_recover(lost_records=0)
+    driver.write(driver.err, b"another")
+    driver.written[driver.out] = b""
+    assert driver.split() == (b"", b"another")
+
+
+def test_a_truncation_just_before_stderr_is_appended_keeps_the_index_true(tmp_path: Path) -> None:
+    driver = Driver(tmp_path)
+    driver.write(driver.out, b"first words")
+    driver.log.tick()
+    # What happens between the look at the log's size and the append.
+    os.truncate(tmp_path / NAME, 0)
+    os.write(driver.log.log, b"oops")
+    driver.log._cover_stderr(0, 4)
+    records = unpack((tmp_path / index_of(NAME)).read_bytes())
+    assert [(record.end, record.source) for record in records] == [(4, STDERR)]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 from runyard import names
+from runyard.agent.driver_log import DriverLog
 from runyard.agent.reclaim import punch_hole
 from tests.collector_process import CollectorProcess
 from tests.waiting import wait_for
 
-from .spool_builder import LOG, SpoolRun, copies, copy_is, ship, shipping, verify
+from .spool_builder import LOG, SpoolRun, copies, copy_is, environment, run_ship, ship, shipping, verify
 
 BLOCK = 4096
 
@@ -143,3 +146,72 @@ def test_bytes_that_were_given_back_and_then_lost_by_the_collector_are_a_gap(
     shipped = run.shipped()
     assert shipped is not None
     assert list(shipped["unsealed"]) == [LOG]
+
+
+def test_what_was_dropped_before_a_truncation_is_no_gap_after_it(collector: CollectorProcess, tmp_path: Path) -> None:
+    run = SpoolRun(tmp_path / "spool")
+    capture = DriverLog(str(run.run_dir), LOG, 0, is_split=False)
+    os.write(capture.driver_out, random.Random(7).randbytes(3_000_000))
+    capture.tick()
+    drop(run, 0, 500 * BLOCK)
+    os.truncate(run.path(LOG), 0)
+    data = random.Random(8).randbytes(500_000)
+    os.write(capture.driver_out, data)
+    capture.tick()
+    run.end()
+    ship(run, collector)
+    assert copies(collector)[LOG] == data
+    assert gaps(collector) == []
+    assert verify(collector)[LOG] == "ok"
+
+
+def test_bytes_dropped_after_a_truncation_that_was_seen_are_marked(collector: CollectorProcess, tmp_path: Path) -> None:
+    run = SpoolRun(tmp_path / "spool")
+    run.start()
+    capture = DriverLog(str(run.run_dir), LOG, 0, is_split=False)
+    old = random.Random(9).randbytes(20 * BLOCK)
+    os.write(capture.driver_out, old)
+    capture.tick()
+    with shipping(run, collector) as shipper:
+        drop(run, 0, 4 * BLOCK)
+        copy_is(collector, LOG, blanked(old, 0, 4 * BLOCK))
+        os.truncate(run.path(LOG), 0)
+        capture.tick()
+        data = random.Random(10).randbytes(10 * BLOCK)
+        os.write(capture.driver_out, data)
+        capture.tick()
+        copy_is(collector, LOG, data)
+        drop(run, 0, 2 * BLOCK)
+        copy_is(collector, LOG, blanked(data, 0, 2 * BLOCK))
+        run.end()
+        shipper.done()
+    assert gaps(collector) == [[0, 2 * BLOCK]]
+    assert verify(collector)[LOG] == "gaps"
+
+
+def test_ship_and_download_say_how_many_bytes_were_dropped(collector: CollectorProcess, tmp_path: Path) -> None:
+    run = SpoolRun(tmp_path / "spool")
+    run.write(LOG, random.Random(11).randbytes(10 * BLOCK))
+    drop(run, 0, 3 * BLOCK)
+    run.end()
+    sent = run_ship(collector, tmp_path / "spool")
+    assert sent.returncode == 0
+    assert f"{3 * BLOCK} bytes were dropped" in sent.stdout
+    command = [sys.executable, "-m", "runyard", "download", "r", "--to", str(tmp_path / "got")]
+    got = subprocess.run(command, env=environment(collector, tmp_path), capture_output=True, text=True, check=False)
+    assert got.returncode == 1, got
+    assert f"{3 * BLOCK} of its bytes were dropped" in got.stderr
+    assert "as sealed" not in got.stdout
+
+
+def test_ship_names_what_stayed_unsealed(collector: CollectorProcess, tmp_path: Path) -> None:
+    run = SpoolRun(tmp_path / "spool")
+    run.start()
+    run.write("logs/x", b"soon gone")
+    with shipping(run, collector):
+        copy_is(collector, "logs/x", b"soon gone")
+    run.path("logs/x").unlink()
+    run.end()
+    sent = run_ship(collector, tmp_path / "spool", "-o", "json")
+    (result,) = json.loads(sent.stdout)["runs"]
+    assert (result["result"], list(result["unsealed"]), result["dropped_bytes"]) == ("complete", ["logs/x"], 0)
