@@ -77,7 +77,7 @@ class NodeRun:
 
     def capture_pid(self) -> int:
         """The capture process that lives, or lived last."""
-        return int(self.path(names.process_dir(0) + "/capture.lock").read_text())
+        return int(wait_for(self.path(names.process_dir(0) + "/capture.lock").read_text, "a capture's pid"))
 
 
 def is_alive(pid: int) -> bool:
