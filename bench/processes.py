@@ -28,11 +28,13 @@ class Usage:
     code: int
 
 
-def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, stdout: int | None = None) -> Usage:
+def run(
+    argv: Sequence[str], *, env: Mapping[str, str] | None = None, stdout: int | None = None, stderr: int | None = None
+) -> Usage:
     """Run a command to its end. CPU is that of the process and all of its reaped descendants."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
-    process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL if stdout is None else stdout)
+    process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL if stdout is None else stdout, stderr=stderr)
     _, status, usage = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - begun
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -1,7 +1,7 @@
 """Shipping: a log that lies on disk, until it is durable at the collector with every promise kept, over loopback.
 
-Against the bare pairs of bench/anchors.py in the same run. The seal (SHA-256 of both sides, disk to disk) is shown apart: the
-run is shipped while it has not ended, and sealed in a second go.
+Against the bare pairs of bench/anchors.py in the same run; nothing is taken off, the start of `runyard ship` counts. The seal
+(SHA-256 of both sides, disk to disk) is shown apart: the run is shipped while it has not ended, and sealed in a second go.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def measure(folder: Path, size_bytes: int, rounds: int) -> Iterator[Result]:
             run_dir = _finished_spool(folder / "spool", source, f"bench-{number}", server)
             resting = server.rss_bytes()
             shipped, both_cpu_s = _ship(server, folder / "spool", expected_code=0)
-            cpu.append(both_cpu_s - _ship_nothing_cpu_s(server, folder / "empty"))
+            cpu.append(both_cpu_s)
             wall.append(shipped.wall_s)
             sender_rss.append(float(shipped.peak_rss_bytes))
             growth.append(float(server.peak_rss_bytes() - resting))
@@ -85,12 +85,6 @@ def _ship(server: Collector, spool: Path, *, expected_code: int) -> tuple[Usage,
         usage = run([*RUNYARD, "ship"], env=server.environment(spool))
     assert usage.code == expected_code, f"runyard ship ended with {usage.code}"
     return usage, usage.cpu_s + server.cpu_s() - before
-
-
-def _ship_nothing_cpu_s(server: Collector, empty: Path) -> float:
-    """What starting `runyard ship` costs by itself: the pairs' senders start in a tenth of that."""
-    empty.mkdir(exist_ok=True)
-    return run([*RUNYARD, "ship"], env=server.environment(empty)).cpu_s
 
 
 class _held_shepherd_locks:  # noqa: N801 - reads as a context

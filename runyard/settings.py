@@ -3,6 +3,7 @@
 A value is taken from the first of: the flag, the variable RUNYARD_SECTION__KEY, the file named by --config or RUNYARD_CONFIG,
 ./runyard.toml, $XDG_CONFIG_HOME/runyard/config.toml, /etc/runyard/config.toml, the default.
 `RUNYARD_COLLECTOR_URL` and `RUNYARD_TOKEN` are short for client.collector_url and client.token.
+The spool lies in $XDG_STATE_HOME by default, where that is set.
 Secrets are given by a file or a variable, never by a flag.
 """
 
@@ -28,12 +29,14 @@ def _setting(
     *,
     choices: tuple[str, ...] = (),
     secret: bool = False,
+    may_be_empty: bool = True,
     minimum: float = 0,
     maximum: float | None = None,
 ) -> Any:
     if maximum is None:
         maximum = LONGEST_S if isinstance(default, float) else LARGEST
-    metadata = {"doc": doc, "choices": choices, "secret": secret, "minimum": minimum, "maximum": maximum}
+    metadata = {"doc": doc, "choices": choices, "secret": secret, "may_be_empty": may_be_empty}
+    metadata |= {"minimum": minimum, "maximum": maximum}
     return field(default=default, metadata=metadata, repr=not secret)
 
 
@@ -51,7 +54,7 @@ class Client:
 class Spool:
     """Where runs lie on the node until the collector has them."""
 
-    dir: str = _setting("~/.local/state/runyard/spool", "folder of the runs on this node")
+    dir: str = _setting("~/.local/state/runyard/spool", "folder of the runs on this node", may_be_empty=False)
     quota_bytes: int = _setting(0, "most disk that one run's spool may take; 0: no limit")
     quota_policy: str = _setting(
         "block", "at the quota: stop the driver until there is room, or drop the oldest bytes", choices=("block", "drop")
@@ -86,7 +89,9 @@ class Collector:
 
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(8750, "port to listen on; 0: any free one", maximum=65535)
-    data_dir: str = _setting("~/.local/share/runyard", "folder of the runs' files and of the embedded database")
+    data_dir: str = _setting(
+        "~/.local/share/runyard", "folder of the runs' files and of the embedded database", may_be_empty=False
+    )
     database_url: str = _setting("", "SQLAlchemy address; empty: SQLite in data_dir", secret=True)
     token_file: str = _setting("", "administrator's token; empty: data_dir/admin.token, made at the first start")
     max_batch_bytes: int = _setting(256 << 20, "largest ingest request", minimum=1 << 16)
@@ -139,6 +144,8 @@ class Settings:
 
 SECTIONS: dict[str, type[Any]] = {"client": Client, "spool": Spool, "run": Run, "ship": Ship, "collector": Collector}
 SHORT_VARIABLES = {"RUNYARD_COLLECTOR_URL": ("client", "collector_url"), "RUNYARD_TOKEN": ("client", "token")}
+# What `runyard run` gives to the driver, which may start commands of ours in turn.
+DRIVER_VARIABLES = {"RUNYARD_RUN_ID", "RUNYARD_EXPERIMENT", "RUNYARD_OUTPUT_DIR", "RUNYARD_LOG_DIR", "RUNYARD_RANK"}
 # Flags that are not called as their key is.
 FLAGS = {("client", "collector_url"): "--collector", ("spool", "dir"): "--spool"}
 
@@ -161,13 +168,20 @@ def load(
         values = {}
         for item in fields(kind):
             found = next((layer[section, item.name] for layer in layers if (section, item.name) in layer), None)
-            raw, origin, where = found or (item.default, "default", "")
-            values[item.name] = raw if found is None else _checked(item, raw, where)
+            raw, origin, where = found or _default(section, item, environ)
+            values[item.name] = raw if found is None else _checked(section, item, raw, where)
             sources.append(
                 Source(section, item.name, values[item.name], origin, where, item.metadata["doc"], item.metadata["secret"])
             )
         sections[section] = kind(**values)
     return Settings(**sections, sources=tuple(sources))
+
+
+def _default(section: str, item: Any, environ: Mapping[str, str]) -> tuple[Any, str, str]:
+    state_home = environ.get("XDG_STATE_HOME", "")
+    if (section, item.name) == ("spool", "dir") and state_home.startswith("/"):  # XDG: a relative one has to be passed over
+        return f"{state_home.rstrip('/')}/runyard/spool", "default", "under $XDG_STATE_HOME"
+    return item.default, "default", ""
 
 
 _Layer = dict[tuple[str, str], tuple[Any, str, str]]
@@ -187,12 +201,28 @@ def _from_variables(environ: Mapping[str, str]) -> _Layer:
         if environ.get(variable):
             layer[name] = (environ[variable], "variable", variable)
     for variable, text in environ.items():
-        if not variable.startswith("RUNYARD_") or "__" not in variable:
+        if not variable.startswith("RUNYARD_"):
+            continue
+        if "__" not in variable:
+            _check_underscore(variable, text)
             continue
         section, _, key = variable.removeprefix("RUNYARD_").lower().partition("__")
         _check_known(section, key, f"the variable {variable}")
         layer[section, key] = (text, "variable", variable)
     return layer
+
+
+def _check_underscore(variable: str, text: str) -> None:
+    """Refuses a setting's variable whose second underscore is missing: it would be passed over in silence."""
+    if variable in SHORT_VARIABLES or variable in DRIVER_VARIABLES:
+        return
+    section, _, key = variable.removeprefix("RUNYARD_").lower().partition("_")
+    if section not in SECTIONS or key not in {item.name for item in fields(SECTIONS[section])}:
+        return
+    if key == "port" and text.startswith("tcp://"):
+        return  # Kubernetes sets RUNYARD_COLLECTOR_PORT in every container beside a service called runyard-collector
+    right = f"RUNYARD_{section.upper()}__{key.upper()}"
+    raise ConfigError(f"the variable {variable} sets nothing; {section}.{key} is set by {right}, with two underscores")
 
 
 def _config_files(config_file: str, environ: Mapping[str, str]) -> Iterable[Path]:
@@ -247,7 +277,7 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
 
 
-def _checked(item: Any, raw: Any, where: str) -> Any:
+def _checked(section: str, item: Any, raw: Any, where: str) -> Any:
     name, kind, limits = item.name, type(item.default), item.metadata
     shown = "what was given" if limits["secret"] else repr(raw)
     try:
@@ -264,6 +294,8 @@ def _checked(item: Any, raw: Any, where: str) -> Any:
         raise ConfigError(f"{where}: {name} is {shown}; it has to be {word}") from None
     if limits["choices"] and value not in limits["choices"]:
         raise ConfigError(f"{where}: {name} is {shown}; it has to be one of {', '.join(limits['choices'])}")
+    if value == "" and not limits["may_be_empty"]:
+        raise ConfigError(f"{where}: {section}.{name} is empty; it has to name a folder")
     if kind is not str and not value >= limits["minimum"]:
         raise ConfigError(f"{where}: {name} is {shown}; it has to be at least {limits['minimum']}")
     if kind is not str and value > limits["maximum"]:

@@ -1,7 +1,7 @@
 """A pytest plugin: the marks `row` and `needs_system` are checked when tests are collected, and noted in the JUnit report.
 
-Loaded by `pytest_plugins = ["tests.row_marks"]` in tests/conftest.py. Reads from the marks of the tests, writes to their
-reports; tools/check_skips.py reads from there which tests need a system package.
+Loaded by `-p tests.row_marks` in pyproject.toml, so that it is there before tests are collected. Reads from the marks of the
+tests, writes to their reports; tools/check_skips.py reads from there which tests need a system package.
 """
 
 from __future__ import annotations

@@ -1,19 +1,20 @@
 """The `runyard` command: one module for each verb, loaded only when it is called for.
 
 A verb's module has `add_arguments(parser)` and `run(args) -> int` (the exit code). Errors of the tree in runyard.errors are
-printed here, as one sentence, and become the exit code.
+printed here, as one sentence, and become the exit code; so do errors of the system that no verb has met.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from runyard import __version__
-from runyard.errors import RunyardError
+from runyard.errors import InputError, RunyardError
 
 # Verb -> (module, one line for the overview).
 VERBS = {
@@ -31,11 +32,10 @@ VERBS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns its exit code."""
+    _open_standard_descriptors()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verb = next((word for word in arguments if not word.startswith("-")), "")
-    parser = _parser(verb)
     try:
-        args = parser.parse_args(arguments)
+        args = _parsed(arguments)
         return int(args.run_verb(args))
     except RunyardError as error:
         print(f"runyard: {error}", file=sys.stderr)
@@ -46,6 +46,44 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has left (`runyard logs | head`); keep the interpreter's last flush quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        print(f"runyard: {error.strerror or error or type(error).__name__}{place}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        print(f"runyard: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+
+
+def _open_standard_descriptors() -> None:
+    """Whoever closed descriptor 0, 1 or 2 gets /dev/null there, so that no file or socket of ours is given that number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)  # as standard descriptors are
+    os.close(descriptor)
+    # The interpreter has no streams for descriptors that were closed when it started.
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    """The flags of the verb; leaves with 2 after the help where there is no verb, after the verb's usage for a bad flag."""
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    if verb and verb not in VERBS:
+        close = difflib.get_close_matches(verb, VERBS, 1, 0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(VERBS)}"
+        raise InputError(f"there is no verb {verb!r}; {hint}")
+    parser = _parser(verb)
+    if not arguments:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        args.verb_parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return args
 
 
 def _parser(verb: str) -> argparse.ArgumentParser:
@@ -57,5 +95,5 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         if name == verb:
             module = importlib.import_module(module_name)
             module.add_arguments(sub)
-            sub.set_defaults(run_verb=module.run)
+            sub.set_defaults(run_verb=module.run, verb_parser=sub)
     return parser

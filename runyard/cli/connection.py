@@ -6,9 +6,10 @@ Reads from the flags, the environment and the configuration files; writes nothin
 from __future__ import annotations
 
 import argparse
+import http.client
 
 from runyard.client import CollectorClient
-from runyard.errors import InputError
+from runyard.errors import CollectorError, CollectorRefused, InputError
 from runyard.settings import Settings, load
 
 
@@ -38,4 +39,18 @@ def client_of(args: argparse.Namespace) -> CollectorClient:
             "no collector is set; give --collector http://host:port, or set RUNYARD_COLLECTOR_URL, "
             "or collector_url under [client] in runyard.toml"
         )
-    return CollectorClient(url, settings.token, timeout_s=settings.client.timeout_s)
+    kind = CollectorClient if settings.token else _TokenlessClient
+    return kind(url, settings.token, timeout_s=settings.client.timeout_s)
+
+
+class _TokenlessClient(CollectorClient):
+    """A client that has no token, and says how to give one where the collector asks for it."""
+
+    def error(self, status: int, headers: http.client.HTTPMessage, data: bytes) -> CollectorError:
+        if status != 401:
+            return super().error(status, headers, data)
+        return CollectorRefused(
+            f"the collector at {self.url} wants a token and none is set; set RUNYARD_TOKEN, "
+            "or token_file under [client] in runyard.toml",
+            status=status,
+        )

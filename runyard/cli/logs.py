@@ -113,7 +113,7 @@ def _find(client: CollectorClient, args: argparse.Namespace) -> str:
             if not args.follow:
                 raise
             if not told:
-                note(f"{error}; waiting for it")
+                note(f"waiting: {error}")
             told = str(error)
         time.sleep(WAIT_S)
 

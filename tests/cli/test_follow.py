@@ -67,11 +67,18 @@ def test_nothing_is_missed_or_repeated_when_the_collector_is_killed_and_started_
 def test_it_waits_for_a_run_that_has_not_started(collector: CollectorProcess) -> None:
     node = Node(collector)
     with live(collector, "logs", "-f", node.run_id) as shown:
-        shown.until(err=b"waiting for it\n")
+        shown.until(err=b"waiting: ")
         Driver(node).start().write(b"begun\n").end()
         assert shown.end() == 0
     assert shown.out == b"begun\n"
     assert shown.err.count(b"waiting") == 1
+
+
+def test_it_waits_for_a_run_whose_id_is_like_anothers(collector: CollectorProcess) -> None:
+    other = Driver(Node(collector)).start().end().node.run_id
+    with live(collector, "logs", "-f", f"{other}x") as shown:
+        shown.until(err=f"; did you mean '{other}'?\n".encode())
+        assert shown.err.startswith(b"runyard: waiting: ")
 
 
 def test_it_waits_for_a_run_that_the_collector_does_not_know_yet_and_says_so_once(collector: CollectorProcess) -> None:

@@ -116,6 +116,47 @@ def test_a_mistake_in_a_variable_names_it(tmp_path: Path, variable: str, word: s
     assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("variable", "right"),
+    [("RUNYARD_COLLECTOR_PORT", "RUNYARD_COLLECTOR__PORT"), ("RUNYARD_RUN_GRACE_S", "RUNYARD_RUN__GRACE_S")],
+)
+def test_a_variable_that_lacks_an_underscore_is_refused_and_the_right_one_named(
+    tmp_path: Path, variable: str, right: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"{variable} .* {right}, "):
+        load_here(tmp_path, {variable: "abc"})
+
+
+def test_what_kubernetes_sets_for_a_service_of_our_name_is_passed_over(tmp_path: Path) -> None:
+    environ = {"RUNYARD_COLLECTOR_PORT": "tcp://10.0.0.1:8750", "RUNYARD_COLLECTOR_SERVICE_HOST": "10.0.0.1"}
+    assert load_here(tmp_path, environ).collector.port == 8750
+
+
+def test_what_the_driver_is_given_can_be_read_by_commands_that_it_starts(tmp_path: Path) -> None:
+    names = ["RUN_ID", "EXPERIMENT", "OUTPUT_DIR", "LOG_DIR", "RANK", "TOKEN", "COLLECTOR_URL"]
+    assert load_here(tmp_path, {f"RUNYARD_{name}": "1" for name in names}).token == "1"
+
+
+def test_the_spool_lies_under_xdg_state_home_by_default(tmp_path: Path) -> None:
+    assert load_here(tmp_path).spool.dir == "~/.local/state/runyard/spool"
+    assert load_here(tmp_path, {"XDG_STATE_HOME": ""}).spool.dir == "~/.local/state/runyard/spool"
+    assert load_here(tmp_path, {"XDG_STATE_HOME": "relative"}).spool.dir == "~/.local/state/runyard/spool"
+    settings = load_here(tmp_path, {"XDG_STATE_HOME": "/var/state"})
+    assert settings.spool.dir == "/var/state/runyard/spool"
+    assert source_of(settings, "spool", "dir") == ("default", "under $XDG_STATE_HOME")
+    assert load_here(tmp_path, {"XDG_STATE_HOME": "/var/state", "RUNYARD_SPOOL__DIR": "/s"}).spool.dir == "/s"
+
+
+@pytest.mark.parametrize("setting", ["spool.dir", "collector.data_dir"])
+def test_an_empty_folder_is_refused(tmp_path: Path, setting: str) -> None:
+    variable = f"RUNYARD_{setting.replace('.', '__').upper()}"
+    with pytest.raises(ConfigError, match=rf"{variable}: {setting} is empty"):
+        load_here(tmp_path, {variable: ""})
+    section, key = setting.split(".")
+    with pytest.raises(ConfigError, match="is empty"):
+        load_here(tmp_path, flags={(section, key): ""})
+
+
 def test_variables_of_others_are_passed_over(tmp_path: Path) -> None:
     settings = load_here(tmp_path, {"RUNYARD_RUN_ID": "x", "OTHER__KEY": "y", "runyard_spool__dir": "z"})
     assert {item.origin for item in settings.sources} == {"default"}

@@ -30,6 +30,7 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.row("B1", "A4")
+@pytest.mark.needs_system("scikit-learn")
 def test_a_real_training_is_seen_through_the_collector_and_everything_ends(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     folder = tmp_path / "demo"

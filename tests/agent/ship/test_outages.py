@@ -191,6 +191,7 @@ def small_disk() -> Iterator[Path]:
         folder.rmdir()
 
 
+@pytest.mark.needs_system("mount")
 def test_a_full_disk_at_the_collector_skips_nothing(small_disk: Path, tmp_path: Path) -> None:
     filler = small_disk / "filler"
     with running_collector(small_disk) as collector:

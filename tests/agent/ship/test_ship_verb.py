@@ -175,6 +175,7 @@ def test_watch_survives_whatever_one_folder_holds(collector: CollectorProcess, t
     assert {"broken", "partial", "folder-as-run"} <= said.keys()
 
 
+@pytest.mark.needs_system("util-linux")
 @pytest.mark.parametrize("limit", ["instances", "watches"])
 def test_new_files_are_found_when_inotify_is_exhausted(limit: str, collector: CollectorProcess, tmp_path: Path) -> None:
     # A user namespace has limits of its own: nobody else's inotify suffers.

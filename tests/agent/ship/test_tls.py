@@ -71,6 +71,7 @@ def pump(source: socket.socket, target: socket.socket) -> None:
             target.sendall(data)
 
 
+@pytest.mark.needs_system("openssl")
 def test_a_run_arrives_over_tls_as_it_is(collector: CollectorProcess, tmp_path: Path) -> None:
     run = SpoolRun(tmp_path / "spool")
     data = hostile_bytes(12_000_000)
