@@ -17,6 +17,7 @@ import time
 from runyard.names import FILE_MODE, GAPS_FILE, RECLAIMED_FILE, index_of, process_dir
 from runyard.timeindex import RECORD_BYTES, STDERR, STDOUT, TOGETHER, pack, unpack
 
+from .json_lines import append_line
 from .reclaim import punch_hole
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
@@ -186,12 +187,11 @@ class DriverLog:
 
     def _void_ledgers(self) -> None:
         """What was dropped or given back of this log before is no range of the new one."""
-        from .quota import append_line  # few drivers truncate their log
 
         for file in (GAPS_FILE, RECLAIMED_FILE):
             path = os.path.join(self._run_dir, file)
             if os.path.exists(path):
-                append_line(path, {"name": self._name, "start": 0, "end": 0, "reset": True})
+                append_line(path, {"name": self._name, "start": 0, "end": 0, "reset": True}, durable=True)
 
     def _recover(self) -> None:
         size = os.fstat(self._index).st_size

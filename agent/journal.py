@@ -6,11 +6,12 @@ repeats nothing. Standard library only.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
 from runyard import names
+
+from .json_lines import append_line, read_lines
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ class ProcessJournal:
         self._status = os.path.join(run_dir, names.PROCESS_STATUS)
         self._node_id, self._node_ip = node_id, node_ip
         os.makedirs(os.path.dirname(self._info), mode=names.DIR_MODE, exist_ok=True)
-        self._known = {line["process_name"] for line in _read_lines(self._info)}
-        self._told = {(line["process_name"], line["status"] == "Started") for line in _read_lines(self._status)}
+        self._known = {line["process_name"] for line in read_lines(self._info)}
+        self._told = {(line["process_name"], line["status"] == "Started") for line in read_lines(self._status)}
 
     def started(self, name: str, started: dict[str, Any], log: str) -> bool:
         """Note that a process runs; False where that is known already."""
@@ -38,7 +39,7 @@ class ProcessJournal:
                 "private_ip": self._node_ip,
                 "log": log,
             }
-            _append_line(self._info, line)
+            append_line(self._info, line)
             self._known.add(name)
         return self._tell(name, started["wall_ns"], "Started")
 
@@ -54,7 +55,7 @@ class ProcessJournal:
         key = (name, status == "Started")
         if key in self._told:
             return False
-        _append_line(self._status, {"process_name": name, "timestamp": utc(wall_ns), "status": status})
+        append_line(self._status, {"process_name": name, "timestamp": utc(wall_ns), "status": status})
         self._told.add(key)
         return True
 
@@ -93,29 +94,3 @@ class SystemLog:
 def utc(wall_ns: int) -> str:
     """2019-10-28T22:30:10.764428389Z"""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall_ns // 10**9)) + f".{wall_ns % 10**9:09d}Z"
-
-
-def _append_line(path: str, value: dict[str, Any]) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, names.FILE_MODE)
-    try:
-        size = os.fstat(descriptor).st_size
-        # A line that was cut by a death gets its end, so that the next one stands by itself.
-        cut = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
-        os.write(descriptor, cut + json.dumps(value, separators=(",", ":")).encode() + b"\n")
-    finally:
-        os.close(descriptor)
-
-
-def _read_lines(path: str) -> list[dict[str, Any]]:
-    try:
-        with open(path, "rb") as file:
-            lines = file.read().splitlines()
-    except FileNotFoundError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except ValueError:  # cut by a death
-            continue
-    return found

@@ -9,7 +9,6 @@ stopped, so that the next shepherd can let them go on.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import time
@@ -18,6 +17,7 @@ from runyard import names
 from runyard.atomic import read_json, write_json
 
 from . import proctree
+from .json_lines import append_line, read_lines
 from .reclaim import punch_hole
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
@@ -142,7 +142,7 @@ class Quota:
             end = min(start + wanted_bytes + BLOCK_BYTES - 1, size) // BLOCK_BYTES * BLOCK_BYTES
             if end <= start:
                 return
-            append_line(os.path.join(self._run_dir, names.GAPS_FILE), {"name": name, "start": start, "end": end})
+            append_line(os.path.join(self._run_dir, names.GAPS_FILE), {"name": name, "start": start, "end": end}, durable=True)
             punch_hole(descriptor, start, end - start)
         finally:
             os.close(descriptor)
@@ -159,33 +159,10 @@ class Quota:
         return max(_last_end(os.path.join(self._run_dir, file), name) for file in (names.GAPS_FILE, names.RECLAIMED_FILE))
 
 
-def append_line(path: str, value: dict[str, Any]) -> None:
-    """Append one line of JSON to a ledger of ours; durable when this returns."""
-    line = json.dumps(value).encode() + b"\n"
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, names.FILE_MODE)
-    try:
-        size = os.fstat(descriptor).st_size
-        # A line that was cut by a death gets its end, so that the next one stands by itself.
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            line = b"\n" + line
-        os.write(descriptor, line)
-        os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _last_end(path: str, name: str) -> int:
     """The largest end that a ledger tells of a file since its last reset; 0 where it tells nothing."""
     end = 0
-    try:
-        with open(path, "rb") as lines:
-            for line in lines:
-                try:
-                    value = json.loads(line)
-                except ValueError:  # cut by a death
-                    continue
-                if value.get("name") == name:
-                    end = 0 if value.get("reset") else max(end, value["end"])
-    except FileNotFoundError:
-        pass
+    for value in read_lines(path):
+        if value.get("name") == name:
+            end = 0 if value.get("reset") else max(end, value["end"])
     return end

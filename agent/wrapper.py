@@ -22,6 +22,7 @@ from runyard.errors import CollectorError, CollectorRefused
 from runyard.settings import Settings
 
 from .echo import Echo
+from .json_lines import read_lines
 from .launch import ensure_shepherd
 from .spool import NewRun, RunSpec
 from .stop import request_stop
@@ -251,13 +252,7 @@ def _last_line(path: Path) -> str:
 
 
 def _dropped_bytes(path: Path) -> int:
-    import json
-
-    try:
-        lines = path.read_bytes().splitlines()
-        return sum(value["end"] - value["start"] for value in map(json.loads, lines))
-    except (OSError, ValueError, KeyError):
-        return 0
+    return sum(line["end"] - line["start"] for line in read_lines(str(path)))
 
 
 def _say(text: str) -> None:

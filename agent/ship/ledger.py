@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runyard import names
-from runyard.agent.quota import append_line
+from runyard.agent.json_lines import append_line
 
 from .plan import Range, merged, without
 
@@ -86,7 +86,7 @@ class Ledger:
 
     def append_reclaimed(self, name: str, start: int, end: int, sha256: str) -> None:
         """Note that a range is about to be given back; durable when this returns."""
-        append_line(self._reclaimed_path, {"name": name, "start": start, "end": end, "sha256": sha256})
+        append_line(self._reclaimed_path, {"name": name, "start": start, "end": end, "sha256": sha256}, durable=True)
         self._take_reclaimed()  # not the gaps: those are for whoever calls `refresh`
 
     def _take_reclaimed(self) -> None:

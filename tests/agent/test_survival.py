@@ -211,14 +211,17 @@ def test_start_ticks_name_a_process_for_ever() -> None:
     assert not proctree.is_running(os.getpid(), ticks + 1)
 
 
-def test_a_reader_that_stands_still_keeps_the_wrapper_from_nothing(training: Training) -> None:
-    process = training.start()  # nobody reads its stdout until the end
-    wait_for(lambda: len(training.log()) > 1 << 17, "more output than a pipe holds", limit_s=60)
-    dead = training.state()["shepherd_pid"]
+def test_a_reader_that_stands_still_keeps_the_wrapper_from_nothing(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    script = f"head -c 300000 /dev/zero; while ! [ -e {go} ]; do sleep 0.05; done; exit 9"
+    run = NodeRun(tmp_path / "spool", "sh", "-c", script)
+    process = run.start()  # nobody reads its stdout until the end
+    wait_for(lambda: len(run.log()) == 300_000, "more output than a pipe holds")
+    dead = run.state()["shepherd_pid"]
     os.kill(dead, signal.SIGKILL)
-    training.wait_for_other("shepherd", dead)
-    training.go.touch()
-    training.final_state()
+    wait_for(lambda: run.state()["shepherd_pid"] != dead, "another shepherd")
+    go.touch()
+    run.final_state()
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 9
-    assert out == training.split()[0]
+    assert out == b"\0" * 300_000
