@@ -11,6 +11,7 @@ import os
 import signal
 
 _PR_SET_CHILD_SUBREAPER = 36
+_boot_id: list[str] = []  # read once
 
 
 def become_subreaper() -> bool:
@@ -23,11 +24,13 @@ def become_subreaper() -> bool:
 
 def boot_id() -> str:
     """Names this boot of the machine: processes of another one are gone."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
+    if not _boot_id:
+        try:
+            with open("/proc/sys/kernel/random/boot_id") as file:
+                _boot_id.append(file.read().strip())
+        except OSError:
+            _boot_id.append("")
+    return _boot_id[0]
 
 
 def start_ticks(pid: int) -> int | None:

@@ -203,7 +203,8 @@ class Shepherd:
             status = process.status(self._stop())
             if self.journal.ended(process.name, process.exit["wall_ns"], status):
                 self.log.info("the driver has ended", rank=process.rank, **_only(process.exit, "exit_code", "signal", "cause"))
-                self._tell()
+                if not all(other.is_over for other in self.processes):  # else the last word follows at once
+                    self._tell()
 
     def _remove_environment(self) -> None:
         if all(process.started or process.exit for process in self.processes):

@@ -55,7 +55,7 @@ def measure(folder: Path, size_bytes: int, rounds: int) -> Iterator[Result]:
     for name, script in PRODUCERS.items():
         argv = [sys.executable, "-I", "-S", "-c", script, str(sample), str(size_bytes)]
         anchors, ours, walls = [], [], []
-        for _ in range(rounds if name == "large_writes" else max(1, rounds // 2)):
+        for _ in range(2 * rounds + 1 if name == "large_writes" else max(1, rounds // 2)):
             usage, expected = _anchor(folder, argv)
             anchors.append(usage)
             cpu_s, wall_s = _captured(folder, argv, expected)
