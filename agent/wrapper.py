@@ -22,7 +22,6 @@ from runyard.errors import CollectorError, CollectorRefused
 from runyard.settings import Settings
 
 from .echo import Echo
-from .json_lines import read_lines
 from .launch import ensure_shepherd
 from .spool import NewRun, RunSpec
 from .stop import request_stop
@@ -225,7 +224,7 @@ class Wrapper:
             if not shipper.is_done:
                 left = f"{shipper.unsent_bytes()} bytes" if shipper.progress_bytes else "what the run has written"
                 _say(f"not sent yet: {left}; it stays in {self._run_dir}, and `runyard ship` sends it")
-        dropped_bytes = _dropped_bytes(self._run_dir / names.GAPS_FILE)
+        dropped_bytes = _dropped_bytes(self._run_dir)
         if dropped_bytes:
             _say(f"{dropped_bytes} bytes of the log were dropped at the spool's quota (quota_policy drop)")
         self._new.lock.release()
@@ -251,8 +250,12 @@ def _last_line(path: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), f"nothing is said in {path}")
 
 
-def _dropped_bytes(path: Path) -> int:
-    return sum(line["end"] - line["start"] for line in read_lines(str(path)))
+def _dropped_bytes(run_dir: Path) -> int:
+    if not (run_dir / names.GAPS_FILE).exists():
+        return 0
+    from .ship.ledger import dropped_bytes
+
+    return dropped_bytes(str(run_dir))
 
 
 def _say(text: str) -> None:

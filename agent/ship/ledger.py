@@ -107,6 +107,13 @@ class Ledger:
         return without(ranges, merged((start, end) for start, end, _ in self._reclaimed.get(name, [])))
 
 
+def dropped_bytes(run_dir: str) -> int:
+    """What the spool's quota has taken from the logs as they are now."""
+    ledger = Ledger(run_dir)
+    ledger.refresh()
+    return sum(end - start for name in ledger.names() for start, end in ledger.gaps(name))
+
+
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         value = json.loads(line)

@@ -89,16 +89,20 @@ def _once(spool_dir: Path, loaded: settings.Settings, stop: threading.Event, *, 
             active[0].join(0.05)
     if is_json:
         print(json.dumps({"runs": results}))
+    elif not results:
+        print(f"there is nothing to send in {spool_dir}")
     return 0 if all(result["result"] != "failed" for result in results) and not stop.is_set() else 1
 
 
 def _result(adopted: Adopted) -> dict[str, Any]:
+    from runyard.agent.ship.ledger import dropped_bytes
+
     shipper = adopted.shipper
     result = {
         "run_id": adopted.run_id,
         "bytes": shipper.progress_bytes,
         "unsent_bytes": shipper.unsent_bytes(),
-        "dropped_bytes": _dropped_bytes(adopted.run_dir),
+        "dropped_bytes": dropped_bytes(str(adopted.run_dir)),
         **_left(adopted.run_dir),
     }
     if shipper.is_done:
@@ -106,15 +110,6 @@ def _result(adopted: Adopted) -> dict[str, Any]:
     if shipper.is_settled:
         return result | {"result": "sent", "why": ""}
     return result | {"result": "failed", "why": adopted.failure or shipper.trouble or "stopped before all was sent"}
-
-
-def _dropped_bytes(run_dir: Path) -> int:
-    """What the spool's quota has taken from the logs as they are now."""
-    from runyard.agent.ship.ledger import Ledger
-
-    ledger = Ledger(str(run_dir))
-    ledger.refresh()
-    return sum(end - start for name in ledger.names() for start, end in ledger.gaps(name))
 
 
 def _left(run_dir: Path) -> dict[str, Any]:
