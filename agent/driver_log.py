@@ -146,9 +146,11 @@ class DriverLog:
         os.pwrite(self.intent, _INTENT.pack(self.raw_position, len(chunk), log_size), 0)
         written = os.write(self.log, chunk)
         end = os.lseek(self.log, 0, os.SEEK_CUR)  # O_APPEND: the kernel left it behind the last byte that it wrote
-        self._cover_stderr(end - written, end)
-        self.raw_position += written
-        self._raw_tail = (self._raw_tail + chunk[:written])[-TAIL_BYTES:]
+        try:
+            self._cover_stderr(end - written, end)
+        finally:  # also where a full disk keeps the record back: the bytes are in the log, and must not come again
+            self.raw_position += written
+            self._raw_tail = (self._raw_tail + chunk[:written])[-TAIL_BYTES:]
 
     def _cover_stderr(self, start: int, end: int) -> None:
         if start < self.end:  # the driver truncated its log between our look at its size and our write
@@ -187,7 +189,6 @@ class DriverLog:
 
     def _void_ledgers(self) -> None:
         """What was dropped or given back of this log before is no range of the new one."""
-
         for file in (GAPS_FILE, RECLAIMED_FILE):
             path = os.path.join(self._run_dir, file)
             if os.path.exists(path):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -186,3 +189,22 @@ def test_a_truncation_just_before_stderr_is_appended_keeps_the_index_true(tmp_pa
     driver.log._cover_stderr(0, 4)
     records = unpack((tmp_path / index_of(NAME)).read_bytes())
     assert [(record.end, record.source) for record in records] == [(4, STDERR)]
+
+
+@pytest.mark.needs_system("mount")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
+def test_an_index_on_a_full_disk_doubles_and_loses_nothing(tmp_path: Path) -> None:
+    disk = (tmp_path / index_of(NAME)).parent
+    disk.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(disk)], check=True)
+    try:
+        driver = Driver(tmp_path)
+        for number in range(2 * 4096 // RECORD_BYTES):
+            driver.write(driver.out if number % 2 else driver.err, b"%d;" % number)
+            driver.log.tick()
+        assert driver.log.trouble_errno == errno.ENOSPC, "the index has not filled its disk"
+        subprocess.run(["mount", "-o", "remount,size=64k", str(disk)], check=True)
+        assert driver.split() == (driver.written[driver.out], driver.written[driver.err])
+        driver.close()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
