@@ -40,7 +40,7 @@ class Quota:
         self._drops = run["quota_policy"] == "drop"
         self._log = log
         self._next_look_s = 0.0
-        self._blocked_mark = os.path.join(run_dir, names.PRIVATE_DIR, "blocked")
+        self._blocked_mark = os.path.join(run_dir, names.BLOCKED_FILE)
         self.is_blocking = os.path.exists(self._blocked_mark)
         # A mark from before us: whoever made it may have died before it stopped anything.
         self._is_mark_old = self.is_blocking

@@ -46,13 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has left (`runyard logs | head`); keep the interpreter's last flush quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        print(f"runyard: {error.strerror or error or type(error).__name__}{place}", file=sys.stderr)
+    except (OSError, RuntimeError) as error:
+        print(f"runyard: {sentence_of(error)}", file=sys.stderr)
         return 1
-    except RuntimeError as error:
-        print(f"runyard: {error or type(error).__name__}", file=sys.stderr)
-        return 1
+
+
+def sentence_of(error: OSError | RuntimeError) -> str:
+    """What a person is told of an error of the system that no verb has foreseen. Pure."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
 
 
 def _open_standard_descriptors() -> None:
