@@ -4,6 +4,7 @@
     ├── InputError               exit code 2: what was given, what is wrong with it, what would be right
     │   └── ConfigError
     ├── SpoolError               the node's own disk: a spool that cannot be read, written or locked
+    ├── PhaseError               a phase of a run (image, execution, preparation, release) cannot be done: the run's cause
     ├── ProtocolError            bytes on the wire that are not what the protocol says
     └── CollectorError           the other side of the network
         ├── CollectorUnreachable no connection, or it broke: worth trying again
@@ -34,6 +35,14 @@ class ConfigError(InputError):
 
 class SpoolError(RunyardError):
     """A spool folder that cannot be read, written or locked."""
+
+
+class PhaseError(RunyardError):
+    """A phase of a run cannot be done; the message becomes the run's cause. Trying again may help where `is_passing`."""
+
+    def __init__(self, message: str, *, is_passing: bool = False) -> None:
+        super().__init__(message)
+        self.is_passing = is_passing
 
 
 class ProtocolError(RunyardError):

@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 import re
 
-# Rows A4, A7, A8 and A9 of the mission: people's scripts look for exactly these.
+# The files of a run, rows A1 to A14 of the mission: people's scripts look for exactly these.
 LOGS_DIR = "azureml-logs"
 USER_LOGS_DIR = "logs"
 SYSTEM_LOGS_DIR = "logs/azureml"
 OUTPUTS_DIR = "outputs"
 PROCESS_INFO = "azureml-logs/process_info.json"
 PROCESS_STATUS = "azureml-logs/process_status.json"
+IMAGE_LOG = "azureml-logs/20_image_build_log.txt"
 SYSTEM_LOG = "logs/azureml/110_azureml.log"
+PREPARATION_SYSTEM_LOG = "logs/azureml/job_prep_azureml.log"
+RELEASE_SYSTEM_LOG = "logs/azureml/job_release_azureml.log"
 
 # What is ours alone lies below this folder of a run, on the node and at the collector.
 PRIVATE_DIR = ".runyard"
@@ -48,6 +51,31 @@ _SUPERSEDED = re.compile(r"(?P<name>.+)\.~(?P<generation>\d+)~\Z", re.DOTALL)
 def driver_log(rank: int, world_size: int) -> str:
     """Relative path of a driver's log: no suffix where the run has one process."""
     return f"{LOGS_DIR}/70_driver_log.txt" if world_size == 1 else f"{LOGS_DIR}/70_driver_log_{rank}.txt"
+
+
+def execution_log(node_id: str) -> str:
+    """Relative path of what the host tool says on a node: pulls, mounts, what it starts and how that ends."""
+    return f"{LOGS_DIR}/55_azureml-execution-{node_id}.txt"
+
+
+def preparation_log(node_id: str) -> str:
+    """Relative path of the job preparation's log on a node."""
+    return f"{LOGS_DIR}/65_job_prep-{node_id}.txt"
+
+
+def release_log(node_id: str) -> str:
+    """Relative path of the job release's log on a node."""
+    return f"{LOGS_DIR}/75_job_post-{node_id}.txt"
+
+
+def sidecar_log(node_id: str, name: str) -> str:
+    """Relative path of one of the sidecar's logs on a node: start_cms, prep_cmd or release_cmd."""
+    return f"{SYSTEM_LOGS_DIR}/sidecar/{node_id}/{name}.txt"
+
+
+def phase_dir(phase: str) -> str:
+    """Relative path of what is kept of one phase on the node."""
+    return f"{PRIVATE_DIR}/phase/{phase}"
 
 
 def index_of(name: str) -> str:

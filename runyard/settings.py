@@ -72,6 +72,19 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Environment:
+    """How a run's environment and code are brought to the node."""
+
+    cache_dir: str = _setting(
+        "~/.cache/runyard", "folder of snapshots and built environments, shared by the runs on this node", may_be_empty=False
+    )
+    work_dir: str = _setting("", "folder of the runs' code and data; empty: in the run's own folder of the spool")
+    registry: str = _setting("", "host:port of the registry where built images are pushed; empty: they stay on the node")
+    repository: str = _setting("runyard", "repository in that registry", may_be_empty=False)
+    builder: str = _setting("auto", "what builds images", choices=("auto", "podman", "buildah", "docker"))
+
+
+@dataclass(frozen=True, slots=True)
 class Ship:
     """How what is in the spool is sent."""
 
@@ -121,6 +134,7 @@ class Settings:
     client: Client
     spool: Spool
     run: Run
+    environment: Environment
     ship: Ship
     collector: Collector
     sources: tuple[Source, ...] = ()
@@ -142,7 +156,14 @@ class Settings:
         return token
 
 
-SECTIONS: dict[str, type[Any]] = {"client": Client, "spool": Spool, "run": Run, "ship": Ship, "collector": Collector}
+SECTIONS: dict[str, type[Any]] = {
+    "client": Client,
+    "spool": Spool,
+    "run": Run,
+    "environment": Environment,
+    "ship": Ship,
+    "collector": Collector,
+}
 SHORT_VARIABLES = {"RUNYARD_COLLECTOR_URL": ("client", "collector_url"), "RUNYARD_TOKEN": ("client", "token")}
 # What `runyard run` gives to the driver, which may start commands of ours in turn.
 DRIVER_VARIABLES = {"RUNYARD_RUN_ID", "RUNYARD_EXPERIMENT", "RUNYARD_OUTPUT_DIR", "RUNYARD_LOG_DIR", "RUNYARD_RANK"}

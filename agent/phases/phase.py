@@ -1,0 +1,66 @@
+"""What every phase works with: the run, its log, its cancellation.
+
+Reads run.json, environment.json and stop.json in the spool; writes to the phase's log through descriptors 1 and 2, which a
+phase's tools (podman, pip) inherit: the kernel puts what they say into the same file.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from runyard import names, spec
+from runyard.atomic import read_json
+
+
+class Canceled(BaseException):
+    """The run was asked to stop. Raised in the main thread, wherever it is; no `except Exception` catches it."""
+
+
+class Phase:
+    """One phase of one run, in the process that does it. Belongs to the main thread, but for `say`."""
+
+    def __init__(self, run_dir: Path, name: str) -> None:
+        self.run_dir = run_dir
+        self.name = name
+        self.run: dict[str, Any] = read_json(str(run_dir / names.RUN_FILE))
+        self.spec = spec.from_json(self.run["spec"])
+        launch = read_json(str(run_dir / names.ENVIRONMENT_FILE)) or {}
+        self.environment: dict[str, str] = launch.get("env", {})  # of whoever started the run; empty once the driver runs
+        self.cache_dir = Path(self.run["cache_dir"])  # shared by the runs on this node
+        self.work_dir = Path(self.run["work_dir"])  # this run's code and data; may be shared between its nodes
+        self.log = ""  # name of the log that descriptors 1 and 2 are
+
+    def log_to(self, name: str) -> None:
+        """From now on descriptors 1 and 2, and so all that this process and its tools say, are the log `name`."""
+        path = self.run_dir / name
+        path.parent.mkdir(mode=names.DIR_MODE, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, names.FILE_MODE)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        os.close(descriptor)
+        self.log = name
+
+    def say(self, text: str) -> None:
+        """One line with the time to the log; a full disk loses lines here."""
+        line = f"{_stamp(self.log)} {text}\n".encode(errors="replace")
+        try:
+            os.write(1, line)
+        except OSError:
+            return
+
+    def log_end(self) -> int:
+        """The log's size now, in bytes."""
+        return os.fstat(1).st_size
+
+
+def _stamp(log: str) -> str:
+    now_ns = time.time_ns()
+    at = time.gmtime(now_ns // 10**9)
+    if log == names.IMAGE_LOG:
+        return time.strftime("%Y/%m/%d %H:%M:%S", at)
+    if "/55_" in log:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", at)
+    return time.strftime("[%Y-%m-%dT%H:%M:%S", at) + f".{now_ns // 1000 % 10**6:06d}Z]"
