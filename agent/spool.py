@@ -11,15 +11,24 @@ import resource
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from runyard import names
 from runyard.atomic import write_json
 from runyard.errors import InputError, SpoolError
+from runyard.spec import HOST, Snapshot, Spec
 
 from .node import node_id
+
+
+# What podman, pip and uv are told by their user's environment. A shepherd that another service starts needs it, too.
+TOOL_VARIABLES = frozenset(
+    "PATH HOME USER LANG XDG_RUNTIME_DIR XDG_CONFIG_HOME XDG_DATA_HOME XDG_CACHE_HOME TMPDIR CONTAINERS_CONF "
+    "CONTAINERS_STORAGE_CONF CONTAINERS_REGISTRIES_CONF REGISTRY_AUTH_FILE DOCKER_HOST DOCKER_CONFIG PIP_CONFIG_FILE "
+    "PIP_CERT UV_CONFIG_FILE SSL_CERT_FILE REQUESTS_CA_BUNDLE http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,12 @@ class RunSpec:
     quota_policy: str = "block"
     collector_url: str = ""
     node_ip: str = "127.0.0.1"
+    spec: Spec = field(default_factory=Spec)
+    snapshot: Snapshot | None = None
+    cache_dir: str = ""
+    work_dir: str = ""  # of all runs; empty: in the run's own folder
+    builder: str = "auto"
+    drain_s: float = 10.0
 
 
 class SpoolLock:
@@ -142,6 +157,13 @@ class NewRun:
             "quota_policy": spec.quota_policy,
             "node_id": node,
             "node_ip": spec.node_ip,
+            "drain_s": spec.drain_s,
+            "spec": spec.spec.to_json() if is_phased(spec.spec) else None,
+            "snapshot": asdict(spec.snapshot) if spec.snapshot else None,
+            "cache_dir": spec.cache_dir,
+            "work_dir": str(Path(spec.work_dir, spec.run_id) if spec.work_dir else self.run_dir / names.WORK_DIR),
+            "builder": spec.builder,
+            "tool_environment": {name: value for name, value in spec.environment.items() if name in TOOL_VARIABLES},
         }
 
     def _driver_environment(self) -> dict[str, str]:
@@ -161,6 +183,11 @@ class NewRun:
             if name not in ("RUNYARD_CLIENT__TOKEN", "RUNYARD_CLIENT__TOKEN_FILE", "RUNYARD_COLLECTOR_URL")
         }
         return {"PYTHONUNBUFFERED": "1"} | kept | ours
+
+
+def is_phased(spec: Spec) -> bool:
+    """Whether there is anything to do around the driver: to build, fetch, enter or limit."""
+    return bool(spec.environment.kind != HOST or spec.code or spec.datastores or spec.context_managers or spec.sidecar)
 
 
 def _make_private_dir(path: Path) -> None:

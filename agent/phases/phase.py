@@ -33,6 +33,12 @@ class Phase:
         self.work_dir = Path(self.run["work_dir"])  # this run's code and data; may be shared between its nodes
         self.log = ""  # name of the log that descriptors 1 and 2 are
 
+    def result(self, phase: str) -> dict[str, Any]:
+        """What an earlier phase has come to and handed on; empty where it did not take place."""
+        result = read_json(str(self.run_dir / names.phase_dir(phase) / "result.json")) or {}
+        data: dict[str, Any] = result.get("data") or {}
+        return data
+
     def log_to(self, name: str) -> None:
         """From now on descriptors 1 and 2, and so all that this process and its tools say, are the log `name`."""
         path = self.run_dir / name
