@@ -22,13 +22,15 @@ from runyard.spec import HOST, Snapshot, Spec
 
 from .node import node_id
 
-
 # What podman, pip and uv are told by their user's environment. A shepherd that another service starts needs it, too.
-TOOL_VARIABLES = frozenset(
-    "PATH HOME USER LANG XDG_RUNTIME_DIR XDG_CONFIG_HOME XDG_DATA_HOME XDG_CACHE_HOME TMPDIR CONTAINERS_CONF "
-    "CONTAINERS_STORAGE_CONF CONTAINERS_REGISTRIES_CONF REGISTRY_AUTH_FILE DOCKER_HOST DOCKER_CONFIG PIP_CONFIG_FILE "
-    "PIP_CERT UV_CONFIG_FILE SSL_CERT_FILE REQUESTS_CA_BUNDLE http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY".split()
-)
+TOOL_VARIABLES = frozenset({
+    "PATH", "HOME", "USER", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME",
+    "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINERS_REGISTRIES_CONF", "REGISTRY_AUTH_FILE", "DOCKER_HOST",
+    "DOCKER_CONFIG", "PIP_CONFIG_FILE", "PIP_CERT", "UV_CONFIG_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
+    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+})  # fmt: skip
+# What object stores' libraries look for where the spec names no secret.
+CREDENTIAL_PREFIXES = ("AWS_", "GOOGLE_", "AZURE_STORAGE_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,8 @@ class NewRun:
             "file_size_limits": list(resource.getrlimit(resource.RLIMIT_FSIZE)),
         }
         write_json(str(self.run_dir / names.ENVIRONMENT_FILE), launch, durable=False)
+        if is_phased(spec.spec):
+            write_json(str(self.run_dir / names.SECRETS_FILE), self._secrets(), durable=False)
         write_json(str(self.run_dir / names.RUN_FILE), self.description, durable=False)
 
     def discard(self) -> None:
@@ -166,6 +170,15 @@ class NewRun:
             "tool_environment": {name: value for name, value in spec.environment.items() if name in TOOL_VARIABLES},
         }
 
+    def _secrets(self) -> dict[str, str]:
+        """The variables that the phases may look up: those that the spec names, and object stores' own."""
+        named = secret_variables(self.spec.spec)
+        return {
+            name: value
+            for name, value in self.spec.environment.items()
+            if name in named or name.startswith(CREDENTIAL_PREFIXES)
+        }
+
     def _driver_environment(self) -> dict[str, str]:
         # The user's own token stays with us: the driver gets one that is good for this run alone.
         ours = {
@@ -188,6 +201,13 @@ class NewRun:
 def is_phased(spec: Spec) -> bool:
     """Whether there is anything to do around the driver: to build, fetch, enter or limit."""
     return bool(spec.environment.kind != HOST or spec.code or spec.datastores or spec.context_managers or spec.sidecar)
+
+
+def secret_variables(spec: Spec) -> set[str]:
+    """The names of the variables that hold the spec's secrets."""
+    references = [*(one.secrets for one in spec.datastores), *(one.options.get("secrets", {}) for one in spec.context_managers)]
+    words = (word for secrets in references if isinstance(secrets, dict) for word in secrets.values())
+    return {word.removeprefix("env:") for word in words if isinstance(word, str) and word.startswith("env:")}
 
 
 def _make_private_dir(path: Path) -> None:

@@ -1,6 +1,6 @@
 """What every phase works with: the run, its log, its cancellation.
 
-Reads run.json, environment.json and stop.json in the spool; writes to the phase's log through descriptors 1 and 2, which a
+Reads run.json and secrets.json in the spool; writes to the phase's log through descriptors 1 and 2, which a
 phase's tools (podman, pip) inherit: the kernel puts what they say into the same file.
 """
 
@@ -27,8 +27,8 @@ class Phase:
         self.name = name
         self.run: dict[str, Any] = read_json(str(run_dir / names.RUN_FILE))
         self.spec = spec.from_json(self.run["spec"])
-        launch = read_json(str(run_dir / names.ENVIRONMENT_FILE)) or {}
-        self.environment: dict[str, str] = launch.get("env", {})  # of whoever started the run; empty once the driver runs
+        # What `env:NAME` may refer to: only the variables that the spec names, of whoever started the run.
+        self.environment: dict[str, str] = read_json(str(run_dir / names.SECRETS_FILE)) or {}
         self.cache_dir = Path(self.run["cache_dir"])  # shared by the runs on this node
         self.work_dir = Path(self.run["work_dir"])  # this run's code and data; may be shared between its nodes
         self.log = ""  # name of the log that descriptors 1 and 2 are
