@@ -2,10 +2,12 @@
 
 Pure data; standard library only. run.json keeps it (`to_json`), and the phases on the node read it back (`from_json`).
 A secret is never in it: only where to find it (`env:NAME`, `file:PATH`).
+`spec_check.check` says what is wrong with a Spec; `spec_file.load` makes one of a run.toml.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,7 +22,8 @@ class Environment:
 
     kind: str = HOST
     python: str = ""  # venv: the interpreter; empty: the agent's own
-    requirements: str = ""  # venv: the text of the requirements file, `-r` and `-c` files put in
+    requirements: str = ""  # venv: the text of the requirements file, the files of its `-r` lines put in
+    constraints: str = ""  # venv: the text of all files of its `-c` lines; they limit versions and install nothing
     requirements_dir: str = ""  # venv: absolute; what relative paths in the requirements are relative to
     image: str = ""  # container: a ready image; empty: one is built
     containerfile: str = ""  # container: absolute path of the Containerfile
@@ -46,6 +49,19 @@ class Datastore:
     checksums: str = ""  # a file at the datastore with lines as sha256sum(1) writes them
     options: Mapping[str, Any] = field(default_factory=dict)  # for fsspec's file system
     secrets: Mapping[str, str] = field(default_factory=dict)  # option -> env:NAME or file:PATH
+
+    @property
+    def variable(self) -> str:
+        """The variable in which the driver finds where the data lie. No `__` is in it: that would make it a setting of ours."""
+        return "RUNYARD_DATASTORE_" + re.sub(r"[^A-Z0-9]+", "_", self.name.upper())
+
+    @property
+    def local_path(self) -> str:
+        """The folder or file on this machine that the url names; empty where it names something else."""
+        scheme, colons, rest = self.url.partition("://")
+        if not colons:
+            return self.url
+        return rest if scheme in ("file", "local") else ""
 
 
 @dataclass(frozen=True, slots=True)
