@@ -1,4 +1,4 @@
-"""What the shepherd writes for people: process_info.json, process_status.json and the system log (rows A7, A8, A9).
+"""What the shepherd writes for people: process_info.json, process_status.json, system logs, and lines in the phases' logs.
 
 The two JSON files are JSON Lines. A line that is there already is not written again, so that a shepherd that takes over
 repeats nothing. Standard library only.
@@ -60,8 +60,33 @@ class ProcessJournal:
         return True
 
 
+class PhaseLog:
+    """A phase's log (20, 55, 65 or 75), one line with its time at each call. A full disk loses lines here, never the run."""
+
+    def __init__(self, run_dir: str, name: str) -> None:
+        self._name = name
+        path = os.path.join(run_dir, name)
+        os.makedirs(os.path.dirname(path), mode=names.DIR_MODE, exist_ok=True)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, names.FILE_MODE)
+
+    def say(self, text: str) -> None:
+        """One line."""
+        try:
+            os.write(self._file, stamped(self._name, text))
+        except OSError:
+            pass
+
+    def end(self) -> int:
+        """The log's size now, in bytes."""
+        return os.fstat(self._file).st_size
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._file)
+
+
 class SystemLog:
-    """110_azureml.log: `asctime|logger|LEVEL|message`, one line each. A full disk loses lines here, never the run."""
+    """A log such as 110_azureml.log: `asctime|logger|LEVEL|message` in each line. A full disk loses lines, never the run."""
 
     def __init__(self, path: str, logger: str) -> None:
         os.makedirs(os.path.dirname(path), mode=names.DIR_MODE, exist_ok=True)
@@ -89,6 +114,19 @@ class SystemLog:
             os.write(self._file, line.encode(errors="replace"))
         except OSError:
             pass
+
+
+def stamped(log: str, text: str) -> bytes:
+    """A line of the phase's log `log`, with the time as such logs have it."""
+    now_ns = time.time_ns()
+    at = time.gmtime(now_ns // 10**9)
+    if log == names.IMAGE_LOG:
+        stamp = time.strftime("%Y/%m/%d %H:%M:%S", at)
+    elif "/55_" in log:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", at)
+    else:
+        stamp = time.strftime("[%Y-%m-%dT%H:%M:%S", at) + f".{now_ns // 1000 % 10**6:06d}Z]"
+    return f"{stamp} {text}\n".encode(errors="replace")
 
 
 def utc(wall_ns: int) -> str:

@@ -7,11 +7,12 @@ phase's tools (podman, pip) inherit: the kernel puts what they say into the same
 from __future__ import annotations
 
 import os
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from runyard import names, spec
+from runyard.agent.journal import stamped
 from runyard.atomic import read_json
 
 
@@ -51,22 +52,9 @@ class Phase:
 
     def say(self, text: str) -> None:
         """One line with the time to the log; a full disk loses lines here."""
-        line = f"{_stamp(self.log)} {text}\n".encode(errors="replace")
-        try:
-            os.write(1, line)
-        except OSError:
-            return
+        with suppress(OSError):
+            os.write(1, stamped(self.log, text))
 
     def log_end(self) -> int:
         """The log's size now, in bytes."""
         return os.fstat(1).st_size
-
-
-def _stamp(log: str) -> str:
-    now_ns = time.time_ns()
-    at = time.gmtime(now_ns // 10**9)
-    if log == names.IMAGE_LOG:
-        return time.strftime("%Y/%m/%d %H:%M:%S", at)
-    if "/55_" in log:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", at)
-    return time.strftime("[%Y-%m-%dT%H:%M:%S", at) + f".{now_ns // 1000 % 10**6:06d}Z]"

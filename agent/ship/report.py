@@ -22,7 +22,7 @@ EPOCH_FILE = f"{names.PRIVATE_DIR}/ship_epoch"
 WORDS_PER_EPOCH = 1 << 32
 _MOST_EPOCHS = 1 << 31
 
-_TOLD = ("status", "exit_code", "signal", "cause", "started_ns", "ended_ns")
+_TOLD = ("status", "phase", "exit_code", "signal", "cause", "failure", "transitions", "started_ns", "ended_ns")
 _TOLD_OF_PROCESS = ("rank", "name", "pid", "status", "exit_code", "signal", "started_ns", "ended_ns", "log")
 
 
@@ -59,6 +59,11 @@ class Report:
     def is_known(self) -> bool:
         """Whether there is a state to tell."""
         return bool(self._state)
+
+    @property
+    def is_releasing(self) -> bool:
+        """Whether the run's release waits until what there is has been shipped."""
+        return self._state.get("phase") == "release" and self._state.get("status") not in FINAL
 
     @property
     def is_over(self) -> bool:

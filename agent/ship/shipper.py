@@ -19,9 +19,11 @@ from runyard.errors import CollectorBusy, CollectorError, CollectorRefused, Coll
 from runyard.settings import Ship
 
 from .backoff import Backoff
+from .drain import Drain
 from .finish import Finish
 from .link import FileShrank, Stopped
 from .remote import Remote
+from .scan import LIVE_ROOTS
 from .transfer import Resync, Transfer
 
 # Limit for one answer, and for a connection on which no byte moves.
@@ -60,6 +62,7 @@ class Shipper:
         self._stop = threading.Event()
         self._transfer: Transfer | None = None
         self._finish: Finish | None = None
+        self._drain = Drain(self.run_dir)
         self._reconnected_s = 0.0
         self._is_proven = False  # a step has succeeded since the last quick reconnect
         self._is_told_off = False  # the last session ended by what only a person can mend
@@ -139,6 +142,8 @@ class Shipper:
             started_s = time.monotonic()
             has_more = transfer.step()
             self._is_fine()
+            if transfer.report.is_releasing:
+                self._tell_release(transfer, has_more)
             if has_more:
                 continue
             self.is_over = transfer.report.is_over
@@ -151,6 +156,20 @@ class Shipper:
                 # From the step's beginning, so that the time between two looks is what was set; and never without a pause.
                 spent_s = time.monotonic() - started_s
                 transfer.wake.wait(max(transfer.wait_s - spent_s, transfer.wait_s / 3))
+
+    def _tell_release(self, transfer: Transfer, has_more: bool) -> None:
+        """Tell the run's release how far its logs are, and when all there is has become durable."""
+        if self._drain.is_over:
+            return
+        if not has_more:
+            transfer.scan(LIVE_ROOTS)
+            transfer.files.look_at_all(time.monotonic())
+            while transfer.send():
+                pass
+            transfer.settle()
+        is_drained = not has_more and not transfer.files.with_work
+        if is_drained or self._drain.is_due:
+            self._drain.tell(self.progress_bytes, self.unsent_bytes(), "", is_drained=is_drained)
 
     def _end(self, transfer: Transfer) -> None:
         if self._finish is None:
@@ -192,6 +211,10 @@ class Shipper:
         if trouble != self.trouble:
             self.trouble = trouble
             self._say(trouble)
+        if self._transfer is not None:
+            self._transfer.report.refresh()
+            if self._transfer.report.is_releasing:
+                self._drain.tell(self.progress_bytes, self.unsent_bytes(), trouble, is_drained=False)
         return pause_s
 
     def _say(self, sentence: str) -> None:

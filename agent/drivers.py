@@ -1,0 +1,252 @@
+"""The driver phase: starts a capture for every driver process, watches over it, and takes note of its end.
+
+Reads environment.json and what capture leaves in .runyard/proc; writes process_info.json, process_status.json and, where no
+capture could, exit.json. What survives a kill -9 of the shepherd: the training, its capture, and every exit status.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from runyard import names
+from runyard.atomic import read_json
+
+from . import capture, proctree
+from .journal import ProcessJournal
+from .local_run import LocalRun
+from .outcome import outcome
+from .process import Process
+
+TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+# After a capture that died: one that cannot live must not take a core.
+CAPTURE_PAUSE_S = 0.5
+# A run whose first shepherd came so long after its creation does not start its driver any more.
+START_DEADLINE_S = 60.0
+
+_IGNORED_BY_CAPTURE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Drivers:
+    """The driver processes of a run on this node. `on_change` is called when what is to be told of them has changed."""
+
+    phase = "driver"
+
+    def __init__(self, local: LocalRun, lock: int, begun_ns: int, on_change: Callable[[], None]) -> None:
+        run = local.run
+        self.processes = [Process(local.run_dir, run, rank) for rank in run["ranks"]]
+        self.result: dict[str, Any] | None = None
+        self._local = local
+        self._lock = lock
+        self._begun_ns = begun_ns
+        self._on_change = on_change
+        self._journal = ProcessJournal(local.run_dir, run["node_id"], run["node_ip"])
+        self._is_begun = False
+
+    def step(self) -> None:
+        """Look at every process; start what is to be started."""
+        self._is_begun = True
+        for process in self.processes:
+            process.refresh()
+            self._note(process)
+            if process.is_over:
+                continue
+            if process.is_captured:
+                self._settle_exit(process)
+            elif not process.capture_pid and time.monotonic() >= process.next_capture_s:
+                self._start(process)
+        self._remove_environment()
+        if all(process.is_over for process in self.processes):
+            self._conclude()
+
+    @property
+    def never_started(self) -> bool:
+        """Whether every process is over without ever having been started."""
+        return all(process.exit is not None and process.started is None for process in self.processes)
+
+    @property
+    def uncaptured(self) -> list[Process]:
+        """The processes whose logs may still grow."""
+        return [process for process in self.processes if not process.is_captured]
+
+    def told(self) -> dict[str, Any]:
+        """What state.json says of them."""
+        stop = self._local.stop()
+        begun = [process.started["wall_ns"] for process in self.processes if process.started]
+        return {
+            "started_ns": min(begun) if begun else None,
+            "processes": [process.told(stop) for process in self.processes if process.started],
+        }
+
+    def begun_mono_ns(self) -> int | None:
+        """When the first driver that still runs was started."""
+        begun = [process.started["mono_ns"] for process in self.processes if process.started and process.is_driver_there]
+        return min(begun) if begun else None
+
+    def refresh(self) -> None:
+        """Look at the marks on disk."""
+        for process in self.processes:
+            process.refresh()
+
+    def reaped(self, pid: int) -> bool:
+        """Whether `pid`, which has ended and is not reaped yet, was a capture or a driver; a driver's end is written down."""
+        for process in self.processes:
+            if process.started and process.started["pid"] == pid and process.is_driver_there:
+                capture.record_exit(process.directory, pid)
+                return True
+            if process.capture_pid == pid:
+                process.capture_pid = 0
+                return True
+        return False
+
+    def ask_stop(self, number: int) -> None:
+        """Send the signal to every driver's process group."""
+        for process in self.processes:
+            if process.started and process.is_driver_there:
+                proctree.send_group(process.started["pid"], number)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a driver could get a signal now."""
+        return any(process.started and process.is_driver_there for process in self.processes)
+
+    def kill(self) -> None:
+        """SIGKILL to every driver and all that it has started."""
+        for process in self.processes:
+            if not process.started or process.is_captured:
+                continue
+            pid = process.started["pid"]
+            if process.is_driver_there:
+                proctree.send([pid, *proctree.descendants(pid)], signal.SIGKILL)
+            members = proctree.with_environment(f"RUNYARD_RUN_ID={self._local.run['run_id']}", f"RUNYARD_RANK={process.rank}")
+            proctree.send(members, signal.SIGKILL)
+            if process.capture_pid:
+                proctree.send(proctree.descendants(process.capture_pid), signal.SIGKILL)
+
+    def run_ended(self, ended_ns: int, status: str) -> None:
+        """Write the run's last line into process_status.json."""
+        for process in self.processes:
+            self._note(process)
+        self._journal.run_ended(ended_ns, status)
+
+    def _start(self, process: Process) -> None:
+        """Fork a capture for a process that has none: for a driver to be started, or for one that runs already."""
+        lock = capture.take_lock(self._local.run_dir, process.rank)
+        if lock is None:
+            return  # its capture lives, and goes on without us
+        process.refresh()
+        launch = read_json(self._local.path(names.ENVIRONMENT_FILE))
+        if process.started is None:
+            cause = self._why_not_start(launch)
+            if cause:
+                self._local.log.error(cause, rank=process.rank)
+                capture.write_exit(process.directory, exit_code=None, signal_number=None, cause=cause)
+        process.next_capture_s = time.monotonic() + CAPTURE_PAUSE_S
+        process.capture_pid = os.fork()
+        if process.capture_pid == 0:
+            self._become_capture(process, launch)
+        os.close(lock)
+
+    def _why_not_start(self, launch: dict[str, Any] | None) -> str:
+        if self._local.stop():
+            return "the run was asked to stop before its driver was started"
+        if launch is None:
+            return "the driver was never started: what it needs is gone from the spool"
+        if self._begun_ns - self._local.run["created_ns"] > START_DEADLINE_S * 1e9:
+            return f"the driver was not started within {START_DEADLINE_S:.0f} s of its run's creation: its starter died"
+        return ""
+
+    def _become_capture(self, process: Process, launch: dict[str, Any] | None) -> None:
+        code = 1
+        try:
+            os.close(self._lock)  # a lock lives as long as any copy of its descriptor
+            for number in _IGNORED_BY_CAPTURE:
+                signal.signal(number, signal.SIG_IGN)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {*_IGNORED_BY_CAPTURE, signal.SIGCHLD})
+            life = capture.Capture(self._local.run_dir, self._local.run, process.rank, process.log)
+            if process.started is not None:
+                life.resume(process.started)
+            elif launch is None or os.path.exists(os.path.join(process.directory, "exit.json")):
+                life.finish_empty()
+            else:
+                launch["env"]["RUNYARD_RANK"] = str(process.rank)
+                self._prepare(launch)
+                life.start(launch, stdin=0)
+            code = 0
+        except BaseException:  # noqa: BLE001 - this fork must never go on as a second shepherd
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(code)
+
+    def _prepare(self, launch: dict[str, Any]) -> None:
+        """Put what the phases before have come to into what the driver is started with."""
+        if not self._local.spec:
+            return
+        from .driver_launch import apply
+
+        apply(launch, self._local)
+
+    def _settle_exit(self, process: Process) -> None:
+        # Captured, and no exit.json: nobody was left who could have reaped the driver.
+        started = process.started
+        if started and process.is_driver_there:
+            pid = started["pid"]
+            if proctree.is_running(pid, started["start_ticks"]) or proctree.parent(pid) == os.getpid():
+                return  # it is about to end, or ours to reap
+        cause = "its exit code is lost: its capture was killed, and the shepherd that could have taken over was, too"
+        if started and started["boot_id"] != proctree.boot_id():
+            cause = "its exit code is lost: the machine was started again"
+        self._local.log.error(cause, rank=process.rank)
+        capture.write_exit(process.directory, exit_code=None, signal_number=None, cause=cause)
+        process.refresh()
+
+    def _note(self, process: Process) -> None:
+        if process.started and self._journal.started(process.name, process.started, process.log):
+            self._local.log.info("the driver has started", rank=process.rank, pid=process.started["pid"])
+            self._local.host.say(
+                f"The driver of rank {process.rank} runs as process {process.started['pid']}; its log is {process.log}."
+            )
+            self._on_change()
+        if process.is_over and process.exit is not None:
+            status = process.status(self._local.stop())
+            if self._journal.ended(process.name, process.exit["wall_ns"], status):
+                end = {
+                    key: process.exit[key] for key in ("exit_code", "signal", "cause") if process.exit[key] not in (None, "")
+                }
+                self._local.log.info("the driver has ended", rank=process.rank, **end)
+                words = " ".join(f"{key}={value}" for key, value in end.items())
+                self._local.host.say(f"The driver of rank {process.rank} has ended: {words or 'nothing is known of how'}.")
+                self._on_change()
+
+    def _remove_environment(self) -> None:
+        if all(process.started or process.exit for process in self.processes):
+            try:
+                os.unlink(self._local.path(names.ENVIRONMENT_FILE))
+            except FileNotFoundError:
+                pass
+
+    def _conclude(self) -> None:
+        word = outcome([process.exit or {} for process in self.processes], self._local.stop())
+        results = {"Completed": "done", "Failed": "failed", "Canceled": "canceled"}
+        result = word | {"result": results[word["status"]]}
+        if word["status"] == "Failed":
+            result |= self._place()
+        self.result = result
+
+    def _place(self) -> dict[str, Any]:
+        """Where the log of the first process that failed tells why: its last traceback, or else its last lines."""
+        from .log_place import last_words
+
+        bad = next(
+            (process for process in self.processes if process.exit and process.exit["exit_code"] != 0), self.processes[0]
+        )
+        start, end = last_words(self._local.path(bad.log))
+        return {"log": bad.log, "start": start, "end": end}

@@ -1,0 +1,128 @@
+"""The release phase: what preparation took is given back, and the logs are waited for until they are shipped. It always runs.
+
+Reads .runyard/drain.json, in which the shipper says how far it is; writes the 75 log, its system log and, for the process that
+still holds what was prepared, .runyard/phase/release/request.json. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from runyard import names
+from runyard.atomic import read_json, write_json
+
+from .journal import PhaseLog, SystemLog
+from .local_run import LocalRun
+from .stage import Stage
+
+TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+# A collector that has taken nothing all the time will hardly begin now.
+SHORT_PATIENCE_S = 1.0
+REQUEST_FILE = f"{names.phase_dir('release')}/request.json"
+
+
+class Release:
+    """The stage of the release; `result` is None until it is over."""
+
+    phase = "release"
+
+    def __init__(self, local: LocalRun, state: dict[str, Any]) -> None:
+        self.result: dict[str, Any] | None = None
+        self._local = local
+        self._outcome = state.get("driver") or {}
+        self._log = PhaseLog(local.run_dir, names.release_log(local.node_id))
+        self._system_log = SystemLog(local.path(names.RELEASE_SYSTEM_LOG), "runyard.release")
+        self._begun_s = time.monotonic()
+        self._is_begun = self._is_freed = self._is_hastened = False
+        self._holder = self._free_stage = None
+        if local.is_prepared:
+            self._holder = Stage(local, "preparation", names.preparation_log(local.node_id))
+        if local.spec:
+            self._free_stage = Stage(local, "release", names.release_log(local.node_id))
+        self._moved_s = 0.0
+        self._told: dict[str, Any] = {}
+
+    def step(self) -> None:
+        """Look at where it stands and do what comes next."""
+        if not self._is_begun:
+            self._begin()
+        if not self._is_freed:
+            self._free()
+        if self._is_freed:
+            self._drain()
+
+    def reaped(self, pid: int) -> bool:
+        """Whether `pid`, which has ended, was a process of this phase."""
+        return self._free_stage is not None and self._free_stage.reaped(pid)
+
+    def ask_stop(self, number: int) -> None:
+        """Release is not stopped; who asks twice is not kept waiting for the shipping."""
+        self._is_hastened = self._is_hastened or number == signal.SIGKILL
+
+    def kill(self) -> None:
+        """Release is not stopped."""
+
+    def _begin(self) -> None:
+        outcome = self._outcome
+        how = (
+            f"the driver has ended: {outcome['status']}, exit code {outcome['exit_code']}"
+            if outcome
+            else "no driver was started"
+        )
+        self._log.say(f"Starting job release on node {self._local.node_id}; {how}.")
+        self._system_log.info("release starts", run_id=self._local.run["run_id"], node_id=self._local.node_id)
+        if self._local.run["collector_url"] and os.path.exists(self._local.path(names.DRAIN_FILE)):
+            os.unlink(self._local.path(names.DRAIN_FILE))  # of an earlier shepherd; the shipper writes it again
+        if self._free_stage is not None:
+            write_json(self._local.path(REQUEST_FILE), {"outcome": outcome}, durable=False)
+        self._is_begun = True
+
+    def _free(self) -> None:
+        if self._free_stage is None:
+            self._log.say("Preparation took nothing on this node: there is nothing to give back.")
+            self._is_freed = True
+        elif self._holder is not None and self._holder.is_alive:
+            limit_s = self._local.limit_s("release")
+            if limit_s and time.monotonic() > self._begun_s + limit_s:
+                self._system_log.error("what was prepared was not given back in time; its process is killed", limit_s=limit_s)
+                self._local.kill_marked("preparation")
+        else:
+            self._free_stage.step()
+            self._is_freed = self._free_stage.result is not None
+        if self._is_freed:
+            self._moved_s = time.monotonic()
+
+    def _drain(self) -> None:
+        why = self._why_not_waiting()
+        if why is None:
+            return
+        self._log.say(why)
+        self._log.say("Job release is complete; the node is free.")
+        self._system_log.info("release is complete")
+        freed = self._free_stage.result if self._free_stage is not None else None
+        self.result = freed or {"result": "done"}
+
+    def _why_not_waiting(self) -> str | None:
+        """What is to be said of the shipping, once there is nothing more to wait for."""
+        url, run_dir = self._local.run["collector_url"], self._local.run_dir
+        if not url:
+            return f"No collector is configured: the logs stay in {run_dir}."
+        told = read_json(self._local.path(names.DRAIN_FILE)) or {}
+        if told.get("is_drained"):
+            return f"The logs are shipped: {told['durable_bytes']} bytes are durable at {url}."
+        if told.get("durable_bytes") != self._told.get("durable_bytes"):
+            self._moved_s = time.monotonic()
+        self._told = told
+        patience_s = (
+            self._local.run["drain_s"] if told.get("durable_bytes") else min(self._local.run["drain_s"], SHORT_PATIENCE_S)
+        )
+        if not self._is_hastened and time.monotonic() < self._moved_s + patience_s:
+            return None
+        left = f"{told['unsent_bytes']} bytes are not shipped yet" if told else "nobody ships this run's logs now"
+        trouble = f" ({told['trouble']})" if told.get("trouble") else ""
+        return f"Not waited for any longer: {left}{trouble}; they stay in {run_dir} until they are sent."
