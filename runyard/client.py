@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,10 @@ API_PREFIX = "/api/v1"
 
 # A collector (or a proxy before it) that names a longer wait is asked again after this one.
 LONGEST_RETRY_AFTER_S = 3600.0
+# What is uploaded goes in such pieces: between two of them an early answer is seen.
+UPLOAD_PIECE_BYTES = 256 << 10
+# The collector answers an upload when its disk has it and has given it back; one that is slower is not waited for.
+SLOWEST_DISK_BYTES_PER_S = 20e6
 
 
 def path_segment(text: str) -> str:
@@ -85,15 +90,27 @@ class CollectorClient:
         """One request below /api/v1 with a JSON body and a JSON answer (None where the answer is empty)."""
         body = None if payload is None else json.dumps(payload).encode()
         headers = self.headers | ({} if body is None else {"Content-Type": "application/json"})
-        status, answer_headers, data = self._exchange(method, self._target(path, params), body, headers, timeout_s)
-        if status >= 300:
-            raise self.error(status, answer_headers, data)
-        if not data and (status == 204 or "Content-Length" in answer_headers):
-            return None
+        return self._decoded(*self._exchange(method, self._target(path, params), body, headers, timeout_s))
+
+    def upload(self, path: str, file: IO[bytes], length_bytes: int, *, content_type: str) -> Any:
+        """One PUT below /api/v1 of the next `length_bytes` of `file`, read as they are sent; the JSON answer. Blocks.
+
+        An answer that comes before everything is sent is taken, and the rest is not sent. On a connection of its own.
+        """
+        headers = self.headers | {"Content-Type": content_type, "Content-Length": str(length_bytes)}
+        connection = self.connect()
         try:
-            return json.loads(data)
-        except ValueError as error:
-            raise ProtocolError(f"the server at {self.url} does not answer as a collector does: no JSON came") from error
+            if connection.sock is not None:
+                connection.sock.settimeout(self.timeout_s + length_bytes / SLOWEST_DISK_BYTES_PER_S)
+            connection.request("PUT", self._target(path, None), headers=headers)
+            _send_body(connection, file, length_bytes)
+            response = connection.getresponse()
+            status, answer_headers, data = response.status, response.headers, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+        return self._decoded(status, answer_headers, data)
 
     @contextmanager
     def stream(
@@ -155,6 +172,16 @@ class CollectorClient:
             return CollectorBusy(message, status=status, code=code, retry_after_s=_retry_after_s(headers))
         return CollectorRefused(message, status=status, code=code, problem=problem)
 
+    def _decoded(self, status: int, headers: http.client.HTTPMessage, data: bytes) -> Any:
+        if status >= 300:
+            raise self.error(status, headers, data)
+        if not data and (status == 204 or "Content-Length" in headers):
+            return None
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise ProtocolError(f"the server at {self.url} does not answer as a collector does: no JSON came") from error
+
     def _target(self, path: str, params: Mapping[str, object] | None) -> str:
         query = urlencode({key: value for key, value in (params or {}).items() if value is not None}, doseq=True)
         return f"{self.prefix}{API_PREFIX}{path}" + (f"?{query}" if query else "")
@@ -188,6 +215,31 @@ class CollectorClient:
             reason = "the connection broke in the middle of an answer"
         reason = "".join(character if character.isprintable() else " " for character in reason).strip()
         return CollectorUnreachable(f"the collector at {self.url} cannot be reached: {reason}")
+
+
+def _send_body(connection: http.client.HTTPConnection, file: IO[bytes], length_bytes: int) -> None:
+    """Sends all, or as much as is taken before the answer comes."""
+    poll = select.poll()
+    if not isinstance(connection, http.client.HTTPSConnection):  # under TLS there may be something to read that is no answer
+        poll.register(connection.sock, select.POLLIN)
+    while length_bytes > 0 and not poll.poll(0):
+        piece = _read_piece(file, length_bytes)
+        try:
+            connection.send(piece)
+        except (ConnectionError, ssl.SSLEOFError):
+            return  # the answer may have come before the other side hung up: whoever reads it will see
+        length_bytes -= len(piece)
+
+
+def _read_piece(file: IO[bytes], length_bytes: int) -> bytes:
+    name = getattr(file, "name", "the file")
+    try:
+        piece = file.read(min(length_bytes, UPLOAD_PIECE_BYTES))
+    except OSError as error:
+        raise InputError(f"{name} cannot be read to be sent: {error.strerror}") from error
+    if not piece:
+        raise InputError(f"{name} became shorter while it was sent: its last {length_bytes} bytes are not there")
+    return piece
 
 
 def _split_url(url: str) -> tuple[SplitResult, int | None]:
