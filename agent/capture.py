@@ -67,6 +67,9 @@ class Capture:
     def start(self, launch: dict[str, Any], stdin: int) -> None:
         """Start the driver and capture it to its end."""
         proctree.become_subreaper()
+        if "container" in launch:
+            self._start_container(launch)
+            return
         go_read, go_write = os.pipe()
         failed_read, failed_write = os.pipe()
         pid = os.fork()
@@ -75,15 +78,8 @@ class Capture:
             _become_driver(launch, stdin, self._log, go_read, failed_write)
         self._log.close_driver_ends()
         os.close(failed_write)
-        started = {
-            "pid": pid,
-            "start_ticks": proctree.start_ticks(pid),
-            "boot_id": proctree.boot_id(),
-            "wall_ns": time.time_ns(),
-            "mono_ns": time.monotonic_ns(),
-        }
         # The driver waits for our byte, and leaves when it sees the pipe closed: what has exec'd has a started.json.
-        write_json(os.path.join(self._directory, "started.json"), started, durable=False)
+        self._write_started(pid)
         os.write(go_write, b"g")
         os.close(go_write)
         cause = os.read(failed_read, 4096).decode(errors="replace")
@@ -92,15 +88,62 @@ class Capture:
         self._end_leftovers(lambda: proctree.descendants(os.getpid()))
         self._finish()
 
+    def _write_started(self, pid: int, **more: Any) -> dict[str, Any]:
+        started = {
+            "pid": pid,
+            "start_ticks": proctree.start_ticks(pid),
+            "boot_id": proctree.boot_id(),
+            "wall_ns": time.time_ns(),
+            "mono_ns": time.monotonic_ns(),
+        } | more
+        write_json(os.path.join(self._directory, "started.json"), started, durable=False)
+        return started
+
+    def _start_container(self, launch: dict[str, Any]) -> None:
+        """Start the driver's container, or find that an earlier capture has, and capture it to its end."""
+        from . import container
+
+        wanted = launch["container"]
+        state = container.state(wanted["name"])
+        try:
+            if state is None or state["Status"] == "created":
+                argv = container.run_argv(launch["argv"], launch["env"], launch["cwd"], wanted)
+                container.start(argv, launch["env"], self._log.driver_out, max(self._log.driver_err, self._log.driver_out))
+                state = container.state(wanted["name"])
+        except (container.ContainerError, OSError) as error:
+            write_exit(self._directory, exit_code=None, signal_number=None, cause=str(error))
+            self.finish_empty()
+            return
+        pid = int((state or {}).get("Pid") or 0)
+        self.resume(self._write_started(pid, container=wanted["name"]))
+
     def resume(self, started: dict[str, Any]) -> None:
         """Capture a driver that an earlier capture started; whoever is its parent now records its exit."""
         self._log.close_driver_ends()
         pid, ticks = started["pid"], started["start_ticks"]
         if started["boot_id"] == proctree.boot_id():
-            if proctree.is_running(pid, ticks):
+            if pid and proctree.is_running(pid, ticks):
                 self._until_gone(pid, lambda: proctree.is_running(pid, ticks))
             self._end_leftovers(lambda: proctree.with_environment(*self._markers))
+        if started.get("container"):
+            self._record_container_exit(started["container"])
         self._finish()
+
+    def _record_container_exit(self, name: str) -> None:
+        from . import container
+
+        state = container.final_state(name)
+        if state is None:
+            return  # the shepherd says that it is lost
+        code = int(state["ExitCode"])
+        number = code - 128 if 128 < code < 128 + signal.NSIG else None
+        cause = "killed by the kernel: the container has used up its memory" if state.get("OOMKilled") else ""
+        while True:
+            try:
+                write_exit(self._directory, exit_code=code, signal_number=number, cause=cause)
+                return
+            except OSError:  # a full disk: podman keeps the code until there is room
+                time.sleep(STILL_S)
 
     def finish_empty(self) -> None:
         """Leave an empty log for a driver that will not be started."""

@@ -19,19 +19,43 @@ def apply(launch: dict[str, Any], local: LocalRun) -> None:
     """Change `launch` in place. What a person set by hand (--env) stays before what a phase has set."""
     image, execution, preparation = (_data(local, phase) for phase in ("image", "execution", "preparation"))
     own = local.spec.get("env") or {}
-    for data in (image, preparation):
-        launch["env"] |= {name: value for name, value in (data.get("env") or {}).items() if name not in own}
+    launch["env"] |= {name: value for name, value in (image.get("env") or {}).items() if name not in own}
     if image.get("path"):
         launch["env"]["PATH"] = image["path"] + os.pathsep + launch["env"].get("PATH", os.defpath)
+    launch["env"] |= {name: value for name, value in (preparation.get("env") or {}).items() if name not in own}
     if preparation.get("code_dir"):
         launch["cwd"] = os.path.normpath(os.path.join(preparation["code_dir"], local.spec.get("cwd") or ""))
     if local.is_container:
+        launch["env"] = _of_container(launch["env"], local.spec)
         launch["container"] = {
             "name": local.container,
             "image": execution["image"],
-            "flags": execution.get("gpu_flags") or [],
-            "volumes": preparation.get("volumes") or [],
+            "flags": [*(execution.get("gpu_flags") or []), *_limits(local.spec.get("resources") or {})],
+            "volumes": _volumes(local, launch["cwd"]) + (preparation.get("volumes") or []),
         }
+
+
+def _of_container(env: dict[str, str], spec: dict[str, Any]) -> dict[str, str]:
+    """The host's own variables stay outside: in the image PATH and HOME are others."""
+    own = spec.get("env") or {}
+    return {
+        name: value for name, value in env.items() if name in own or name.startswith("RUNYARD_") or name == "PYTHONUNBUFFERED"
+    }
+
+
+def _limits(resources: dict[str, Any]) -> list[str]:
+    flags = {"cpus": "--cpus", "memory": "--memory", "shm_size": "--shm-size"}
+    return [f"{flag}={resources[name]}" for name, flag in flags.items() if resources.get(name)]
+
+
+def _volumes(local: LocalRun, cwd: str) -> list[dict[str, Any]]:
+    """Folders of the node that the driver sees at the same path: its code and data, its outputs and its own logs."""
+    paths = [local.path(names.OUTPUTS_DIR), local.path(names.USER_LOGS_DIR)]
+    if os.path.isdir(local.run["work_dir"]):
+        paths.append(local.run["work_dir"])
+    if not local.spec.get("code") and os.path.isdir(cwd):
+        paths.append(cwd)
+    return [{"source": path, "target": path} for path in paths]
 
 
 def _data(local: LocalRun, phase: str) -> dict[str, Any]:

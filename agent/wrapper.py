@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -36,6 +37,15 @@ STILL_S = 0.04
 SHEPHERD_CHECK_S = 1.0
 START_PATIENCE_S = 5.0
 EXIT_UNKNOWN = 1
+# Limit for one answer while the code is sent.
+SEND_TIMEOUT_S = 60.0
+PHASE_WORDS = {
+    "image": "the environment is being built",
+    "execution": "the environment is being brought to the node",
+    "preparation": "code and data are being brought to the node",
+    "driver": "the driver runs",
+    "release": "the node is being freed",
+}
 
 
 class Wrapper:
@@ -43,7 +53,7 @@ class Wrapper:
 
     def __init__(self, spec: RunSpec, settings: Settings) -> None:
         self._settings = settings
-        self._new = NewRun(Path(settings.spool.dir).expanduser().absolute(), spec)
+        self._new = NewRun(Path(settings.spool.dir).expanduser().absolute(), _packed(spec, settings))
         self._run_dir = self._new.run_dir
         self._is_over = threading.Event()  # the node's last word is there
         self._state_path = str(self._run_dir / names.STATE_FILE)
@@ -54,6 +64,7 @@ class Wrapper:
         self._stop_number = 0  # the signal that is to be passed on
         self._stops_passed_on = 0
         self._is_start_told = self._is_block_told = False
+        self._phase = ""  # the last one that was told
 
     def main(self) -> int:
         """Blocks until the run is over; returns its exit code."""
@@ -105,7 +116,23 @@ class Wrapper:
         except CollectorError as error:
             self._say_kept(error)
             return False
+        self._send_code()
         return True
+
+    def _send_code(self) -> None:
+        snapshot = self._new.spec.snapshot
+        if snapshot is None:
+            return
+        from runyard.client import CollectorClient
+        from runyard.snapshot import send
+
+        client = CollectorClient(self._settings.client.collector_url, self._settings.token, timeout_s=SEND_TIMEOUT_S)
+        try:
+            send(snapshot, _archives(self._settings) / f"{snapshot.id}.tar", client)
+        except CollectorError as error:
+            _say(f"the code is not at the collector: {error}; this node has it, and the run takes place")
+        finally:
+            client.close()
 
     def _say_kept(self, error: Exception) -> None:
         _say(f"{error}; the training runs, and its logs stay in {self._run_dir} until they can be sent (`runyard ship`)")
@@ -146,6 +173,7 @@ class Wrapper:
                     state = {"status": "Failed", "cause": f"its folder {self._run_dir} was removed while it ran"}
                     break
                 self._look_after(checked_s - begun_s)
+                self._tell_phase()
             time.sleep(STILL_S)
         self._is_over.set()
         stop_requests = self._stop_requests
@@ -157,7 +185,7 @@ class Wrapper:
         """Start the shepherd again where it died, and say what keeps the driver from going on."""
         try:
             ensure_shepherd(str(self._run_dir))
-            is_started = (self._run_dir / names.process_dir(0) / "started.json").exists()
+            is_started = bool(self._new.description["spec"]) or (self._run_dir / names.process_dir(0) / "started.json").exists()
             if age_s > START_PATIENCE_S and not is_started and not self._is_start_told:
                 self._is_start_told = True
                 _say(f"the driver has not started after {age_s:.0f} s: {_last_line(self._run_dir / names.SHEPHERD_ERRORS)}")
@@ -168,6 +196,14 @@ class Wrapper:
         if is_blocked and not self._is_block_told:
             self._is_block_told = True
             _say("the spool's quota is reached: the driver is stopped until the collector has taken more (quota_policy block)")
+
+    def _tell_phase(self) -> None:
+        """Say which phase a run is in that takes its time before or after the driver."""
+        state = read_json(self._state_path)
+        phase = state.get("phase", "") if isinstance(state, dict) else ""
+        if self._new.description["spec"] and phase != self._phase:
+            self._phase = phase
+            _say(f"{PHASE_WORDS.get(phase, phase)}: {state['status']}")
 
     def _echo_to_end(self) -> None:
         echo, wait_s = Echo(self._run_dir, names.driver_log(0, 1)), HOT_S
@@ -232,6 +268,21 @@ class Wrapper:
     def _patience_s(self, shipper: Shipper) -> float:
         # A collector that has taken nothing all the time will hardly begin now.
         return self._settings.run.drain_s if shipper.progress_bytes else min(self._settings.run.drain_s, 1.0)
+
+
+def _archives(settings: Settings) -> Path:
+    return Path(settings.environment.cache_dir).expanduser().absolute() / "snapshots"
+
+
+def _packed(spec: RunSpec, settings: Settings) -> RunSpec:
+    """The run with its code packed into the node's cache; raises InputError where it cannot be."""
+    if not spec.spec.code:
+        return spec
+    from runyard.snapshot import pack
+
+    archives = _archives(settings)
+    archives.mkdir(mode=names.DIR_MODE, parents=True, exist_ok=True)
+    return replace(spec, snapshot=pack(Path(spec.spec.code), archives, max_bytes=settings.environment.max_snapshot_bytes))
 
 
 def _stdin() -> int:

@@ -7,6 +7,8 @@ phase's tools (podman, pip) inherit: the kernel puts what they say into the same
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 from runyard import names, spec
 from runyard.agent.journal import stamped
 from runyard.atomic import read_json
+
+from .copying import Copy
 
 
 class Canceled(BaseException):
@@ -32,7 +36,13 @@ class Phase:
         self.environment: dict[str, str] = read_json(str(run_dir / names.SECRETS_FILE)) or {}
         self.cache_dir = Path(self.run["cache_dir"])  # shared by the runs on this node
         self.work_dir = Path(self.run["work_dir"])  # this run's code and data; may be shared between its nodes
-        self.log = ""  # name of the log that descriptors 1 and 2 are
+        host_log, prep_log = names.execution_log(self.run["node_id"]), names.preparation_log(self.run["node_id"])
+        logs = {"preparation": prep_log, "release": names.release_log(self.run["node_id"])}
+        self.log = logs.get(name, host_log)  # name of the log that descriptors 1 and 2 are
+        self.told_in = self.log  # where people are shown why the phase failed
+        self.copy: Copy | None = None  # what else is written there
+        self.is_done = False  # from then on a stop is not this phase's matter
+        self.afterwards: Callable[[], None] | None = None  # what this process does once the phase's result is written
 
     def result(self, phase: str) -> dict[str, Any]:
         """What an earlier phase has come to and handed on; empty where it did not take place."""
@@ -48,7 +58,7 @@ class Phase:
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         os.close(descriptor)
-        self.log = name
+        self.log = self.told_in = name
 
     def say(self, text: str) -> None:
         """One line with the time to the log; a full disk loses lines here."""
@@ -58,3 +68,24 @@ class Phase:
     def log_end(self) -> int:
         """The log's size now, in bytes."""
         return os.fstat(1).st_size
+
+    def failure(self, cause: str) -> dict[str, Any]:
+        """Say why the phase failed, and where that is to be read."""
+        self._flush()
+        start = self._told_bytes()
+        self.say(f"The phase {self.name} failed: {cause}")
+        self._flush()
+        return {"result": "failed", "cause": cause, "log": self.told_in, "start": start, "end": self._told_bytes()}
+
+    def _flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        if self.copy is not None:
+            self.copy.flush()
+
+    def _told_bytes(self) -> int:
+        try:
+            return (self.run_dir / self.told_in).stat().st_size
+        except OSError:
+            return 0

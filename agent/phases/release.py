@@ -1,0 +1,142 @@
+"""The release phase: whatever preparation took is given back, each step even when one before it failed. Its log is 75.
+
+Reads the context managers' ledger and the kernel's mounts; removes the run's work folder, containers and mounts.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tarfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from runyard import names
+from runyard.agent import container, proctree
+from runyard.agent.journal import SystemLog
+from runyard.agent.mounts import mounted_below, unmount
+from runyard.agent.release import REQUEST_FILE
+from runyard.atomic import read_json
+from runyard.errors import PhaseError
+from runyard.spec import CONTAINER
+
+from . import snapshot
+from .job import job_of, managers_of
+from .main import end_hanging
+from .managing import Managers
+from .phase import Phase
+from .preparation import path_of_ledger
+from .sidecar import ROOT_DIR
+
+
+def run(phase: Phase) -> dict[str, Any]:
+    """Free the node. Raises PhaseError at the end where a context manager could not be left or something stayed behind."""
+    log = SystemLog(str(phase.run_dir / names.RELEASE_SYSTEM_LOG), "runyard.release")
+    troubles: list[str] = []
+    for step in (_leave_managers, _remove_containers, _end_processes, _unmount, _remove_work):
+        troubles += _tried(step, phase)
+    for trouble in troubles:
+        log.error(trouble)
+    if troubles:
+        raise PhaseError("; ".join(dict.fromkeys(troubles)))
+    phase.say("What preparation took is given back.")
+    log.info("the node is freed")
+    return {}
+
+
+def _tried(step: Callable[[Phase], list[str]], phase: Phase) -> list[str]:
+    try:
+        return step(phase)
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong here, the other steps have to follow
+        phase.say(f"{type(error).__name__}: {error}")
+        return [str(error) or type(error).__name__]
+
+
+def _leave_managers(phase: Phase) -> list[str]:
+    wanted = managers_of(phase.spec)
+    if not wanted:
+        return []
+    job = job_of(phase)
+    job.outcome = (read_json(str(phase.run_dir / REQUEST_FILE)) or {}).get("outcome") or {}
+    if job.code_dir is not None:
+        sys.path.insert(0, str(job.code_dir))
+    managers = Managers(wanted, job, path_of_ledger(phase.run_dir), lambda cause: end_hanging(phase, cause))
+    managers.leave()
+    return managers.troubles()
+
+
+def _remove_containers(phase: Phase) -> list[str]:
+    if phase.spec.environment.kind != CONTAINER:
+        return []
+    names_ = [f"runyard-{phase.run['run_id']}", f"runyard-{phase.run['run_id']}-sidecar"]
+    removed = container.remove(names_, phase.run["grace_s"])
+    for name in removed:
+        phase.say(f"The container {name} is removed.")
+    shutil.rmtree(phase.run_dir / ROOT_DIR, ignore_errors=True)
+    return []
+
+
+def _end_processes(phase: Phase) -> list[str]:
+    """What the phases before have left running, wherever it hangs in the tree."""
+    for earlier in ("image", "execution", "preparation"):
+        left = proctree.with_environment(f"RUNYARD_RUN_ID={phase.run['run_id']}", f"RUNYARD_PHASE={earlier}")
+        if left:
+            phase.say(f"Ending {len(left)} processes that the phase {earlier} has left behind.")
+            proctree.send(left, signal.SIGKILL)
+    return []
+
+
+def _unmount(phase: Phase) -> list[str]:
+    for place in mounted_below(phase.work_dir):
+        phase.say(f"Taking off the mount {place}.")
+    return unmount(phase.work_dir)
+
+
+def _remove_work(phase: Phase) -> list[str]:
+    work = phase.work_dir
+    if not work.exists():
+        return []
+    users = work / ".users"
+    with suppress(OSError):
+        (users / phase.run["node_id"]).unlink()
+    if users.exists() and any(users.iterdir()):
+        phase.say(f"The work folder {work} is still used by other nodes; the last of them removes it.")
+        return []
+    with suppress(OSError, PhaseError):  # a courtesy: the archive may have left the cache
+        _tell_new_files(phase)
+    shutil.rmtree(work, ignore_errors=True)
+    if work.exists():
+        return [f"the work folder {work} cannot be removed whole"]
+    phase.say(f"The work folder {work} is removed.")
+    return []
+
+
+def _tell_new_files(phase: Phase) -> None:
+    """Say what the run has left beside its code: it goes with the work folder."""
+    job = job_of(phase)
+    if job.code_dir is None or not job.code_dir.exists():
+        return
+    packed = _packed(phase)
+    new = [path for path in _files(job.code_dir) if str(path.relative_to(job.code_dir)) not in packed]
+    if new:
+        shown = ", ".join(str(path.relative_to(job.code_dir)) for path in new[:5])
+        more = f" and {len(new) - 5} more" if len(new) > 5 else ""
+        phase.say(f"Not kept, since they lie beside the code and not in outputs/ or logs/: {shown}{more}.")
+
+
+def _packed(phase: Phase) -> set[str]:
+    archive = snapshot.fetch(phase.run["snapshot"]["id"], phase.cache_dir, None)
+    with tarfile.open(archive) as archive_file:
+        return {name.removeprefix("./") for name in archive_file.getnames()}
+
+
+def _files(folder: Path) -> list[Path]:
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        found += [Path(parent, name) for name in files if not Path(parent, name).is_symlink()]
+    return sorted(found)
