@@ -102,10 +102,11 @@ class Release:
         if why is None:
             return
         self._log.say(why)
-        self._log.say("Job release is complete; the node is free.")
-        self._system_log.info("release is complete")
         freed = self._free_stage.result if self._free_stage is not None else None
         self.result = freed or {"result": "done"}
+        is_free = self.result["result"] == "done"
+        self._log.say(f"Job release is complete{'; the node is free' if is_free else ', but not all was given back'}.")
+        self._system_log.info("release is complete", result=self.result["result"])
 
     def _why_not_waiting(self) -> str | None:
         """What is to be said of the shipping, once there is nothing more to wait for."""

@@ -45,11 +45,14 @@ def main(run_dir: str, name: str) -> None:
     if lock < 0:
         os._exit(EXIT_TWICE)
     _cancel_when_asked(phase)
-    work = importlib.import_module(f"runyard.agent.phases.{name}").run
-    code = _done(phase, work)
+    code = _done(phase, _work)
     if phase.afterwards is not None and code == 0:
         code = _after(phase)
     _end(code)
+
+
+def _work(phase: Phase) -> Any:
+    return importlib.import_module(f"runyard.agent.phases.{phase.name}").run(phase)
 
 
 def _end(code: int) -> None:

@@ -21,7 +21,7 @@ from runyard.atomic import read_json
 from runyard.client import CollectorClient
 from runyard.spec import DOWNLOAD, Datastore
 
-from . import datastore, snapshot
+from . import snapshot
 from .job import job_of, managers_of
 from .managing import Managers
 from .phase import Phase
@@ -97,6 +97,8 @@ class Preparation:
         return CollectorClient(run["collector_url"], run["run_token"], timeout_s=TIMEOUT_S) if run["collector_url"] else None
 
     def _download(self, store: Datastore) -> None:
+        from . import datastore  # fsspec takes a while to load, and many runs have no data of this kind
+
         target = self._job.data_dir / (store.path or store.name)
         secrets = self._job.secrets(store.secrets)
         try:
