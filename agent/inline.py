@@ -9,11 +9,12 @@ from runyard import names
 
 from .journal import PhaseLog, SystemLog
 from .local_run import LocalRun
-from .stage import Stage
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
     from typing import Any
+
+    from .stage import Stage
 
 
 class Inline:
@@ -62,6 +63,10 @@ def is_built(local: LocalRun) -> bool:
 
 def stage_of(local: LocalRun, phase: str) -> Inline | Stage:
     """The stage of a phase before the driver."""
+    if not local.spec:
+        return Inline(local, phase)
+    from .stage import Stage
+
     host_log = names.execution_log(local.node_id)
     if phase == "image":
         return Stage(local, phase, host_log)

@@ -15,11 +15,12 @@ from runyard.atomic import read_json, write_json
 
 from .journal import PhaseLog, SystemLog
 from .local_run import LocalRun
-from .stage import Stage
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
     from typing import Any
+
+    from .stage import Stage
 
 # A collector that has taken nothing all the time will hardly begin now.
 SHORT_PATIENCE_S = 1.0
@@ -39,11 +40,14 @@ class Release:
         self._system_log = SystemLog(local.path(names.RELEASE_SYSTEM_LOG), "runyard.release")
         self._begun_s = time.monotonic()
         self._is_begun = self._is_freed = self._is_hastened = False
-        self._holder = self._free_stage = None
-        if local.is_prepared:
-            self._holder = Stage(local, "preparation", names.preparation_log(local.node_id))
+        self._holder: Stage | None = None
+        self._free_stage: Stage | None = None
         if local.spec:
+            from .stage import Stage
+
             self._free_stage = Stage(local, "release", names.release_log(local.node_id))
+            if local.is_prepared:
+                self._holder = Stage(local, "preparation", names.preparation_log(local.node_id))
         self._moved_s = 0.0
         self._told: dict[str, Any] = {}
 
