@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
-from .messages import Body, NodeStatus, ProcessStatus, RunStatus
+from .messages import Body, NodeStatus, RunStatus
+from .report import Failure, Phase, ProcessStatus, Transition
 
 
 class Node(Body, frozen=True, kw_only=True):
@@ -18,8 +19,11 @@ class Node(Body, frozen=True, kw_only=True):
     folder: str
     heard_ns: int | None
     status: NodeStatus
+    phase: Phase
     exit_code: int | None
     cause: str
+    failure: Failure | None
+    transitions: list[Transition]
 
 
 class ProcessOfRun(Body, frozen=True, kw_only=True):
@@ -50,9 +54,11 @@ class Run(Body, frozen=True, kw_only=True):
     hostname: str
     timeout_s: float | None
     status: RunStatus
+    phase: Phase
     exit_code: int | None
     signal: int | None
     cause: str
+    failure: Failure | None
     created_ns: int
     started_ns: int | None
     ended_ns: int | None
@@ -61,8 +67,9 @@ class Run(Body, frozen=True, kw_only=True):
 
 
 class RunInFull(Run, frozen=True, kw_only=True):
-    """A run with its nodes and processes."""
+    """A run with how it came to its status, its nodes and its processes."""
 
+    transitions: list[Transition]
     nodes: list[Node]
     processes: list[ProcessOfRun]
 
@@ -152,6 +159,14 @@ class FileList(Body, frozen=True, kw_only=True):
 
     files: list[File]
     next_page_token: str | UnsetType = UNSET
+
+
+class Snapshot(Body, frozen=True, kw_only=True):
+    """A code snapshot that the collector keeps; `id` is the SHA-256 of its bytes."""
+
+    id: str
+    size_bytes: int
+    created_ns: int
 
 
 class VerifiedFile(Body, frozen=True, kw_only=True):

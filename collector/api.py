@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import answers, file_routes, health, messages, metrics, run_routes, stream_routes
+from . import answers, file_routes, health, messages, metrics, report, run_routes, snapshot_routes, stream_routes
 from .auth import ADMIN, NODE, RUN, USER
-from .route import FRAMES_TYPE, Answer, Call, Route
+from .route import FRAMES_TYPE, TAR_TYPE, Answer, Call, Route
 
 V1 = "/api/v1"
 
@@ -17,15 +17,15 @@ _WRITERS = frozenset({ADMIN, NODE, RUN})
 _PEOPLE = frozenset({ADMIN, USER})
 _ADMINS = frozenset({ADMIN})
 
-_FILE_REQUEST_HEADERS = ("Range", "If-Range", "If-None-Match")
-_FILE_ANSWERS = (
-    *(
-        Answer(status, None, content_type, ("ETag", "Accept-Ranges", "X-Content-Type-Options"))
-        for status in (200, 206)
-        for content_type in ("text/plain; charset=utf-8", "application/octet-stream")
-    ),
-    Answer(304),
-)
+_DOWNLOAD_HEADERS = ("Range", "If-Range", "If-None-Match")
+
+
+def _download(*content_types: str) -> tuple[Answer, ...]:
+    headers = ("ETag", "Accept-Ranges", "X-Content-Type-Options")
+    return (*(Answer(status, None, kind, headers) for status in (200, 206) for kind in content_types), Answer(304))
+
+
+_FILE_ANSWERS = _download("text/plain; charset=utf-8", "application/octet-stream")
 
 
 async def _document(call: Call) -> web.Response:
@@ -67,7 +67,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "PUT", f"{V1}/runs/{{run_id}}/nodes/{{node_id}}/state", run_routes.put_state, "Tell a node's state", _WRITERS,
-        _answers(answers.StateAnswer), (404, 507), body=messages.NodeState,
+        _answers(answers.StateAnswer), (404, 507), body=report.NodeState,
     ),
     Route(
         "POST", f"{V1}/runs/{{run_id}}/streams", stream_routes.open_streams, "Open streams", _WRITERS,
@@ -91,11 +91,11 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", f"{V1}/runs/{{run_id}}/files/{{path}}", file_routes.get_file, "A file's bytes", _READERS,
-        _FILE_ANSWERS, (404, 416), headers=_FILE_REQUEST_HEADERS,
+        _FILE_ANSWERS, (404, 416), headers=_DOWNLOAD_HEADERS,
     ),
     Route(
         "HEAD", f"{V1}/runs/{{run_id}}/files/{{path}}", file_routes.get_file, "A file's size", _READERS,
-        _FILE_ANSWERS, (404, 416), headers=_FILE_REQUEST_HEADERS,
+        _FILE_ANSWERS, (404, 416), headers=_DOWNLOAD_HEADERS,
     ),
     Route(
         "GET", f"{V1}/runs/{{run_id}}/follow", file_routes.follow, "Follow a run", _READERS,
@@ -104,6 +104,18 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", f"{V1}/runs/{{run_id}}/verify", file_routes.verify, "Read every byte again", _READERS,
         _answers(answers.Verification), (404,),
+    ),
+    Route(
+        "PUT", f"{V1}/snapshots/{{snapshot_id}}", snapshot_routes.put_snapshot, "Keep a code snapshot", _CREATORS,
+        _answers(answers.Snapshot, 201, 200), (507,), body_type=TAR_TYPE,
+    ),
+    Route(
+        "GET", f"{V1}/snapshots/{{snapshot_id}}", snapshot_routes.get_snapshot, "A snapshot's bytes", _ANYBODY,
+        _download(TAR_TYPE), (404, 416), headers=_DOWNLOAD_HEADERS,
+    ),
+    Route(
+        "HEAD", f"{V1}/snapshots/{{snapshot_id}}", snapshot_routes.get_snapshot, "Whether a snapshot is kept", _ANYBODY,
+        _download(TAR_TYPE), (404, 416), headers=_DOWNLOAD_HEADERS,
     ),
     Route(
         "POST", f"{V1}/tokens", run_routes.make_token, "Make a token", _ADMINS,

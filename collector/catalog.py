@@ -19,8 +19,9 @@ from sqlalchemy.engine import Connection
 
 from . import auth, state
 from .answers import Node, ProcessOfRun
-from .messages import CreateRun, NodeState, Process, RegisterNode
+from .messages import CreateRun, RegisterNode
 from .problems import Problem, no_such_run
+from .report import NodeState, Process
 from .schema import nodes, processes, runs, tags
 from .state import State
 
@@ -41,8 +42,7 @@ class RunRow:
     @property
     def state(self) -> State:
         """What the nodes said."""
-        row = self.row
-        return State(row.status, row.exit_code, row.signal, row.cause, row.started_ns, row.ended_ns, row.is_complete)
+        return State(**{field: getattr(self.row, field) for field in State.__dataclass_fields__})
 
 
 def create_run(connection: Connection, wanted: CreateRun) -> bool:
@@ -125,8 +125,8 @@ def register_node(connection: Connection, run_id: str, node: RegisterNode) -> st
         folder = f"{node.ip}_{node.node_id[:8]}"
     if folder in known.values():  # a third node with this address whose id starts as the second one's
         folder = f"{node.ip}_{node.node_id}"
-    values = {"run_id": run_id, "node_id": node.node_id, "ip": node.ip, "hostname": node.hostname, "folder": folder}
-    values |= {"seq": -1, "heard_ns": time.time_ns()} | asdict(State())
+    values: dict[str, Any] = {"run_id": run_id, "node_id": node.node_id, "ip": node.ip, "hostname": node.hostname}
+    values |= {"folder": folder, "seq": -1, "heard_ns": time.time_ns(), "transitions": []} | asdict(State())
     connection.execute(sa.insert(nodes).values(values))
     _update_run(connection, run_id)
     return folder
@@ -147,7 +147,8 @@ def put_state(connection: Connection, run_id: str, node_id: str, told: NodeState
         return None
     values: dict[str, Any] = {field: getattr(told, field) for field in State.__dataclass_fields__}
     values["is_complete"] = told.is_complete and told.status in state.FINAL
-    connection.execute(sa.update(nodes).where(this_node).values(values | {"seq": told.seq, "heard_ns": time.time_ns()}))
+    values |= {"transitions": told.transitions, "seq": told.seq, "heard_ns": time.time_ns()}
+    connection.execute(sa.update(nodes).where(this_node).values(values))
     _replace_processes(connection, run_id, node_id, told.processes)
     _update_run(connection, run_id)
     return run(connection, run_id)

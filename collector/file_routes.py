@@ -13,7 +13,7 @@ from aiohttp import web
 
 from . import catalog, cursor, listing
 from .answers import File, FileList, Verification, VerifiedFile
-from .byte_range import Span, etag_matches, wanted_range
+from .download import Content, download
 from .follow import Follower
 from .hub import Subscription
 from .messages import FilesQuery, FollowQuery
@@ -22,8 +22,6 @@ from .route import Call, json_response, raw_tail
 from .streams import Stream
 from .wish import indexes_of, make_wish, public_path, start_of
 
-# One piece of a download: small enough that a slow client costs little memory.
-READ_BYTES = 256 << 10
 _TEXT_SUFFIXES = (".txt", ".log", ".out", ".err", ".json", ".jsonl", ".csv", ".md", ".yaml", ".yml")
 
 
@@ -76,12 +74,8 @@ async def get_file(call: Call) -> web.StreamResponse:
         raise Problem(404, "no-such-file", f"run {call.run_id} has no file {path[:200]!r}")
     size = stream.offset
     etag = f'"{stream.id:x}-{size:x}-{len(stream.gaps):x}"'
-    headers = {"Accept-Ranges": "bytes", "ETag": etag, "X-Content-Type-Options": "nosniff"}
-    if etag_matches(call.request.headers.get("If-None-Match"), etag):
-        return web.Response(status=304, headers=headers)
-    span = wanted_range(call.request.headers.get("Range"), call.request.headers.get("If-Range"), etag, size)
-    headers["Content-Type"] = "text/plain; charset=utf-8" if _is_text(path) else "application/octet-stream"
-    return await _send_file(call, stream, span, headers)
+    content_type = "text/plain; charset=utf-8" if _is_text(path) else "application/octet-stream"
+    return await download(call.request, call.parts.store, Content(stream.key, size, etag, content_type))
 
 
 def _named(streams: list[Stream], path: str, *, is_single: bool) -> Stream | None:
@@ -94,24 +88,6 @@ def _named(streams: list[Stream], path: str, *, is_single: bool) -> Stream | Non
 def _is_text(path: str) -> bool:
     """Whether a file is shown as text: the logs, and what is named as text."""
     return path.removesuffix("~").lower().endswith(_TEXT_SUFFIXES) or ".txt.~" in path or ".log.~" in path
-
-
-async def _send_file(call: Call, stream: Stream, span: Span, headers: dict[str, str]) -> web.StreamResponse:
-    response = web.StreamResponse(status=206 if span.is_part else 200, headers=headers)
-    if span.is_part:
-        response.headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{span.size}"
-    response.content_length = span.end - span.start
-    await response.prepare(call.request)
-    if call.request.method != "HEAD":
-        position = span.start
-        while position < span.end:
-            data = await asyncio.to_thread(call.parts.store.read, stream.key, position, min(READ_BYTES, span.end - position))
-            if not data:  # the disk lost what it had; the short body tells the client
-                break
-            await response.write(data)
-            position += len(data)
-        await response.write_eof()
-    return response
 
 
 async def follow(call: Call) -> web.StreamResponse:
@@ -176,7 +152,7 @@ async def verify(call: Call) -> web.Response:
 
 async def _verified(call: Call, stream: Stream, path: str) -> VerifiedFile:
     size = stream.offset
-    digests = await call.parts.sealer.digest(stream.key, [(0, size)])
+    digests = await call.parts.digester.digest(call.parts.store, stream.key, [(0, size)])
     result: Any = "ok"
     if not stream.is_sealed:
         result = "unsealed"

@@ -9,7 +9,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from . import catalog, state
 from .catalog import RunRow
-from .messages import RunsQuery
+from .messages import NodeStatus, RunsQuery
 from .problems import invalid
 from .schema import nodes, runs, tags
 
@@ -98,6 +98,6 @@ def _condition(query: RunsQuery) -> sa.ColumnElement[bool]:
 
 
 def count_by_status(connection: Connection) -> dict[str, int]:
-    """How many runs there are of each stored status."""
+    """How many runs there are of each stored status, those that no run has now as well."""
     rows = connection.execute(sa.select(runs.c.status, sa.func.count()).group_by(runs.c.status))
-    return {row[0]: row[1] for row in rows}
+    return dict.fromkeys(get_args(NodeStatus), 0) | {row[0]: row[1] for row in rows}

@@ -27,18 +27,20 @@ from runyard.errors import ConfigError
 from runyard.names import DIR_MODE
 from runyard.settings import Collector as Settings
 
-from . import auth, catalog, openapi, placement
+from . import auth, catalog, openapi, placement, snapshots
 from .api import ROUTES
 from .app import make_app
 from .auth import Gate
 from .commit import Committer
 from .database import Database, DatabaseError, open_database
+from .digests import Digester
 from .hub import Hub
 from .ingest import Ingest
 from .metrics import Metrics
 from .pulse import Pulse
 from .route import Parts
 from .seals import Sealer
+from .snapshots import Snapshots
 from .store import FileStore, StoreError, sync_folder
 from .streams import Streams
 
@@ -125,7 +127,7 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
     store = FileStore(data_dir / "runs", _open_files())
     streams = Streams(database, store)
     committer = Committer(store, metrics, interval_s=settings.commit_interval_s, limit_bytes=settings.commit_bytes)
-    hub, pulse = Hub(), Pulse(settings.lost_contact_s)
+    hub, pulse, digester = Hub(), Pulse(settings.lost_contact_s), Digester()
     ingest = Ingest(
         streams=streams,
         store=store,
@@ -144,7 +146,11 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
         hub=hub,
         pulse=pulse,
         ingest=ingest,
-        sealer=Sealer(store, database, committer, hub),
+        sealer=Sealer(store, database, committer, digester, hub),
+        digester=digester,
+        snapshots=Snapshots(
+            FileStore(data_dir / "snapshots", snapshots.MOST_AT_ONCE), database, digester, metrics, settings.max_snapshot_bytes
+        ),
         metrics=metrics,
         gate=Gate(database, token),
         document=openapi.as_json(ROUTES),
@@ -193,7 +199,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _recover(parts: Parts) -> None:
-    """Ends what a crash has cut off between the steps of opening streams."""
+    """Ends what a crash has cut off between the steps of opening streams, and in uploads of snapshots."""
     for step in await parts.database.read(placement.unplaced):
         try:
             placement.place(parts.store, [step])
@@ -202,6 +208,10 @@ async def _recover(parts: Parts) -> None:
         else:
             await parts.database.write(placement.confirm, [step])
             log.info("recovered", stream=step.id)
+    try:
+        await parts.snapshots.recover()
+    except StoreError as error:  # it costs room, and nothing else
+        log.error("what is left of uploads cannot be removed", error=str(error))
 
 
 @asynccontextmanager
@@ -219,7 +229,7 @@ async def _background(parts: Parts, stop: asyncio.Event) -> AsyncIterator[None]:
         parts.committer.close()
         await committing
         await _flush(parts)
-        parts.sealer.close()
+        parts.digester.close()
         parts.store.close()
 
 

@@ -40,9 +40,20 @@ Code = Annotated[int, Meta(ge=-(2**31), le=2**32 - 1)]
 Flag = Annotated[int, Meta(ge=0, le=1)]
 PageSize = Annotated[int, Meta(ge=1, le=1000)]
 
-NodeStatus = Literal["NotStarted", "Running", "Finalizing", "Completed", "Failed", "Canceled"]
-RunStatus = Literal["NotStarted", "Running", "Finalizing", "Completed", "Failed", "Canceled", "NotResponding"]
-ProcessStatus = Literal["Started", "Completed", "Failed", "Terminated"]
+NodeStatus = Literal[
+    "NotStarted",
+    "Queued",
+    "Starting",
+    "Provisioning",
+    "Preparing",
+    "Running",
+    "CancelRequested",
+    "Finalizing",
+    "Completed",
+    "Failed",
+    "Canceled",
+]
+RunStatus = Literal[NodeStatus, "NotResponding"]
 
 
 class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,39 +104,6 @@ class RegisterNode(Body, frozen=True, kw_only=True):
         if "%" in self.ip:
             raise ValueError(f"ip {self.ip!r} has a zone; leave it out")
         ipaddress.ip_address(self.ip)
-
-
-class Process(Body, frozen=True, kw_only=True):
-    """One driver process, as its node tells of it."""
-
-    rank: Small
-    name: Text = ""
-    pid: Count | None = None
-    status: ProcessStatus
-    exit_code: Code | None = None
-    signal: Code | None = None
-    started_ns: Count | None = None
-    ended_ns: Count | None = None
-    log: Text = ""
-
-
-class NodeState(Body, frozen=True, kw_only=True):
-    """What a node says about its part of the run."""
-
-    seq: Count
-    status: NodeStatus
-    exit_code: Code | None = None
-    signal: Code | None = None
-    cause: Text = ""
-    started_ns: Count | None = None
-    ended_ns: Count | None = None
-    is_complete: bool = False
-    processes: Annotated[list[Process], Meta(max_length=10_000)] = []
-
-    def __post_init__(self) -> None:
-        ranks = [process.rank for process in self.processes]
-        if len(set(ranks)) != len(ranks):
-            raise ValueError("two processes have the same rank")
 
 
 class StreamToOpen(Body, frozen=True, kw_only=True):

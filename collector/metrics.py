@@ -18,6 +18,10 @@ class Metrics:
         self.ingest_requests = Counter(
             "runyard_ingest_requests_total", "Ingest requests by result.", ["result"], registry=registry
         )
+        self.snapshot_uploads = Counter(
+            "runyard_snapshot_uploads_total", "Uploads of snapshots that were not kept before.", registry=registry
+        )
+        self.snapshot_bytes = Counter("runyard_snapshot_bytes_total", "Bytes that came in these uploads.", registry=registry)
         self.commit_seconds = Histogram("runyard_commit_seconds", "Time that a group commit took.", registry=registry)
         self.followers = Gauge("runyard_followers", "Connections that follow a run.", registry=registry)
         self.runs = Gauge("runyard_runs", "Runs by status.", ["status"], registry=registry)

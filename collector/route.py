@@ -17,6 +17,7 @@ from . import messages
 from .auth import Principal
 from .commit import Committer
 from .database import Database
+from .digests import Digester
 from .hub import Hub
 from .ingest import Ingest
 from .messages import NoQuery
@@ -24,11 +25,13 @@ from .metrics import Metrics
 from .problems import Problem, invalid
 from .pulse import Pulse
 from .seals import Sealer
+from .snapshots import Snapshots
 from .store import FileStore
 from .streams import Streams
 
 JSON_TYPE = "application/json"
 FRAMES_TYPE = "application/vnd.runyard.frames"
+TAR_TYPE = "application/x-tar"
 MAX_JSON_BYTES = 16 << 20
 
 
@@ -44,6 +47,8 @@ class Parts:
     pulse: Pulse
     ingest: Ingest
     sealer: Sealer
+    digester: Digester
+    snapshots: Snapshots
     metrics: Metrics
     gate: Any
     document: bytes = b""

@@ -5,14 +5,17 @@ Each reads a checked request, asks the catalog, and answers; what is decided is 
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from aiohttp import web
 
-from . import catalog, listing
+from . import catalog, listing, state
 from .answers import Node, RegisteredNode, Run, RunInFull, RunList, StateAnswer
 from .catalog import RunRow
-from .messages import CreateRun, NodeState
+from .messages import CreateRun
 from .pulse import Pulse
+from .report import NodeState
 from .route import Call, json_response
 
 
@@ -57,8 +60,14 @@ async def show_run(call: Call) -> web.Response:
     row = await database.read(catalog.run, call.run_id)
     nodes = await database.read(catalog.nodes_of, call.run_id)
     processes = await database.read(catalog.processes_of, call.run_id)
-    heard = [_with_pulse(node, call.run_id, pulse) for node in nodes]
-    return json_response(RunInFull(**msgspec.structs.asdict(run_answer(row, pulse)), nodes=heard, processes=processes))
+    # A node of an earlier version has gone through statuses without telling when: what the others tell is shown.
+    told = [node.transitions for node in nodes if node.transitions or node.status == "NotStarted"]
+    whole = msgspec.structs.asdict(run_answer(row, pulse)) | {
+        "transitions": await asyncio.to_thread(state.transitions_of_run, told),
+        "nodes": [_with_pulse(node, call.run_id, pulse) for node in nodes],
+        "processes": processes,
+    }
+    return json_response(RunInFull(**whole))
 
 
 def _with_pulse(node: Node, run_id: str, pulse: Pulse) -> Node:

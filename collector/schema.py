@@ -23,6 +23,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from .messages import decode, encode
+from .report import Failure, Transition
+
 # A byte of a name that is not UTF-8 is the half character U+DC80 to U+DCFF in Python (os.fsdecode), which no database keeps.
 # It lies there as one of the last 128 private characters, which no file is named with.
 _TO_DATABASE = {0xDC00 + byte: 0x10FF00 + byte for byte in range(0x80, 0x100)}
@@ -42,6 +45,23 @@ class FreeText(TypeDecorator[str]):
 
     def process_result_value(self, value: str | None, dialect: Any) -> str | None:
         return value if value is None or value.isascii() else value.translate(_FROM_DATABASE)
+
+
+class Json(TypeDecorator[Any]):
+    """A value of the type `kind` as the text of its JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: Any, dialect: Any) -> str | None:
+        return None if value is None else encode(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: Any) -> Any:
+        return None if value is None else decode(value.encode(), self.kind)
 
 
 metadata = MetaData(
@@ -75,6 +95,8 @@ runs = Table(
     Column("started_ns", BigInteger),
     Column("ended_ns", BigInteger),
     Column("is_complete", Boolean, nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("failure", Json(Failure)),
     Index(None, "created_ns", "run_id"),
     Index(None, "experiment"),
     Index(None, "status"),
@@ -106,6 +128,9 @@ nodes = Table(
     Column("started_ns", BigInteger),
     Column("ended_ns", BigInteger),
     Column("is_complete", Boolean, nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("failure", Json(Failure)),
+    Column("transitions", Json(list[Transition]), nullable=False),
     UniqueConstraint("run_id", "folder"),
     Index(None, "node_id"),
 )
@@ -170,5 +195,13 @@ tokens = Table(
     Column("sha256", String(64), nullable=False, unique=True),
     Column("kind", String(8), nullable=False),
     Column("subject", FreeText, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("id", String(64), primary_key=True),  # the SHA-256 of its bytes
+    Column("size_bytes", BigInteger, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
 )

@@ -1,15 +1,13 @@
 """Sealing: the collector reads a stream from its own disk and compares it with what the node says it sent.
 
-Reads from the store; writes to the table `seals`. The digests are computed in threads of their own.
+Reads from the store; writes to the table `seals`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -21,25 +19,14 @@ from sqlalchemy.engine import Connection
 from .answers import SealResult
 from .commit import Committer
 from .database import Database
+from .digests import Digester
 from .hub import Hub
 from .messages import Seal
 from .schema import seals
 from .store import Store
 from .streams import Stream
 
-# Hashing is pure CPU: more threads would take it from ingest.
-THREADS = 2
-READ_BYTES = 1 << 20
-
 Outcome = Literal["sealed", "mismatch", "short", "long"]
-
-
-@dataclass(frozen=True, slots=True)
-class Digests:
-    """SHA-256 of the whole stream, and of each range that was asked for."""
-
-    whole: str
-    ranges: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +40,14 @@ class _Compared:
 
 
 class Sealer:
-    """Seals streams and digests files."""
+    """Seals streams."""
 
-    def __init__(self, store: Store, database: Database, committer: Committer, hub: Hub) -> None:
+    def __init__(self, store: Store, database: Database, committer: Committer, digester: Digester, hub: Hub) -> None:
         self._store = store
         self._database = database
         self._committer = committer
+        self._digester = digester
         self._hub = hub
-        self._threads = ThreadPoolExecutor(THREADS, "digest")
 
     async def seal(self, pairs: Sequence[tuple[Stream, Seal]]) -> list[SealResult]:
         """Seals each stream if it holds exactly what is said of it. No stream may be named twice. A seal never changes."""
@@ -78,7 +65,8 @@ class Sealer:
         if stream.offset == wanted.length:
             if stream.is_sealed and await self._database.read(_is_same, stream.id, wanted):
                 return _Compared(stream, wanted, "sealed")
-            digests = await self.digest(stream.key, [(segment.start, segment.end) for segment in wanted.segments])
+            ranges = [(segment.start, segment.end) for segment in wanted.segments]
+            digests = await self._digester.digest(self._store, stream.key, ranges)
             # Looked at again below: bytes may have come, or been lost by the disk, while it was read.
             if stream.offset == wanted.length:
                 if digests is None or digests.ranges != tuple(segment.sha256 for segment in wanted.segments):
@@ -102,33 +90,6 @@ class Sealer:
         for one in sealed:
             one.stream.row = replace(one.stream.row, sealed_length=one.wanted.length, sha256=one.sha256)
         self._hub.grown({one.stream for one in sealed})
-
-    async def digest(self, key: str, ranges: Sequence[tuple[int, int]]) -> Digests | None:
-        """The digests of what lies under `key`: ranges side by side, from 0 on. None where there are fewer bytes."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _digest, self._store, key, ranges)
-
-    def close(self) -> None:
-        """Let the threads go; what is under way is finished first."""
-        self._threads.shutdown()
-
-
-def _digest(store: Store, key: str, ranges: Sequence[tuple[int, int]]) -> Digests | None:
-    """In a thread. The ranges lie side by side, from 0 on."""
-    whole = hashlib.sha256()
-    found = []
-    for start, end in ranges:
-        # With a single range its digest is the whole one's; the bytes are hashed once.
-        part = whole if len(ranges) == 1 else hashlib.sha256()
-        while start < end:
-            data = store.read(key, start, min(READ_BYTES, end - start))
-            if not data:
-                return None
-            part.update(data)
-            if part is not whole:
-                whole.update(data)
-            start += len(data)
-        found.append(part.hexdigest())
-    return Digests(whole.hexdigest(), tuple(found))
 
 
 def _segments(wanted: Seal) -> list[list[int | str]]:

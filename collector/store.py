@@ -1,16 +1,18 @@
 """Where the bytes of streams lie: a small interface, and plain files behind it.
 
-Reads from and writes to <data_dir>/runs/<key>; a key is `<experiment>/<run id>/<folder>/<name>`. The size of what lies under
-a key is the offset that its stream expects next: there is no second truth that could differ after a crash.
+Reads from and writes to <root>/<key>. For streams the root is <data_dir>/runs, and a key is
+`<experiment>/<run id>/<folder>/<name>`; the size of what lies under it is the offset that its stream expects next: there is no
+second truth that could differ after a crash. Snapshots lie below <data_dir>/snapshots.
 Foreign errors (OSError) become StoreFull, NameTaken or StoreError here and nowhere else.
 """
 
-# ruff: noqa: PTH102, PTH104, PTH112, PTH116, PTH120
+# ruff: noqa: PTH102, PTH104, PTH105, PTH108, PTH112, PTH116, PTH120
 # os.* is one system call each; making a Path costs more than most of them.
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -55,6 +57,12 @@ class Store(Protocol):
     def place(self, places: Iterable[tuple[str, str | None]]) -> None:
         """For each (key, earlier key): make the key exist, so that it survives a power cut. With an earlier key that does not
         exist yet, what lies under the key gets it first, and the key starts empty. Done again, it changes nothing."""
+
+    def move(self, key: str, to: str) -> None:
+        """What lies under `key` lies under `to` from now on, in place of what lay there, and survives a power cut."""
+
+    def remove(self, key: str) -> None:
+        """Nothing lies under `key` any more, nor below it (`key`/…); harmless where nothing did."""
 
     def forget(self, key: str) -> None:
         """What lies under `key` is another thing from now on (belongs to the event loop's thread)."""
@@ -145,6 +153,21 @@ class FileStore:
             with _mapped(folder):
                 sync_folder(folder)
 
+    def move(self, key: str, to: str) -> None:
+        with _mapped(key):
+            os.replace(self.path(key), self.path(to))
+            for folder in {os.path.dirname(self.path(key)), os.path.dirname(self.path(to))}:
+                sync_folder(folder)
+
+    def remove(self, key: str) -> None:
+        with _mapped(key):
+            try:
+                os.unlink(self.path(key))
+            except FileNotFoundError:
+                return
+            except IsADirectoryError:
+                shutil.rmtree(self.path(key))
+
     def forget(self, key: str) -> None:
         descriptor = self._descriptors.pop(key, None)
         if descriptor is not None:
@@ -206,18 +229,18 @@ class FileStore:
                 os.close(descriptor)
 
     def size(self, key: str) -> int:
-        try:
-            return os.stat(self.path(key)).st_size
-        except FileNotFoundError:
-            return 0
-        except OSError as error:
-            raise _foreign(key, error) from error
+        status = self._status(key)
+        return status.st_size if status else 0
 
     def modified_ns(self, key: str) -> int:
+        status = self._status(key)
+        return status.st_mtime_ns if status else 0
+
+    def _status(self, key: str) -> os.stat_result | None:
         try:
-            return os.stat(self.path(key)).st_mtime_ns
+            return os.stat(self.path(key))
         except FileNotFoundError:
-            return 0
+            return None
         except OSError as error:
             raise _foreign(key, error) from error
 

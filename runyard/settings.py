@@ -81,6 +81,7 @@ class Environment:
     work_dir: str = _setting("", "folder of the runs' code and data; empty: in the run's own folder of the spool")
     registry: str = _setting("", "host:port of the registry where built images are pushed; empty: they stay on the node")
     repository: str = _setting("runyard", "repository in that registry", may_be_empty=False)
+    max_snapshot_bytes: int = _setting(1 << 30, "largest code snapshot", minimum=1)
     builder: str = _setting("auto", "what builds images", choices=("auto", "podman", "buildah", "docker"))
 
 
@@ -108,6 +109,7 @@ class Collector:
     database_url: str = _setting("", "SQLAlchemy address; empty: SQLite in data_dir", secret=True)
     token_file: str = _setting("", "administrator's token; empty: data_dir/admin.token, made at the first start")
     max_batch_bytes: int = _setting(256 << 20, "largest ingest request", minimum=1 << 16)
+    max_snapshot_bytes: int = _setting(1 << 30, "largest code snapshot", minimum=1 << 10)
     commit_interval_s: float = _setting(0.5, "longest time between a write and its fdatasync", minimum=0.001)
     commit_bytes: int = _setting(32 << 20, "bytes after which a group commit starts at once", minimum=1 << 16)
     lost_contact_s: float = _setting(60.0, "silence of a node after which its runs show NotResponding", minimum=1)

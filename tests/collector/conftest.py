@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.collector.small_disk import mounted
 from tests.collector_process import CollectorProcess, running_collector
 
 
@@ -23,3 +25,17 @@ def collector(shared_collector: CollectorProcess) -> CollectorProcess:
     if not shared_collector.is_running:
         shared_collector.restart()
     return shared_collector
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of DISK_BYTES."""
+    with mounted(tmp_path / "disk") as place:
+        yield place
+
+
+@pytest.fixture
+def full_collector(small_disk: Path) -> Iterator[CollectorProcess]:
+    """A collector whose data lie on the small disk."""
+    with running_collector(small_disk) as process:
+        yield process

@@ -13,6 +13,7 @@ from tests.collector.node import LOG, Node, call, frame, sha256
 from tests.collector_process import CollectorProcess
 
 FRAMES = {"Content-Type": "application/vnd.runyard.frames"}
+TAR = {"Content-Type": "application/x-tar"}
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,12 @@ def requests_of(scene: Scene) -> list[tuple[str, str, Any, dict[str, str], set[s
     opening = {"node_id": node.node_id, "attempt": 0, "streams": [{"name": LOG}]}
     seal = {"seals": [{"stream": scene.stream, "length": 5, "segments": [{"start": 0, "end": 5, "sha256": "0" * 64}]}]}
     readers, writers = {"admin", "user", "run"}, {"admin", "node", "run"}
+    anybody, makers = set(scene.tokens) - {"none", "unknown"}, {"admin", "user", "node", "other node"}
+    snapshot = f"/api/v1/snapshots/{sha256(b'a snapshot')}"
     return [
         ("GET", "/livez", None, {}, set(scene.tokens)),
-        ("GET", "/readyz", None, {}, set(scene.tokens) - {"none", "unknown"}),
-        ("GET", "/api/v1/openapi.json", None, {}, set(scene.tokens) - {"none", "unknown"}),
+        ("GET", "/readyz", None, {}, anybody),
+        ("GET", "/api/v1/openapi.json", None, {}, anybody),
         ("GET", "/metrics", None, {}, {"admin", "user"}),
         ("GET", "/api/v1/runs", None, {}, {"admin", "user"}),
         ("GET", run, None, {}, readers),
@@ -72,6 +75,9 @@ def requests_of(scene: Scene) -> list[tuple[str, str, Any, dict[str, str], set[s
         ("HEAD", f"{run}/files/{LOG}", None, {}, readers),
         ("GET", f"{run}/follow?until=now", None, {}, readers),
         ("GET", f"{run}/verify", None, {}, readers),
+        ("PUT", snapshot, b"a snapshot", TAR, makers),
+        ("GET", snapshot, None, {}, anybody),
+        ("HEAD", snapshot, None, {}, anybody),
         ("POST", "/api/v1/tokens", {"kind": "user", "subject": "x"}, {}, {"admin"}),
     ]
 
@@ -202,6 +208,7 @@ def test_health_and_metrics_tell_how_it_is(collector: CollectorProcess) -> None:
     assert grown('runyard_ingest_requests_total{result="gap"}') == 1
     assert grown("runyard_commit_seconds_count") >= 1
     assert after['runyard_runs{status="NotStarted"}'] >= 1
+    assert after['runyard_runs{status="CancelRequested"}'] == 0
     assert after["runyard_open_streams"] >= 1
     assert after["runyard_disk_free_bytes"] > 0
     assert after["runyard_database_errors_total"] == 0

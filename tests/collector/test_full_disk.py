@@ -3,52 +3,14 @@
 from __future__ import annotations
 
 import random
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runyard.errors import CollectorBusy
 from tests.collector.node import LOG, Node, call, data_of, frame
-from tests.collector_process import CollectorProcess, running_collector
-
-DISK_BYTES = 24 << 20
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of DISK_BYTES."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"needs_system(mount): a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-@pytest.fixture
-def full_collector(small_disk: Path) -> Iterator[CollectorProcess]:
-    """A collector whose data lie on the small disk."""
-    with running_collector(small_disk) as process:
-        yield process
-
-
-def fill(disk: Path) -> Path:
-    """Takes all room that is left."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            pass
-    return ballast
+from tests.collector.small_disk import DISK_BYTES, fill
+from tests.collector_process import CollectorProcess
 
 
 def _fill_database(node: Node) -> None:

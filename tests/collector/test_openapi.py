@@ -16,14 +16,14 @@ from schemathesis.generation import GenerationMode
 
 from runyard.collector import openapi
 from runyard.collector.api import ROUTES
-from runyard.collector.route import FRAMES_TYPE, Route
+from runyard.collector.route import FRAMES_TYPE, TAR_TYPE, Route
 from tests.collector.node import Node, call
 from tests.collector_process import CollectorProcess, running_collector
 
 
-@schemathesis.serializer(FRAMES_TYPE)
-def frames(context: Any, value: Any) -> bytes:
-    """Bodies of that type are bytes as they are."""
+@schemathesis.serializer(FRAMES_TYPE, TAR_TYPE)
+def as_it_is(context: Any, value: Any) -> bytes:
+    """Bodies of these types are bytes as they are."""
     return value.encode() if isinstance(value, str) else bytes(value)
 
 

@@ -20,40 +20,11 @@ from runyard.collector.metrics import Metrics
 from runyard.collector.placement import StreamRow, merged
 from runyard.collector.problems import Problem
 from runyard.collector.pulse import Pulse
-from runyard.collector.state import State, of_run
 from runyard.collector.store import FileStore, StoreError, StoreFull
 from runyard.collector.streams import Stream
 from tests.collector.node import Node, frame
 from tests.collector_process import running_collector
 from tests.waiting import wait_for
-
-
-@pytest.mark.parametrize(
-    ("statuses", "expected"),
-    [
-        ((), "NotStarted"),
-        (("Failed",), "Failed"),
-        (("NotStarted", "NotStarted"), "NotStarted"),
-        (("NotStarted", "Running"), "Running"),
-        (("NotStarted", "Completed"), "Running"),
-        (("Running", "Failed"), "Running"),
-        (("Finalizing", "Failed"), "Finalizing"),
-        (("Completed", "Completed"), "Completed"),
-        (("Completed", "Canceled"), "Canceled"),
-        (("Canceled", "Failed", "Completed"), "Failed"),
-    ],
-)
-def test_a_run_is_what_its_nodes_are(statuses: tuple[str, ...], expected: str) -> None:
-    assert of_run([State(status) for status in statuses]).status == expected
-
-
-def test_the_first_node_that_failed_explains_the_run() -> None:
-    nodes = [
-        State("Failed", 1, None, "late", 1, 30, True),
-        State("Failed", 2, 9, "first", 2, 20, True),
-        State("Completed", 0, None, "", 3, 10, False),
-    ]
-    assert of_run(nodes) == State("Failed", 2, 9, "first", 1, 30, False)
 
 
 @given(st.lists(st.tuples(st.integers(0, 11), st.integers(1, 10**12)), max_size=40))

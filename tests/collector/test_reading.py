@@ -76,8 +76,11 @@ def test_a_run_is_shown_with_its_nodes_and_processes(collector: CollectorProcess
             "folder": "127.0.0.1",
             "heard_ns": heard_ns,
             "status": "Failed",
+            "phase": "",
             "exit_code": 3,
             "cause": "exit code 3",
+            "failure": None,
+            "transitions": [],
         }
     ]
     assert run["processes"] == [{"node_id": node.node_id} | process]
