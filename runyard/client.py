@@ -98,12 +98,12 @@ class CollectorClient:
         An answer that comes before everything is sent is taken, and the rest is not sent. On a connection of its own.
         """
         headers = self.headers | {"Content-Type": content_type, "Content-Length": str(length_bytes)}
+        timeout_s = self.timeout_s + length_bytes / SLOWEST_DISK_BYTES_PER_S
         connection = self.connect()
         try:
-            if connection.sock is not None:
-                connection.sock.settimeout(self.timeout_s + length_bytes / SLOWEST_DISK_BYTES_PER_S)
+            connection.sock.settimeout(timeout_s)
             connection.request("PUT", self._target(path, None), headers=headers)
-            _send_body(connection, file, length_bytes)
+            _send_body(connection, file, length_bytes, timeout_s)
             response = connection.getresponse()
             status, answer_headers, data = response.status, response.headers, response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -217,18 +217,25 @@ class CollectorClient:
         return CollectorUnreachable(f"the collector at {self.url} cannot be reached: {reason}")
 
 
-def _send_body(connection: http.client.HTTPConnection, file: IO[bytes], length_bytes: int) -> None:
+def _send_body(connection: http.client.HTTPConnection, file: IO[bytes], length_bytes: int, timeout_s: float) -> None:
     """Sends all, or as much as is taken before the answer comes."""
     poll = select.poll()
-    if not isinstance(connection, http.client.HTTPSConnection):  # under TLS there may be something to read that is no answer
-        poll.register(connection.sock, select.POLLIN)
-    while length_bytes > 0 and not poll.poll(0):
-        piece = _read_piece(file, length_bytes)
+    # Under TLS there may be something to read that is no answer.
+    is_tls = isinstance(connection, http.client.HTTPSConnection)
+    poll.register(connection.sock, select.POLLOUT if is_tls else select.POLLOUT | select.POLLIN)
+    piece = memoryview(b"")
+    while length_bytes > 0:
+        piece = piece or memoryview(_read_piece(file, length_bytes))
+        events = poll.poll(timeout_s * 1000)
+        if not events:
+            raise TimeoutError("timed out")
+        if events[0][1] != select.POLLOUT:
+            return
         try:
-            connection.send(piece)
+            count = connection.sock.send(piece)
         except (ConnectionError, ssl.SSLEOFError):
             return  # the answer may have come before the other side hung up: whoever reads it will see
-        length_bytes -= len(piece)
+        piece, length_bytes = piece[count:], length_bytes - count
 
 
 def _read_piece(file: IO[bytes], length_bytes: int) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
-from runyard.client import LONGEST_RETRY_AFTER_S, CollectorClient, path_segments
+from runyard.client import LONGEST_RETRY_AFTER_S, UPLOAD_PIECE_BYTES, CollectorClient, path_segments
 from runyard.errors import (
     CollectorBusy,
     CollectorError,
@@ -162,6 +164,106 @@ def test_a_streamed_error_has_the_collectors_sentence() -> None:
         client.stream("GET", "/runs/x/follow"),
     ):
         pass
+
+
+def test_an_upload_sends_the_file_from_where_it_stands() -> None:
+    data = bytes(range(256)) * 4000
+    file = io.BytesIO(b"head" + data + b"tail")
+    file.seek(4)
+    with server(says(201, b'{"id": "x"}')) as (client, requests):
+        assert client.upload("/snapshots/x", file, len(data), content_type="application/x-tar") == {"id": "x"}
+    head, _, body = requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"PUT /api/v1/snapshots/x HTTP/1.1\r\n")
+    for line in (f"Authorization: Bearer {TOKEN}", "Content-Type: application/x-tar", f"Content-Length: {len(data)}"):
+        assert line.encode() in head
+    assert body == data
+    assert file.read() == b"tail"
+
+
+def test_an_empty_file_is_uploaded() -> None:
+    with server(says(201)) as (client, requests):
+        assert client.upload("/snapshots/x", io.BytesIO(b""), 0, content_type="text/plain") == {}
+    assert b"Content-Length: 0\r\n" in requests[0]
+
+
+class Endless(io.RawIOBase):
+    """A file that is read for ever; counts what was read."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def read(self, size: int = -1) -> bytes:
+        self.given += size
+        return bytes(size)
+
+
+@pytest.mark.parametrize("hangs_up", [False, True], ids=["and reads no more", "and hangs up"])
+@pytest.mark.parametrize(("status", "answer"), [(200, b'{"id": "x"}'), (413, b'{"detail": "Too large.", "code": "too-large"}')])
+def test_an_answer_before_the_end_of_an_upload_is_taken(status: int, answer: bytes, hangs_up: bool) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    client = CollectorClient(f"http://127.0.0.1:{listener.getsockname()[1]}", TOKEN, timeout_s=5)
+    is_over = threading.Event()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(f"HTTP/1.1 {status} X\r\nContent-Length: {len(answer)}\r\n\r\n".encode() + answer)
+            if not hangs_up:
+                is_over.wait(5)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    file = Endless()
+    try:
+        if status == 200:
+            assert client.upload("/snapshots/x", file, 1 << 40, content_type="text/plain") == {"id": "x"}  # type: ignore[arg-type]
+        else:
+            with pytest.raises(CollectorRefused, match="Too large"):
+                client.upload("/snapshots/x", file, 1 << 40, content_type="text/plain")  # type: ignore[arg-type]
+    finally:
+        is_over.set()
+        thread.join(5)
+        listener.close()
+    assert file.given < 256 * UPLOAD_PIECE_BYTES
+
+
+def test_an_upload_is_refused_put_off_or_lost_as_any_request() -> None:
+    def upload(client: CollectorClient) -> None:
+        client.upload("/snapshots/x", io.BytesIO(b"abc"), 3, content_type="text/plain")
+
+    with (
+        server(problem(400, detail="Another digest.", code="mismatch")) as (client, _),
+        pytest.raises(CollectorRefused, match="Another digest"),
+    ):
+        upload(client)
+    with server(problem(507, detail="Full.", code="disk-full")) as (client, _), pytest.raises(CollectorBusy) as busy:
+        upload(client)
+    assert (busy.value.status, busy.value.retry_after_s) == (507, 7.0)
+    with server(sends(b"")) as (client, _), pytest.raises(CollectorUnreachable):
+        upload(client)
+    with server(says(200, b"<html>")) as (client, _), pytest.raises(ProtocolError):
+        upload(client)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(CollectorUnreachable):
+        upload(CollectorClient(f"http://127.0.0.1:{port}", TOKEN))
+
+
+def test_a_file_that_became_shorter_is_told_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "code.tar"
+    path.write_bytes(b"abc")
+    with socket.create_server(("127.0.0.1", 0)) as listener, path.open("rb") as file:
+        client = CollectorClient(f"http://127.0.0.1:{listener.getsockname()[1]}", TOKEN)
+        with pytest.raises(InputError, match=r"code\.tar became shorter while it was sent: its last 7 bytes"):
+            client.upload("/snapshots/x", file, 10, content_type="text/plain")
+
+
+def test_an_upload_that_nobody_takes_is_unreachable_after_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = CollectorClient(f"http://127.0.0.1:{listener.getsockname()[1]}", TOKEN, timeout_s=0.05)
+        with pytest.raises(CollectorUnreachable, match="timed out"):
+            client.upload("/snapshots/x", io.BytesIO(bytes(16 << 20)), 16 << 20, content_type="text/plain")
 
 
 @pytest.mark.parametrize(
