@@ -21,7 +21,6 @@ from runyard.atomic import read_json
 from runyard.client import CollectorClient
 from runyard.spec import DOWNLOAD, Datastore
 
-from . import snapshot
 from .job import job_of, managers_of
 from .managing import Managers
 from .phase import Phase
@@ -81,6 +80,8 @@ class Preparation:
         packed = self._phase.run.get("snapshot")
         if not packed or self._job.code_dir is None:
             return
+        from . import snapshot
+
         say = self._phase.say
         say(f"Fetching the code: snapshot {packed['id'][:16]}, {packed['files']} files, {packed['size_bytes']} bytes.")
         archive = snapshot.fetch(packed["id"], self._phase.cache_dir, self._client())

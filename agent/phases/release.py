@@ -24,7 +24,6 @@ from runyard.atomic import read_json
 from runyard.errors import PhaseError
 from runyard.spec import CONTAINER
 
-from . import snapshot
 from .job import job_of, managers_of
 from .main import end_hanging
 from .managing import Managers
@@ -129,6 +128,8 @@ def _tell_new_files(phase: Phase) -> None:
 
 
 def _packed(phase: Phase) -> set[str]:
+    from . import snapshot
+
     archive = snapshot.fetch(phase.run["snapshot"]["id"], phase.cache_dir, None)
     with tarfile.open(archive) as archive_file:
         return {name.removeprefix("./") for name in archive_file.getnames()}

@@ -18,6 +18,7 @@ from typing import Any
 
 from runyard import names
 from runyard.agent import container
+from runyard.agent.journal import PhaseLog
 from runyard.errors import PhaseError
 from runyard.spec import CONTAINER
 
@@ -37,6 +38,8 @@ def become_sidecar(phase: Phase) -> dict[str, Any]:
     argv = _container_argv(phase) if is_container else _namespace_argv(phase)
     kind = "a container" if is_container else "namespaces"
     phase.say(f"Starting the sidecar in {kind} of its own; preparation and release take place in it.")
+    host = PhaseLog(str(phase.run_dir), names.execution_log(phase.run["node_id"]))
+    host.say(f"Starting the sidecar in {kind} of its own; its logs lie in {names.sidecar_log(phase.run['node_id'], '*')}.")
     os.environ[_VARIABLE] = "container" if is_container else "namespace"
     try:
         os.execvp(argv[0], argv)  # noqa: S606
@@ -128,7 +131,8 @@ class Sidecar:
         """Write start_cms.txt; from then on what this process prints goes to prep_cmd.txt, and from there into 65."""
         phase, kind = self._phase, os.environ[_VARIABLE]
         phase.log_to(self._log("start_cms"))
-        phase.say(f"The sidecar has started as a {kind} on {socket.gethostname()}: process {os.getpid()} in its namespace.")
+        what = "in a container of its own" if kind == "container" else "in namespaces of its own"
+        phase.say(f"The sidecar runs {what} on {socket.gethostname()}; in there it is process {os.getpid()}.")
         phase.say(f"Python {platform.python_version()}, {sys.executable}; the run is {phase.run['run_id']}.")
         phase.say(f"Context managers of this run: {', '.join(managers) or 'none'}.")
         phase.say("The process that enters and leaves them is ready.")

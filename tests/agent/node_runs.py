@@ -32,13 +32,18 @@ class NodeRun:
         """Run it to its end with both outputs caught."""
         return subprocess.run(self.argv, env=self.env, capture_output=True, timeout=DEADLINE_S * 3, check=False, **options)
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start it and come back when the driver runs."""
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it and come back at once."""
         self.process = subprocess.Popen(
             self.argv, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        wait_for(lambda: self.started() and self.state(), "the driver's start")
         return self.process
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it and come back when the driver runs."""
+        process = self.launch()
+        wait_for(lambda: self.started() and self.state(), "the driver's start")
+        return process
 
     def path(self, name: str) -> Path:
         return self.run_dir / name

@@ -1,0 +1,163 @@
+"""Context managers around a driver: entered in order, left in reverse, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from runyard import names
+from tests.agent.phased_runs import PhasedRun, is_there, probe, script
+from tests.waiting import wait_for
+
+CODE = 'code = "code"\n'
+
+
+def probes(folder: Path, *lines: str) -> str:
+    return CODE + "".join(lines)
+
+
+def test_managers_are_entered_in_order_and_left_in_reverse(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    spec = probes(tmp_path, probe("a", journal), probe("b", journal))
+    run = PhasedRun(tmp_path, spec, *script(f"echo driver - - >> {journal}"))
+    assert run.complete().returncode == 0
+    assert run.told() == ["enter a -", "enter b -", "driver - -", "leave b token-of-b", "leave a token-of-a"]
+    assert "enter a" in run.text("65")
+    assert "leave a" in run.text("75")
+    assert run.leftovers() == []
+
+
+def test_one_that_cannot_be_entered_undoes_those_before_and_fails_the_run(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    spec = probes(tmp_path, probe("a", journal), probe("b", journal, at_enter="fail"), probe("c", journal))
+    run = PhasedRun(tmp_path, spec, *script(f"echo driver - - >> {journal}"))
+    done = run.complete()
+    assert done.returncode == 1
+    assert b"the context manager probe:Probe cannot be entered: ValueError: b cannot" in done.stderr
+    assert run.told() == ["enter a -", "enter b -", "leave a token-of-a"]
+    state = run.state()
+    assert (state["status"], state["failure"]["phase"]) == ("Failed", "preparation")
+    place = state["failure"]
+    said = run.path(place["log"]).read_bytes()[place["start"] : place["end"]]
+    assert b"b cannot" in said
+    assert "Traceback" in run.text("65")
+    assert "Job release is complete" in run.text("75")
+
+
+@pytest.mark.parametrize("how", ["hang", "stuck"])
+def test_one_that_hangs_on_the_way_in_is_ended_at_its_time_limit(tmp_path: Path, how: str) -> None:
+    journal = tmp_path / "journal"
+    spec = probes(tmp_path, probe("a", journal), probe("b", journal, at_enter=how, timeout="1s"))
+    run = PhasedRun(tmp_path, spec, *script("echo never"))
+    done = run.complete()
+    assert done.returncode == 1
+    assert b"within" in done.stderr
+    assert b"probe:Probe" in done.stderr
+    assert run.told() == ["enter a -", "enter b -", "leave a token-of-a"]
+    assert not run.path(names.driver_log(0, 1)).exists()
+    assert run.leftovers() == []
+
+
+@pytest.mark.parametrize("how", ["fail", "hang", "stuck"])
+def test_one_that_cannot_be_left_stops_no_other_and_is_the_runs_cause(tmp_path: Path, how: str) -> None:
+    journal = tmp_path / "journal"
+    spec = probes(tmp_path, probe("a", journal), probe("b", journal, at_leave=how, timeout="1s"), probe("c", journal))
+    run = PhasedRun(tmp_path, spec, *script("echo done"))
+    done = run.complete()
+    assert run.told()[-3:] == ["leave c token-of-c", "leave b token-of-b", "leave a token-of-a"]
+    assert done.stdout == b"done\n"
+    assert done.returncode == 1
+    state = run.state()
+    assert (state["status"], state["failure"]["phase"]) == ("Failed", "release")
+    assert "probe:Probe" in state["failure"]["cause"]
+    assert run.leftovers() == []
+
+
+@pytest.mark.parametrize(("ending", "status"), [("exit 3", "Failed"), ("kill -9 $$", "Failed")])
+def test_managers_are_left_after_a_driver_that_failed(tmp_path: Path, ending: str, status: str) -> None:
+    run = PhasedRun(tmp_path, probes(tmp_path, probe("a", tmp_path / "journal")), *script(ending))
+    run.complete()
+    assert run.told() == ["enter a -", "leave a token-of-a"]
+    assert run.state()["status"] == status
+    assert run.state()["failure"]["phase"] == "driver"
+
+
+def test_managers_whose_process_was_killed_are_left_by_another_with_the_state_that_they_had(tmp_path: Path) -> None:
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    run = PhasedRun(tmp_path, probes(tmp_path, probe("a", journal), probe("b", journal)), *script(is_there(go)))
+    run.start()
+    for pid in run.phase_pids("preparation"):
+        os.kill(pid, signal.SIGKILL)
+    go.touch()
+    assert run.finish()["status"] == "Completed"
+    assert run.told() == ["enter a -", "enter b -", "leave b token-of-b", "leave a token-of-a"]
+
+
+def test_a_process_that_dies_over_entering_is_taken_up_again_after_what_it_entered_is_undone(tmp_path: Path) -> None:
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    spec = probes(tmp_path, probe("a", journal), probe("b", journal, at_enter="wait", until=str(go)))
+    run = PhasedRun(tmp_path, spec, *script("echo ran"))
+    run.begin()
+    wait_for(lambda: run.told() == ["enter a -", "enter b -"], "the second manager's entering")
+    os.kill(run.phase_pids("preparation")[0], signal.SIGKILL)
+    go.touch()
+    assert run.finish()["status"] == "Completed"
+    assert run.told() == [
+        *("enter a -", "enter b -"),
+        *("leave b -", "leave a token-of-a"),
+        *("enter a -", "enter b -"),
+        *("leave b token-of-b", "leave a token-of-a"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        ("no_such", "there is no such context manager"),
+        ("nowhere:Thing", "the module 'nowhere' cannot be found"),
+        ("probe:Nothing", "has no 'Nothing'"),
+    ],
+)
+def test_a_manager_that_is_not_there_is_told_in_one_sentence(tmp_path: Path, use: str, words: str) -> None:
+    run = PhasedRun(tmp_path, CODE + f'[[context_managers]]\nuse = "{use}"\n', *script("echo never"))
+    done = run.complete()
+    assert done.returncode != 0
+    assert words in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_scratch_folder_lives_as_long_as_the_run(tmp_path: Path) -> None:
+    run = PhasedRun(
+        tmp_path,
+        '[[context_managers]]\nuse = "scratch"\n',
+        *script("echo hello > $RUNYARD_SCRATCH_DIR/x; echo $RUNYARD_SCRATCH_DIR"),
+    )
+    done = run.complete()
+    assert done.returncode == 0
+    assert not Path(done.stdout.decode().strip()).exists()
+    assert "is removed (6 bytes)" in run.text("75")
+
+
+def test_resources_are_sampled_while_the_driver_runs(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    spec = '[[context_managers]]\nuse = "resource_sampling"\noptions = { interval_s = 0.1 }\n'
+    run = PhasedRun(tmp_path, spec, *script(is_there(go)))
+    run.start()
+    log = wait_for(lambda: next(iter(run.run_dir.glob("logs/azureml/resources-*.jsonl")), None), "a sample")
+    wait_for(lambda: '"processes":[{"rank":0,"processes":' in log.read_text(), "a sample of the driver")
+    go.touch()
+    assert run.finish()["status"] == "Completed"
+    assert "Sampling has ended" in run.text("75")
+
+
+def test_outputs_are_uploaded_to_the_users_own_store(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    spec = f'[[context_managers]]\nuse = "output_upload"\noptions = {{ url = "file://{store}" }}\n'
+    run = PhasedRun(tmp_path, spec, *script("mkdir $RUNYARD_OUTPUT_DIR/sub; echo weights > $RUNYARD_OUTPUT_DIR/sub/model.bin"))
+    assert run.complete().returncode == 0
+    assert (store / "r" / "sub" / "model.bin").read_text() == "weights\n"
+    assert "1 files, 8 bytes" in run.text("75")
