@@ -14,13 +14,26 @@ from .moments import since_ns
 from .terminal import duration, moment, note, say, say_json, table
 
 DEFAULT_LIMIT = 50
+# In the order in which a run goes through them.
+STATUSES = (
+    "NotStarted",
+    "Queued",
+    "Starting",
+    "Provisioning",
+    "Preparing",
+    "Running",
+    "CancelRequested",
+    "Finalizing",
+    *reader.FINAL_STATUSES,
+    "NotResponding",
+)
 HEAD = ("RUN", "EXPERIMENT", "STATUS", "EXIT", "USER", "CREATED", "TOOK", "NAME")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `runyard ps`."""
     parser.add_argument("--experiment", metavar="E", help="runs of this experiment")
-    parser.add_argument("--status", metavar="S", help=f"runs in this status: {', '.join(reader.STATUSES)}")
+    parser.add_argument("--status", metavar="S", help=f"runs in this status: {', '.join(STATUSES)}")
     parser.add_argument("--tag", metavar="K=V", action="append", default=[], help="runs with this tag; repeat it for several")
     parser.add_argument("--user", metavar="U", help="runs of this user")
     parser.add_argument("--node", metavar="N", help="runs that had this node (its id or IP)")
@@ -66,10 +79,10 @@ def _query(args: argparse.Namespace, now_ns: int) -> dict[str, object]:
 def _status(word: str | None) -> str | None:
     if word is None:
         return None
-    known = {status.lower(): status for status in reader.STATUSES}
+    known = {status.lower(): status for status in STATUSES}
     if word.lower() not in known:
         close = reader.nearest(word.lower(), list(known))
-        hint = f"did you mean {known[close]}?" if close else f"known are {', '.join(reader.STATUSES)}"
+        hint = f"did you mean {known[close]}?" if close else f"known are {', '.join(STATUSES)}"
         raise InputError(f"--status {word!r} is unknown; {hint}")
     return known[word.lower()]
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import time
+from itertools import zip_longest
 
 from runyard import reader
 from runyard.reader import Document
@@ -10,7 +13,8 @@ from runyard.reader import Document
 from .connection import add_connection_arguments, add_output_argument, client_of
 from .terminal import clean, duration, moment, say, say_json, size, status_text, table
 
-NODES_HEAD = ("NODE", "IP", "HOST", "STATUS", "HEARD", "FOLDER", "CAUSE")
+TRANSITIONS_HEAD = ("AT", "STATUS", "PHASE", "TOOK")
+NODES_HEAD = ("NODE", "IP", "HOST", "STATUS", "PHASE", "HEARD", "FOLDER", "CAUSE")
 PROCESSES_HEAD = ("RANK", "NAME", "STATUS", "EXIT", "PID", "STARTED", "TOOK", "NODE", "LOG")
 FILES_HEAD = ("FILE", "SIZE", "STATE")
 
@@ -38,6 +42,7 @@ def _text(found: Document, files: list[Document]) -> list[str]:
     return [
         _state_line(found),
         *_about(found),
+        *_section("Transitions", TRANSITIONS_HEAD, _transitions(found, time.time_ns())),
         *_section("Nodes", NODES_HEAD, [_node(node) for node in found["nodes"]]),
         *_section("Processes", PROCESSES_HEAD, [_process(process) for process in found["processes"]]),
         *_section("Files", FILES_HEAD, [_file(file) for file in files]),
@@ -59,7 +64,9 @@ def _state_line(found: Document) -> str:
 def _about(found: Document) -> list[str]:
     tags = " ".join(f"{key}={value}" for key, value in sorted(found["tags"].items()))
     pairs = [
+        ("phase", found["phase"]),
         ("cause", found["cause"]),
+        *_failure(found),
         ("experiment", found["experiment"]),
         ("name", found["name"]),
         ("tags", tags),
@@ -74,13 +81,46 @@ def _about(found: Document) -> list[str]:
     return [f"  {word:<12}{clean(text)}" for word, text in pairs if text and text != "-"]
 
 
+def _failure(found: Document) -> list[tuple[str, str]]:
+    """Which phase failed, why, the place in the log that tells of it, and the command that shows that place."""
+    failure = found["failure"]
+    if failure is None:
+        return []
+    pairs = [("failed in", failure["phase"]), ("because", failure["cause"]), ("told in", failure["log"] or "")]
+    if failure["log"] and failure["start"] is not None and failure["end"] is not None:
+        start, end = failure["start"], failure["end"]
+        pairs[-1] = ("told in", f"{failure['log']}, bytes {start} to {end}")
+        pairs.append(("see it", f"{_shown(found, failure)} | tail -c +{start + 1} | head -c {end - start}"))
+    return pairs
+
+
+def _shown(found: Document, failure: Document) -> str:
+    words = ["runyard", "logs", found["run_id"], "--file", failure["log"], "--raw"]
+    folders = [node["folder"] for node in found["nodes"] if node["failure"] == failure]
+    if len(found["nodes"]) > 1 and folders:
+        words += ["--node", folders[0]]
+    return shlex.join(words)
+
+
+def _transitions(found: Document, now_ns: int) -> list[tuple[str, ...]]:
+    """Each with the time until the next one; the last with the time until now, unless it is the end."""
+    told = found["transitions"]
+    rows: list[tuple[str, ...]] = []
+    for one, following in zip_longest(told, told[1:]):
+        is_end = following is None and one["status"] in reader.FINAL_STATUSES
+        took = "-" if is_end else duration((following["wall_ns"] if following else now_ns) - one["wall_ns"])
+        rows.append((moment(one["wall_ns"], milliseconds=True), one["status"], one["phase"] or "-", took))
+    return rows
+
+
 def _section(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     return ["", f"{title} ({len(rows)})", *(table(head, rows).split("\n") if rows else [])]
 
 
 def _node(node: Document) -> tuple[str, ...]:
     heard = moment(node["heard_ns"])
-    return node["node_id"], node["ip"], node["hostname"], node["status"], heard, node["folder"], node["cause"]
+    phase = node["phase"] or "-"
+    return node["node_id"], node["ip"], node["hostname"], node["status"], phase, heard, node["folder"], node["cause"]
 
 
 def _process(process: Document) -> tuple[str, ...]:

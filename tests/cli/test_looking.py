@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
-from tests.cli.scene import Driver, command, environment, lines, runyard
+from runyard.collector.messages import NodeStatus
+from tests.cli.scene import NOON_NS, Driver, command, environment, lines, runyard
 from tests.collector.node import LOG, Node
 from tests.collector_process import CollectorProcess
 
@@ -81,10 +84,22 @@ def test_ps_without_a_match_is_no_failure(collector: CollectorProcess) -> None:
     assert b"no run is like that" in done.stderr
 
 
+def test_ps_knows_every_status(collector: CollectorProcess, experiment: str) -> None:
+    node = Node(collector, experiment=experiment)
+    for status in get_args(NodeStatus):
+        node.put_state(status)
+        assert listed(collector, "--experiment", experiment, "--status", status.lower()) == [node.run_id]
+        row = lines(runyard(collector, "ps", "--experiment", experiment).stdout)[1]
+        assert row.split()[2] == status
+    assert listed(collector, "--experiment", experiment, "--status", "notresponding") == []
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (["--status", "complete"], "did you mean Completed?"),
+        (["--status", "canceling"], "did you mean Canceled?"),
+        (["--status", "cancel_requested"], "did you mean CancelRequested?"),
         (["--tag", "k"], "key=value"),
         (["--limit", "0"], "at least 1"),
         (["--since", "yesterday"], "RFC 3339"),
@@ -122,6 +137,80 @@ def test_show_tells_state_cause_processes_and_files(collector: CollectorProcess)
     document = json.loads(runyard(collector, "show", driver.node.run_id, "-o", "json").stdout)
     assert document["exit_code"] == 7
     assert {file["path"] for file in document["files"]} >= {LOG, "logs/open.log"}
+
+
+PREPARATION_LOG = "azureml-logs/65_job_prep-it's here.txt"
+PLACE = b"[the stamp] datastore 'images' cannot be read: the key is wrong\n"
+
+
+def failed_in_preparation(node: Node) -> dict[str, Any]:
+    """A node whose preparation has failed, and what it says of that."""
+    stream = node.open_one(PREPARATION_LOG)
+    node.send(stream, 0, b"it began\n" + PLACE + b"it ended\n")
+    failure = {"phase": "preparation", "cause": "datastore 'images': the key is wrong", "log": PREPARATION_LOG}
+    failure |= {"start": 9, "end": 9 + len(PLACE)}
+    moments = [("Starting", "", 0), ("Preparing", "preparation", 2), ("Finalizing", "release", 92), ("Failed", "release", 93)]
+    told = [{"status": status, "phase": phase, "wall_ns": NOON_NS + at_s * 10**9} for status, phase, at_s in moments]
+    node.put_state("Finalizing", phase="release", failure=failure, transitions=told)
+    return failure
+
+
+def test_show_tells_the_phases_and_where_one_failed(collector: CollectorProcess) -> None:
+    node = Node(collector)
+    failure = failed_in_preparation(node)
+    text = runyard(collector, "show", node.run_id).stdout.decode()
+    about = {line[2:13].strip(): line[14:] for line in text.splitlines() if line.startswith("  ")}
+    assert about["phase"] == "release"
+    assert about["failed in"] == "preparation"
+    assert about["because"] == "datastore 'images': the key is wrong"
+    assert about["told in"] == f"{PREPARATION_LOG}, bytes 9 to {9 + len(PLACE)}"
+    rows = [line.split() for line in text.partition("Transitions (4)\n")[2].splitlines()[:5]]
+    assert rows == [
+        ["AT", "STATUS", "PHASE", "TOOK"],
+        ["2026-09-21T14:13:20.000Z", "Starting", "-", "2.0s"],
+        ["2026-09-21T14:13:22.000Z", "Preparing", "preparation", "1m30s"],
+        ["2026-09-21T14:14:52.000Z", "Finalizing", "release", "1.0s"],
+        ["2026-09-21T14:14:53.000Z", "Failed", "release", "-"],
+    ]
+    document = json.loads(runyard(collector, "show", node.run_id, "-o", "json").stdout)
+    assert (document["phase"], document["failure"]) == ("release", failure)
+    assert document["transitions"] == document["nodes"][0]["transitions"]
+    assert [one["phase"] for one in document["transitions"]] == ["", "preparation", "release", "release"]
+
+
+def test_the_command_that_show_names_shows_exactly_the_place(collector: CollectorProcess) -> None:
+    alone, first = Node(collector), Node(collector)
+    second = Node(collector, run_id=first.run_id, create=False, ip="10.0.0.2")
+    second.run_token = first.run_token
+    first.open_one(PREPARATION_LOG)
+    for node in (alone, second):
+        failed_in_preparation(node)
+        text = runyard(collector, "show", node.run_id).stdout.decode()
+        (shown,) = (line.partition("see it")[2].strip() for line in text.splitlines() if line.startswith("  see it"))
+        assert shown.startswith("runyard logs ")
+        by_python = f"{shlex.quote(sys.executable)} -m {shown}"
+        done = subprocess.run(["sh", "-c", by_python], env=environment(collector), capture_output=True, timeout=30)
+        assert done.stdout == PLACE, done.stderr
+
+
+def test_show_counts_the_time_of_a_phase_that_goes_on(collector: CollectorProcess) -> None:
+    node = Node(collector)
+    told = [{"status": "Preparing", "phase": "image", "wall_ns": time.time_ns() - 200 * 10**9}]
+    node.put_state("Preparing", phase="image", transitions=told)
+    text = runyard(collector, "show", node.run_id).stdout.decode()
+    (row,) = (line.split() for line in text.splitlines() if line.endswith("s") and "Preparing  image" in line)
+    assert row[1:3] == ["Preparing", "image"]
+    assert row[3].startswith("3m")
+    assert "failed in" not in text
+
+
+def test_show_names_no_place_where_there_is_none(collector: CollectorProcess) -> None:
+    node = Node(collector)
+    node.put_state("Failed", failure={"phase": "image", "cause": "no such image"})
+    text = runyard(collector, "show", node.run_id).stdout.decode()
+    assert "no such image" in text
+    assert "told in" not in text
+    assert "see it" not in text
 
 
 def test_colours_come_on_a_terminal_alone_and_not_with_no_color(collector: CollectorProcess) -> None:
