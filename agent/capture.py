@@ -17,11 +17,11 @@ import signal
 import time
 
 from runyard.atomic import write_bytes, write_json
-from runyard.names import FILE_MODE, SYSTEM_LOG, process_dir
+from runyard.names import FILE_MODE, SYSTEM_LOG, execution_log, process_dir
 
 from . import proctree
 from .driver_log import DriverLog
-from .journal import SystemLog
+from .journal import PhaseLog, SystemLog
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Capture:
     def __init__(self, run_dir: str, run: dict[str, Any], rank: int, log_name: str) -> None:
         with open(lock_path(run_dir, rank), "w") as file:
             file.write(str(os.getpid()))  # for people
+        self._run_dir = run_dir
         self._directory = os.path.join(run_dir, process_dir(rank))
         self._system_log = os.path.join(run_dir, SYSTEM_LOG)
         self._run = run
@@ -103,19 +104,22 @@ class Capture:
         """Start the driver's container, or find that an earlier capture has, and capture it to its end."""
         from . import container
 
-        wanted = launch["container"]
+        wanted = launch["container"] | {"pid_file": os.path.join(self._directory, "container.pid")}
+        host = PhaseLog(self._run_dir, execution_log(self._run["node_id"]))
+        host.say(f"The driver of rank {self._rank} runs in the container {wanted['name']}, image {wanted['image']}.")
+        for volume in wanted["volumes"]:
+            host.say(f"Mounted in it: {container.volume_flag(volume).partition('=')[2]}")
         state = container.state(wanted["name"])
         try:
             if state is None or state["Status"] == "created":
                 argv = container.run_argv(launch["argv"], launch["env"], launch["cwd"], wanted)
-                container.start(argv, launch["env"], self._log.driver_out, max(self._log.driver_err, self._log.driver_out))
-                state = container.state(wanted["name"])
+                error_out = self._log.driver_out if self._log.driver_err < 0 else self._log.driver_err
+                container.start(argv, launch["env"], self._log.driver_out, error_out)
         except (container.ContainerError, OSError) as error:
             write_exit(self._directory, exit_code=None, signal_number=None, cause=str(error))
             self.finish_empty()
             return
-        pid = int((state or {}).get("Pid") or 0)
-        self.resume(self._write_started(pid, container=wanted["name"]))
+        self.resume(self._write_started(container.pid(wanted["pid_file"]), container=wanted["name"]))
 
     def resume(self, started: dict[str, Any]) -> None:
         """Capture a driver that an earlier capture started; whoever is its parent now records its exit."""

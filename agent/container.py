@@ -31,7 +31,8 @@ class ContainerError(Exception):
 
 def run_argv(argv: list[str], env: dict[str, str], cwd: str, wanted: dict[str, Any]) -> list[str]:
     """podman's command line. Values of variables are not on it: podman takes them from its own environment."""
-    flags = ["--detach", "--log-driver=passthrough", f"--name={wanted['name']}", "--pull=never", "--network=host"]
+    flags = ["--detach", "--log-driver=passthrough", f"--name={wanted['name']}", f"--pidfile={wanted['pid_file']}"]
+    flags += ["--pull=never", "--network=host"]
     flags += ["--ipc=private", "--security-opt=label=disable", "--pids-limit=-1", f"--workdir={cwd}"]
     if any(os.access(path, os.X_OK) for path in _INITS):
         flags.append("--init")
@@ -53,6 +54,15 @@ def start(argv: list[str], env: dict[str, str], out: int, err: int) -> None:
     code = process.wait()
     if code:
         raise ContainerError(f"podman could not start the container (its exit code is {code}); its words are in the log")
+
+
+def pid(path: str) -> int:
+    """The process id, on this node, of the container's first process, from the file that podman wrote; 0: none is known."""
+    try:
+        with open(path) as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 0
 
 
 def state(name: str) -> dict[str, Any] | None:

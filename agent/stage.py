@@ -101,6 +101,10 @@ class Stage:
         self._local.kill_marked(self.phase)
         self._record["killed"] = why
 
+    @property
+    def _is_stopped(self) -> bool:
+        return self.phase != "release" and self._local.stop() is not None
+
     def _is_late(self) -> bool:
         limit_s = self._local.limit_s(self.phase)
         begun_ns = self._record.get("begun_mono_ns")
@@ -112,7 +116,7 @@ class Stage:
             and result.get("is_passing")
             and self._record["tries"] <= self._local.retries(self.phase)
         )
-        if is_again and self._local.stop() is None:
+        if is_again and not self._is_stopped:
             self._local.log.warning("the phase failed and is tried again", phase=self.phase, cause=result["cause"])
             os.rename(self._result_path, self._path(f"result-{self._record['tries']}.json"))
             self.result = None
@@ -121,7 +125,7 @@ class Stage:
         if self._started_s and time.monotonic() < self._started_s + 0.05:
             return  # its lock may be about to be taken by a process that it has started
         why = self._record.get("killed", "")
-        is_stopped = self._local.stop() is not None
+        is_stopped = self._is_stopped
         if self._started_s or self._record["tries"]:
             self._record["deaths"] += 1
             self._clear()

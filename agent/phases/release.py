@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tarfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,9 @@ from .managing import Managers
 from .phase import Phase
 from .preparation import path_of_ledger
 from .sidecar import ROOT_DIR
+
+# What is about to end by itself may take so long.
+GOING_S = 1.0
 
 
 def run(phase: Phase) -> dict[str, Any]:
@@ -82,11 +86,17 @@ def _remove_containers(phase: Phase) -> list[str]:
 def _end_processes(phase: Phase) -> list[str]:
     """What the phases before have left running, wherever it hangs in the tree."""
     for earlier in ("image", "execution", "preparation"):
-        left = proctree.with_environment(f"RUNYARD_RUN_ID={phase.run['run_id']}", f"RUNYARD_PHASE={earlier}")
+        deadline_s = time.monotonic() + GOING_S
+        while (left := _of_phase(phase, earlier)) and time.monotonic() < deadline_s:
+            time.sleep(0.02)  # podman is about to end by itself, once its container has
         if left:
-            phase.say(f"Ending {len(left)} processes that the phase {earlier} has left behind.")
+            phase.say(f"Ending what the phase {earlier} has left running: {', '.join(map(str, left))}.")
             proctree.send(left, signal.SIGKILL)
     return []
+
+
+def _of_phase(phase: Phase, earlier: str) -> list[int]:
+    return proctree.with_environment(f"RUNYARD_RUN_ID={phase.run['run_id']}", f"RUNYARD_PHASE={earlier}")
 
 
 def _unmount(phase: Phase) -> list[str]:

@@ -146,8 +146,11 @@ def test_resources_are_sampled_while_the_driver_runs(tmp_path: Path) -> None:
     spec = '[[context_managers]]\nuse = "resource_sampling"\noptions = { interval_s = 0.1 }\n'
     run = PhasedRun(tmp_path, spec, *script(is_there(go)))
     run.start()
-    log = wait_for(lambda: next(iter(run.run_dir.glob("logs/azureml/resources-*.jsonl")), None), "a sample")
-    wait_for(lambda: '"processes":[{"rank":0,"processes":' in log.read_text(), "a sample of the driver")
+
+    def samples() -> str:
+        return "".join(path.read_text() for path in run.run_dir.glob("logs/azureml/resources-*.jsonl"))
+
+    wait_for(lambda: '"processes":[{"rank":0,"processes":' in samples(), "a sample of the driver")
     go.touch()
     assert run.finish()["status"] == "Completed"
     assert "Sampling has ended" in run.text("75")

@@ -61,6 +61,7 @@ class Staged:
             wait_for(lambda: word in self.run.told(), f"the word {word}")
 
     def nothing_is_left(self) -> bool:
+        assert not self.run.path(names.WORK_DIR).exists()
         return wait_for(lambda: not self.run.leftovers() and not self.run.mounts(), "nothing of the run is left")
 
 
@@ -127,7 +128,6 @@ def test_all_of_the_agents_side_killed_in_a_phase_costs_the_run_nothing(held: St
     wait_for(lambda: ensure_shepherd(str(run.run_dir)), "another shepherd")
     assert run.final_state()["status"] == "Completed"
     assert run.told()[-1] == "leave first token-of-first"
-    assert not run.path(names.WORK_DIR).exists()
     assert held.nothing_is_left()
 
 
