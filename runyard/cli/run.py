@@ -1,36 +1,75 @@
-"""`runyard run -- CMD`: checks the words of the command line, then hands over to the agent's wrapper."""
+"""`runyard run -- CMD`: checks the words of the command line, then hands over to the agent's wrapper.
+
+Reads from the flags, the settings and, where a flag names one, the run's description; writes nothing itself.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from runyard import names, settings
 from runyard.errors import InputError
+from runyard.spec import CONTAINER, HOST, Spec
 
 DEFAULT_EXPERIMENT = "default"
-_DURATION_UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+# The flags that say more than which command to run: title of their group -> (flag, what it takes, help). Those of MANY may be
+# repeated. None of them given, nothing that reads descriptions is loaded.
+DETAILS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "what the run is made of": (
+        ("--spec", "FILE", "a run.toml that describes the run (docs/run-toml.md); a flag wins over it"),
+        ("--code", "DIR", "folder that is brought to the nodes as a snapshot; the command runs in it"),
+        ("--datastore", "NAME=URL", "data to download before the command runs (https://…, s3://…, a path); may be repeated"),
+        ("--mount", "NAME=PATH", "local data to mount read-only; may be repeated"),
+        ("--context-manager", "USE", "name or module:Class, entered before the command and left after it; may be repeated"),
+    ),
+    "environment": (
+        ("--image", "I", "run in a container of this image"),
+        ("--containerfile", "F", "run in a container of the image that this file builds"),
+        ("--context", "D", "folder that the build sees; default: the Containerfile's"),
+        ("--build-arg", "K=V", "argument of the build; may be repeated"),
+        ("--registry", "HOST:PORT", "where a built image is pushed; default: environment.registry"),
+        ("--repository", "R", "repository in that registry; default: environment.repository"),
+        ("--requirements", "F", "run in a venv with what this file asks for"),
+        ("--python", "P", "interpreter of the venv; default: the one that runs runyard"),
+    ),
+    "resources and limits": (
+        ("--gpus", "N", "a number of GPUs, or auto: all there are"),
+        ("--cpus", "N", "CPUs of the container, as in 1.5"),
+        ("--memory", "M", "memory of the container, as in 512m or 8g"),
+        ("--shm-size", "M", "shared memory of the container"),
+        ("--limit", "PHASE=T", "longest time for image, execution, preparation or release, as in image=30m; may be repeated"),
+        ("--retries", "PHASE=N", "how often image, execution or preparation is tried again; may be repeated"),
+    ),
+}
+MANY = ("--datastore", "--mount", "--context-manager", "--build-arg", "--limit", "--retries")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words of `runyard run`."""
-    parser.usage = "runyard run [options] -- CMD [ARG ...]"
-    parser.add_argument("--experiment", default=DEFAULT_EXPERIMENT, metavar="E", help="experiment that the run belongs to")
+    parser.usage = "runyard run [options] [-- CMD [ARG ...]]"
+    parser.add_argument("--experiment", metavar="E", help=f"experiment that the run belongs to; default: {DEFAULT_EXPERIMENT}")
     parser.add_argument("--run-id", default="", metavar="R", help="default: <experiment>_<unix seconds>_<8 hex>")
-    parser.add_argument("--name", default="", metavar="N", help="a name for people")
+    parser.add_argument("--name", metavar="N", help="a name for people")
     parser.add_argument("--tag", action="append", default=[], metavar="K=V", help="may be repeated")
     parser.add_argument("--env", action="append", default=[], metavar="K=V", help="for the driver; may be repeated")
-    parser.add_argument("--cwd", default="", metavar="D", help="folder in which the driver starts")
+    parser.add_argument("--cwd", metavar="D", help="folder in which the driver starts; with --code: relative to the code")
     parser.add_argument("--collector", default=None, metavar="URL", help="default: client.collector_url")
-    parser.add_argument(
-        "--timeout", default=None, metavar="T", help="end the driver after so long: 90, 30m, 2h (exit code 124)"
-    )
+    parser.add_argument("--timeout", metavar="T", help="end the driver after so long: 90, 30m, 2h (exit code 124)")
     parser.add_argument("--config", default="", metavar="FILE", help="configuration file")
+    for title, flags in DETAILS.items():
+        group = parser.add_argument_group(title)
+        for flag, metavar, text in flags:
+            group.add_argument(flag, action="append" if flag in MANY else "store", metavar=metavar, help=text)
+    group = parser.add_argument_group("sidecar", "prepare and release in a container or process of its own, beside the driver")
+    group.add_argument("--sidecar", action="store_true", default=None, help="with one")
+    group.add_argument("--no-sidecar", action="store_false", dest="sidecar", help="without one, whatever the file says")
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
@@ -40,40 +79,112 @@ def run(args: argparse.Namespace) -> int:
     # Read now: a token file that is wrong is told before the training starts.
     if loaded.client.collector_url:
         _ = loaded.token
-    spec = _spec(args, loaded)
+    spec = _run_spec(args, loaded)
     from runyard.agent.wrapper import Wrapper
 
     return Wrapper(spec, loaded).main()
 
 
-def _spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
+def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
     from runyard.agent.node import ip_towards
     from runyard.agent.spool import RunSpec
 
-    argv = args.command[1:] if args.command[:1] == ["--"] else args.command
-    if not argv:
-        raise InputError("there is no command to run; write it behind --, as in: runyard run -- python train.py")
-    experiment = _checked_id(args.experiment, "the experiment's name")
-    run_id = args.run_id or f"{experiment}_{int(time.time())}_{os.urandom(4).hex()}"
-    cwd = _checked_cwd(args.cwd)
-    environment = dict(os.environ) | _pairs(args.env, "--env")
-    _check_command(argv[0], cwd, environment)
+    spec = _described(args, loaded)
+    run_id = args.run_id or f"{spec.experiment}_{int(time.time())}_{os.urandom(4).hex()}"
+    cwd = _start_dir(spec)
+    environment = dict(os.environ) | dict(spec.env)
+    if spec.environment.kind == HOST:
+        _check_command(spec.command[0], cwd, environment)
     return RunSpec(
         run_id=_checked_id(run_id, "the run id"),
-        experiment=experiment,
-        argv=argv,
+        experiment=spec.experiment,
+        argv=spec.command,
         environment=environment,
         cwd=cwd,
-        name=args.name,
-        tags=_pairs(args.tag, "--tag"),
-        timeout_s=None if args.timeout is None else _duration_s(args.timeout),
+        name=spec.name,
+        tags=spec.tags,
+        timeout_s=spec.limits.driver_s or None,
         grace_s=loaded.run.grace_s,
         streams=loaded.run.streams,
         quota_bytes=loaded.spool.quota_bytes,
         quota_policy=loaded.spool.quota_policy,
         collector_url=loaded.client.collector_url,
         node_ip=ip_towards(loaded.client.collector_url),
+        spec=spec,
+        cache_dir=_folder(loaded.environment.cache_dir),
+        work_dir=_folder(loaded.environment.work_dir),
+        builder=loaded.environment.builder,
+        drain_s=loaded.run.drain_s,
     )
+
+
+def _described(args: argparse.Namespace, loaded: settings.Settings) -> Spec:
+    """What the flags ask for, over what the file says where one is named."""
+    if is_detailed(args):
+        from .run_flags import described
+
+        return described(args, loaded)
+    spec = with_common_flags(Spec(), args)
+    if not spec.command:
+        raise InputError("there is no command to run; write it behind --, as in: runyard run -- python train.py")
+    _checked_id(spec.experiment, "the experiment's name")
+    return spec
+
+
+def is_detailed(args: argparse.Namespace) -> bool:
+    """Whether any flag of DETAILS was given, or one that says whether there is a sidecar."""
+    flags = [flag for group in DETAILS.values() for flag, _, _ in group]
+    return any(getattr(args, flag[2:].replace("-", "_")) is not None for flag in [*flags, "--sidecar"])
+
+
+def with_common_flags(spec: Spec, args: argparse.Namespace) -> Spec:
+    """`spec` with what the flags of every run say: a flag wins, tags and variables are added."""
+    argv = args.command[1:] if args.command[:1] == ["--"] else args.command
+    experiment = args.experiment if args.experiment is not None else spec.experiment or DEFAULT_EXPERIMENT
+    limits = spec.limits if args.timeout is None else replace(spec.limits, driver_s=_span_s(args.timeout))
+    is_inside = bool(spec.code) or spec.environment.kind == CONTAINER
+    return replace(
+        spec,
+        command=tuple(argv) or spec.command,
+        experiment=experiment,
+        name=spec.name if args.name is None else args.name,
+        tags=dict(spec.tags) | pairs(args.tag, "--tag"),
+        env=dict(spec.env) | pairs(args.env, "--env"),
+        cwd=(args.cwd if is_inside else _checked_cwd(args.cwd)) if args.cwd else spec.cwd,
+        limits=limits,
+    )
+
+
+def pairs(words: list[str], flag: str) -> dict[str, str]:
+    """The values of a flag that takes K=V and may be repeated."""
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not key or not equals:
+            raise InputError(f"{flag} {word!r} is no K=V; write it as in {flag} key=value")
+        found[key] = value
+    return found
+
+
+def _span_s(text: str) -> float:
+    from runyard import spans
+
+    span_s = spans.seconds(text)
+    if span_s is None:
+        raise InputError(f"--timeout {text!r} is no length of time; {spans.RIGHT}")
+    return span_s
+
+
+def _start_dir(spec: Spec) -> str:
+    """The folder of this machine in which the driver starts, or from which its container is started."""
+    if spec.code:
+        return os.path.normpath(Path(spec.code, spec.cwd))
+    return str(Path.cwd()) if spec.environment.kind == CONTAINER or not spec.cwd else spec.cwd
+
+
+def _folder(text: str) -> str:
+    # os.path, not pathlib: expanduser() of a user without a home (a container's random uid) raises there.
+    return os.path.abspath(os.path.expanduser(text)) if text else ""  # noqa: PTH100, PTH111
 
 
 def _checked_id(text: str, what: str) -> str:
@@ -84,7 +195,7 @@ def _checked_id(text: str, what: str) -> str:
 
 
 def _checked_cwd(text: str) -> str:
-    path = Path(text or ".").absolute()
+    path = Path(text).absolute()
     if not path.is_dir():
         raise InputError(f"--cwd: {path} is no folder")
     return str(path)
@@ -101,20 +212,3 @@ def _check_command(word: str, cwd: str, environment: dict[str, str]) -> None:
             raise InputError(f"the command {word!r} may not be executed; make it so with chmod +x, or name its interpreter")
     elif shutil.which(word, path=environment.get("PATH", os.defpath)) is None:
         raise InputError(f"the command {word!r} was not found in PATH")
-
-
-def _pairs(words: list[str], flag: str) -> dict[str, str]:
-    pairs = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not key or not equals:
-            raise InputError(f"{flag} {word!r} is no K=V; write it as in {flag} key=value")
-        pairs[key] = value
-    return pairs
-
-
-def _duration_s(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
-    if not match or not float(match[1]):
-        raise InputError(f"--timeout {text!r} is no length of time; write it as in 90, 90s, 30m or 2h")
-    return float(match[1]) * _DURATION_UNITS_S[match[2]]
