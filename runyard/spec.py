@@ -121,7 +121,7 @@ class Spec:
     name: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
-    cwd: str = ""  # where the driver starts: relative to the code where there is a snapshot of it
+    cwd: str = ""  # where the driver starts: relative to the code where there is a snapshot of it, otherwise absolute
     code: str = ""  # the folder that is packed and brought to the nodes; empty: none
     environment: Environment = field(default_factory=Environment)
     datastores: tuple[Datastore, ...] = ()

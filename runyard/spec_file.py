@@ -14,7 +14,7 @@ from typing import Any
 
 from . import requirements, spans
 from .errors import InputError
-from .spec import CONTAINER, DOWNLOAD, HOST, Datastore, Environment, Limits, Manager, Resources, Retries, Spec
+from .spec import DOWNLOAD, HOST, Datastore, Environment, Limits, Manager, Resources, Retries, Spec
 from .spec_check import OWNERS
 from .spec_kinds import nearest, shown, why_wrong, word_of
 
@@ -55,7 +55,7 @@ def parse(document: Mapping[str, Any], folder: Path, *, registry: str = "", repo
         name=table.take("name", "str", ""),
         tags=table.texts("tags"),
         env=table.texts("env"),
-        cwd=cwd if code or environment.kind == CONTAINER else _absolute(cwd, folder),
+        cwd=cwd if code else _absolute(cwd, folder),
         code=code,
         environment=environment,
         datastores=tuple(_datastore(name, value, folder) for name, value in table.section("datastores").items()),

@@ -142,7 +142,6 @@ def with_common_flags(spec: Spec, args: argparse.Namespace) -> Spec:
     argv = args.command[1:] if args.command[:1] == ["--"] else args.command
     experiment = args.experiment if args.experiment is not None else spec.experiment or DEFAULT_EXPERIMENT
     limits = spec.limits if args.timeout is None else replace(spec.limits, driver_s=_span_s(args.timeout))
-    is_inside = bool(spec.code) or spec.environment.kind == CONTAINER
     return replace(
         spec,
         command=tuple(argv) or spec.command,
@@ -150,7 +149,7 @@ def with_common_flags(spec: Spec, args: argparse.Namespace) -> Spec:
         name=spec.name if args.name is None else args.name,
         tags=dict(spec.tags) | pairs(args.tag, "--tag"),
         env=dict(spec.env) | pairs(args.env, "--env"),
-        cwd=(args.cwd if is_inside else _checked_cwd(args.cwd)) if args.cwd else spec.cwd,
+        cwd=_cwd(args.cwd, spec) if args.cwd else spec.cwd,
         limits=limits,
     )
 
@@ -176,10 +175,8 @@ def _span_s(text: str) -> float:
 
 
 def _start_dir(spec: Spec) -> str:
-    """The folder of this machine in which the driver starts, or from which its container is started."""
-    if spec.code:
-        return os.path.normpath(Path(spec.code, spec.cwd))
-    return str(Path.cwd()) if spec.environment.kind == CONTAINER or not spec.cwd else spec.cwd
+    """The folder in which the driver would start on this machine; in a container it is the same path."""
+    return os.path.normpath(Path(spec.code, spec.cwd)) if spec.code else spec.cwd or str(Path.cwd())
 
 
 def _folder(text: str) -> str:
@@ -194,9 +191,11 @@ def _checked_id(text: str, what: str) -> str:
     return text
 
 
-def _checked_cwd(text: str) -> str:
+def _cwd(text: str, spec: Spec) -> str:
+    if spec.code:
+        return text
     path = Path(text).absolute()
-    if not path.is_dir():
+    if spec.environment.kind != CONTAINER and not path.is_dir():
         raise InputError(f"--cwd: {path} is no folder")
     return str(path)
 

@@ -187,6 +187,11 @@ def test_a_flag_that_chooses_an_environment_takes_the_place_of_the_files(folder:
     assert described("--spec", file, "--context", "data").environment == replace(built, context=str(folder / "data"))
 
 
+def test_a_containers_folder_need_not_be_on_this_machine(folder: Path) -> None:
+    assert described("--image", "x", "--cwd", "/only/there", "true").cwd == "/only/there"
+    assert described("--image", "x", "--cwd", "data", "true").cwd == str(folder / "data")
+
+
 def test_the_settings_registry_is_the_default_of_a_built_image() -> None:
     environ = {"RUNYARD_ENVIRONMENT__REGISTRY": "set:1", "RUNYARD_ENVIRONMENT__REPOSITORY": "theirs"}
     built = described("--containerfile", "build/Containerfile", "true", environ=environ).environment

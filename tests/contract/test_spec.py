@@ -235,7 +235,7 @@ def test_a_spec_made_by_hand_is_checked_as_one_of_a_file(changes: dict[str, Any]
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
-def test_a_container_may_start_in_a_folder_that_only_it_has(folder: Path) -> None:
+def test_a_container_may_start_in_a_folder_that_only_its_image_has(folder: Path) -> None:
     assert read(folder, COMMAND + 'cwd = "/only/there"\n[environment]\nimage = "x"').cwd == "/only/there"
 
 
