@@ -274,5 +274,8 @@ def main(run_dir: str, lock: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))  # the user's limit is the driver's, which gets it back
     gc.freeze()  # what is loaded stays for good: neither we nor a fork need to look through it again
     gc.enable()
-    Shepherd(run_dir, lock).main()
+    shepherd = Shepherd(run_dir, lock)
+    if shepherd.local.spec:  # podman and pip have to work as they do for the run's user, whoever has started this shepherd
+        os.environ.update(shepherd.local.run["tool_environment"])
+    shepherd.main()
     os._exit(0)  # everything is on disk; taking the interpreter down in order would only cost time

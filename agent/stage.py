@@ -169,7 +169,7 @@ class Stage:
             os.dup2(out, 1)
             os.dup2(out, 2)
             markers = dict(word.split("=", 1) for word in self._local.markers(self.phase))
-            env = dict(os.environ) | self._local.run["tool_environment"] | markers
+            env = dict(os.environ) | markers
             argv = [sys.executable, "-I", "-c", _MAIN, _ROOT, self._local.run_dir, self.phase]
             os.execve(sys.executable, argv, env)  # noqa: S606
         except BaseException:  # noqa: BLE001 - this fork must never go on as a second shepherd

@@ -203,7 +203,7 @@ class Wrapper:
         phase = state.get("phase", "") if isinstance(state, dict) else ""
         if self._new.description["spec"] and phase != self._phase:
             self._phase = phase
-            _say(f"{PHASE_WORDS.get(phase, phase)}: {state['status']}")
+            _say(PHASE_WORDS.get(phase, phase))
 
     def _echo_to_end(self) -> None:
         echo, wait_s = Echo(self._run_dir, names.driver_log(0, 1)), HOT_S

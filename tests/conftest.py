@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.collector_process import CollectorProcess, running_collector
+from tests.podman_site import podman_site
+
+__all__ = ["podman_site"]
 
 
 @pytest.fixture
