@@ -1,23 +1,41 @@
-"""Running a program (podman, pip) within a phase: its words go to the phase's log, its end is waited for, a cancel ends it."""
+"""Running a program (podman, pip) within a phase: its words go to the phase's log, its end is waited for, a cancel ends it.
+
+A tool does not outlive the phase that started it: also where that one was killed, the kernel ends it (SIGTERM).
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import IO
+
+from runyard.agent import proctree
 
 # Between asking a tool to end and killing it with all it has started.
 GRACE_S = 5.0
 
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
 
-def run(argv: Sequence[str], *, environ: Mapping[str, str] | None = None, cwd: str | None = None) -> int:
-    """Run it with our stdout and stderr and nothing on stdin; its exit code. Blocks. Raises OSError where it cannot be started.
+
+def run(
+    argv: Sequence[str],
+    *,
+    environ: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+) -> int:
+    """Run it with our stdout and stderr; its exit code. Blocks. Raises OSError where it cannot be started.
 
     Whatever leaves this function early (a cancel, a time limit) ends the tool and its children first.
     """
-    process = subprocess.Popen(argv, env=environ, cwd=cwd, stdin=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        argv, env=environ, cwd=cwd, stdin=stdin, start_new_session=True, preexec_fn=_dies_with(os.getpid())
+    )
     try:
         return process.wait()
     except BaseException:
@@ -27,7 +45,24 @@ def run(argv: Sequence[str], *, environ: Mapping[str, str] | None = None, cwd: s
 
 def output(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Run it and take what it says: (exit code, stdout). What it says on stderr goes to the log."""
-    process = subprocess.Popen(argv, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
+    return _taken(argv, environ, stderr=None)
+
+
+def answer(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Run it and take all that it says: (exit code, stdout and stderr as they came). The log shows nothing of it."""
+    return _taken(argv, environ, stderr=subprocess.STDOUT)
+
+
+def _taken(argv: Sequence[str], environ: Mapping[str, str] | None, *, stderr: int | None) -> tuple[int, str]:
+    process = subprocess.Popen(
+        argv,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,
+        preexec_fn=_dies_with(os.getpid()),
+    )
     try:
         data, _ = process.communicate()
     except BaseException:
@@ -37,10 +72,24 @@ def output(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> 
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the tool's process group to end; kill it after the grace period. Blocks."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_S)
-            return
+    """Ask the tool's process group to end; kill it, and what it has started in groups of their own, after the grace period.
+
+    Blocks. What it has left to another parent before (a container's processes) is not found here: see leftovers.py.
+    """
+    started = [(pid, proctree.start_ticks(pid)) for pid in proctree.descendants(process.pid)]
+    proctree.send_group(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE_S)
+    proctree.send_group(process.pid, signal.SIGKILL)
+    proctree.send([pid for pid, ticks in started if ticks is not None and proctree.is_running(pid, ticks)], signal.SIGKILL)
+    process.wait()
+
+
+def _dies_with(parent: int) -> Callable[[], None]:
+    def prepare() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a phase that was canceled ignores it, and so would its tools
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:  # it died before the call
+            os._exit(1)
+
+    return prepare
