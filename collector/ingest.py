@@ -7,7 +7,6 @@ checked and its bytes are written without an await in between, so that two reque
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -18,6 +17,7 @@ from runyard.errors import ProtocolError
 from . import catalog, placement
 from .answers import Ack
 from .auth import Principal
+from .body import Body, next_piece
 from .commit import Committer
 from .database import Database
 from .hub import Hub
@@ -31,16 +31,6 @@ from .streams import Stream, Streams
 
 # Each request under way may hold two read buffers; more of them are told to come back.
 MOST_AT_ONCE = 512
-
-
-class Body(Protocol):
-    """An aiohttp StreamReader, as far as it is needed."""
-
-    async def readchunk(self) -> tuple[bytes, bool]:
-        """The next bytes that have come; none at the end, and at the end of an HTTP chunk."""
-
-    def at_eof(self) -> bool:
-        """Whether everything was read."""
 
 
 class Ingest:
@@ -139,18 +129,12 @@ class _Request:
         """Takes the whole body."""
         decoder = wire.FrameDecoder()
         total = 0
-        while True:
-            # Not the second member of the answer: aiohttp's one reader for all empty bodies says there that there is more.
-            chunk, _ = await body.readchunk()
-            if not chunk:
-                if body.at_eof():
-                    break
-                continue
-            total += len(chunk)
+        while piece := await next_piece(body):
+            total += len(piece)
             if total > self._ingest.max_batch_bytes:
                 raise self._ingest.too_large()
             try:
-                await self._take(decoder, chunk)
+                await self._take(decoder, piece)
             finally:
                 self._announce()
         try:

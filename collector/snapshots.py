@@ -19,9 +19,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from .answers import Snapshot
+from .body import Body, next_piece
 from .database import Database
 from .digests import Digester
-from .ingest import Body
 from .metrics import Metrics
 from .problems import Problem, unavailable
 from .schema import snapshots
@@ -90,16 +90,10 @@ class Snapshots:
         """Writes the body as it comes and makes it durable; its length."""
         self._metrics.snapshot_uploads.inc()
         size = synced = 0
-        while True:
-            chunk, _ = await body.readchunk()
-            if not chunk:
-                if body.at_eof():
-                    break
-                continue
-            self._metrics.snapshot_bytes.inc(len(chunk))
-            if size + len(chunk) > self._max_bytes:
+        while piece := memoryview(await next_piece(body)):
+            self._metrics.snapshot_bytes.inc(len(piece))
+            if size + len(piece) > self._max_bytes:
                 raise self._too_large()
-            piece = memoryview(chunk)
             while piece:
                 count = self.store.write(key, size, piece)
                 piece, size = piece[count:], size + count

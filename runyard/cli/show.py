@@ -82,16 +82,21 @@ def _about(found: Document) -> list[str]:
 
 
 def _failure(found: Document) -> list[tuple[str, str]]:
-    """Which phase failed, why, the place in the log that tells of it, and the command that shows that place."""
     failure = found["failure"]
     if failure is None:
         return []
-    pairs = [("failed in", failure["phase"]), ("because", failure["cause"]), ("told in", failure["log"] or "")]
-    if failure["log"] and failure["start"] is not None and failure["end"] is not None:
-        start, end = failure["start"], failure["end"]
-        pairs[-1] = ("told in", f"{failure['log']}, bytes {start} to {end}")
-        pairs.append(("see it", f"{_shown(found, failure)} | tail -c +{start + 1} | head -c {end - start}"))
-    return pairs
+    return [("failed in", failure["phase"]), ("because", failure["cause"]), *_place(found, failure)]
+
+
+def _place(found: Document, failure: Document) -> list[tuple[str, str]]:
+    """Where the failure is told, and the command that shows it."""
+    log, start, end = failure["log"], failure["start"], failure["end"]
+    if not log:
+        return []
+    if start is None or end is None:
+        return [("told in", log)]
+    part = f"tail -c +{start + 1} | head -c {end - start}"
+    return [("told in", f"{log}, bytes {start} to {end}"), ("see it", f"{_shown(found, failure)} | {part}")]
 
 
 def _shown(found: Document, failure: Document) -> str:

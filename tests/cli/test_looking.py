@@ -147,7 +147,7 @@ def failed_in_preparation(node: Node) -> dict[str, Any]:
     """A node whose preparation has failed, and what it says of that."""
     stream = node.open_one(PREPARATION_LOG)
     node.send(stream, 0, b"it began\n" + PLACE + b"it ended\n")
-    failure = {"phase": "preparation", "cause": "datastore 'images': the key is wrong", "log": PREPARATION_LOG}
+    failure: dict[str, Any] = {"phase": "preparation", "cause": "datastore 'images': the key is wrong", "log": PREPARATION_LOG}
     failure |= {"start": 9, "end": 9 + len(PLACE)}
     moments = [("Starting", "", 0), ("Preparing", "preparation", 2), ("Finalizing", "release", 92), ("Failed", "release", 93)]
     told = [{"status": status, "phase": phase, "wall_ns": NOON_NS + at_s * 10**9} for status, phase, at_s in moments]

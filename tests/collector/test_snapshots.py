@@ -175,6 +175,17 @@ def test_a_kill_in_the_middle_of_an_upload_leaves_nothing_that_counts(collector:
     assert put(collector, sha256(data), data).status == 201
 
 
+def test_an_upload_that_stands_still_does_not_keep_the_collector_from_stopping(tmp_path: Path, data: bytes) -> None:
+    with running_collector(tmp_path) as collector:
+        with closing(begin_upload(collector, sha256(data), len(data))) as connection:
+            connection.send(data[:200_000])
+            wait_for(lambda: kept(collector), "that the upload has begun")
+            assert collector.stop() == 0
+        assert kept(collector) == set()
+        collector.start()
+        assert get(collector, sha256(data)).status == 404
+
+
 def test_bytes_without_a_row_are_not_known_and_are_replaced(collector: CollectorProcess, data: bytes) -> None:
     """The kill came between the two last steps."""
     (collector.data_dir / "snapshots").mkdir(exist_ok=True)
