@@ -145,14 +145,22 @@ PLACE = b"[the stamp] datastore 'images' cannot be read: the key is wrong\n"
 
 def failed_in_preparation(node: Node) -> dict[str, Any]:
     """A node whose preparation has failed, and what it says of that."""
-    stream = node.open_one(PREPARATION_LOG)
-    node.send(stream, 0, b"it began\n" + PLACE + b"it ended\n")
+    node.send(node.open_one(PREPARATION_LOG), 0, b"it began\n" + PLACE + b"it ended\n")
     failure: dict[str, Any] = {"phase": "preparation", "cause": "datastore 'images': the key is wrong", "log": PREPARATION_LOG}
     failure |= {"start": 9, "end": 9 + len(PLACE)}
     moments = [("Starting", "", 0), ("Preparing", "preparation", 2), ("Finalizing", "release", 92), ("Failed", "release", 93)]
     told = [{"status": status, "phase": phase, "wall_ns": NOON_NS + at_s * 10**9} for status, phase, at_s in moments]
     node.put_state("Finalizing", phase="release", failure=failure, transitions=told)
     return failure
+
+
+def shown_place(collector: CollectorProcess, node: Node) -> bytes:
+    """What the command writes that `show` names for the place of the failure."""
+    text = runyard(collector, "show", node.run_id).stdout.decode()
+    (shown,) = (line.partition("see it")[2].strip() for line in text.splitlines() if line.startswith("  see it"))
+    assert shown.startswith("runyard logs ")
+    by_python = f"{shlex.quote(sys.executable)} -m {shown}"
+    return subprocess.run(["sh", "-c", by_python], env=environment(collector), capture_output=True, timeout=30).stdout
 
 
 def test_show_tells_the_phases_and_where_one_failed(collector: CollectorProcess) -> None:
@@ -185,12 +193,16 @@ def test_the_command_that_show_names_shows_exactly_the_place(collector: Collecto
     first.open_one(PREPARATION_LOG)
     for node in (alone, second):
         failed_in_preparation(node)
-        text = runyard(collector, "show", node.run_id).stdout.decode()
-        (shown,) = (line.partition("see it")[2].strip() for line in text.splitlines() if line.startswith("  see it"))
-        assert shown.startswith("runyard logs ")
-        by_python = f"{shlex.quote(sys.executable)} -m {shown}"
-        done = subprocess.run(["sh", "-c", by_python], env=environment(collector), capture_output=True, timeout=30)
-        assert done.stdout == PLACE, done.stderr
+        assert shown_place(collector, node) == PLACE
+
+
+def test_of_a_phase_that_died_without_a_word_show_names_what_it_said_last(collector: CollectorProcess) -> None:
+    node = Node(collector)
+    said = b"".join(b"line %d\n" % number for number in range(100))
+    node.send(node.open_one(PREPARATION_LOG), 0, said + b"said later\n")
+    failure = {"phase": "preparation", "cause": "it was killed", "log": PREPARATION_LOG, "start": len(said), "end": len(said)}
+    node.put_state("Failed", failure=failure)
+    assert shown_place(collector, node) == b"".join(said.splitlines(keepends=True)[-20:])
 
 
 def test_show_counts_the_time_of_a_phase_that_goes_on(collector: CollectorProcess) -> None:
