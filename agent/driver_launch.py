@@ -25,6 +25,9 @@ def apply(launch: dict[str, Any], local: LocalRun) -> None:
     launch["env"] |= {name: value for name, value in (preparation.get("env") or {}).items() if name not in own}
     if preparation.get("code_dir"):
         launch["cwd"] = os.path.normpath(os.path.join(preparation["code_dir"], local.spec.get("cwd") or ""))
+    gpus = str((local.spec.get("resources") or {}).get("gpus", "auto"))
+    if gpus.isdigit() and not local.is_container and "CUDA_VISIBLE_DEVICES" not in own:
+        launch["env"]["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(int(gpus))))
     if local.is_container:
         launch["env"] = _of_container(launch["env"], local.spec)
         launch["container"] = {

@@ -13,14 +13,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runyard import names
 from runyard.atomic import write_json
 from runyard.errors import InputError, SpoolError
-from runyard.spec import HOST, Snapshot, Spec
 
 from .node import node_id
+
+if TYPE_CHECKING:
+    from runyard.spec import Snapshot, Spec
 
 # What podman, pip and uv are told by their user's environment. A shepherd that another service starts needs it, too.
 TOOL_VARIABLES = frozenset({
@@ -51,7 +53,7 @@ class RunSpec:
     quota_policy: str = "block"
     collector_url: str = ""
     node_ip: str = "127.0.0.1"
-    spec: Spec = field(default_factory=Spec)
+    spec: Spec | None = None  # what there is to do around the driver
     snapshot: Snapshot | None = None
     cache_dir: str = ""
     work_dir: str = ""  # of all runs; empty: in the run's own folder
@@ -128,7 +130,7 @@ class NewRun:
             "file_size_limits": list(resource.getrlimit(resource.RLIMIT_FSIZE)),
         }
         write_json(str(self.run_dir / names.ENVIRONMENT_FILE), launch, durable=False)
-        if is_phased(spec.spec):
+        if self.description["spec"]:
             write_json(str(self.run_dir / names.SECRETS_FILE), self._secrets(), durable=False)
         write_json(str(self.run_dir / names.RUN_FILE), self.description, durable=False)
 
@@ -162,7 +164,7 @@ class NewRun:
             "node_id": node,
             "node_ip": spec.node_ip,
             "drain_s": spec.drain_s,
-            "spec": spec.spec.to_json() if is_phased(spec.spec) else None,
+            "spec": spec.spec.to_json() if spec.spec and is_phased(spec.spec) else None,
             "snapshot": asdict(spec.snapshot) if spec.snapshot else None,
             "cache_dir": spec.cache_dir,
             "work_dir": str(Path(spec.work_dir, spec.run_id) if spec.work_dir else self.run_dir / names.WORK_DIR),
@@ -172,7 +174,7 @@ class NewRun:
 
     def _secrets(self) -> dict[str, str]:
         """The variables that the phases may look up: those that the spec names, and object stores' own."""
-        named = secret_variables(self.spec.spec)
+        named = secret_variables(self.spec.spec) if self.spec.spec else set()
         return {
             name: value
             for name, value in self.spec.environment.items()
@@ -200,7 +202,8 @@ class NewRun:
 
 def is_phased(spec: Spec) -> bool:
     """Whether there is anything to do around the driver: to build, fetch, enter or limit."""
-    return bool(spec.environment.kind != HOST or spec.code or spec.datastores or spec.context_managers or spec.sidecar)
+    asked = (spec.environment.kind != "host", spec.code, spec.datastores, spec.context_managers, spec.sidecar)
+    return any(asked) or spec.resources.gpus != "auto"
 
 
 def secret_variables(spec: Spec) -> set[str]:

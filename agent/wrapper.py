@@ -276,7 +276,7 @@ def _archives(settings: Settings) -> Path:
 
 def _packed(spec: RunSpec, settings: Settings) -> RunSpec:
     """The run with its code packed into the node's cache; raises InputError where it cannot be."""
-    if not spec.spec.code:
+    if spec.spec is None or not spec.spec.code:
         return spec
     from runyard.snapshot import pack
 

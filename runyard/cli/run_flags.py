@@ -18,7 +18,7 @@ from runyard.spec import CONTAINER, MOUNT, VENV, Datastore, Environment, Limits,
 from runyard.spec_check import check
 from runyard.spec_kinds import nearest
 
-from .run import pairs, with_common_flags
+from .run import over, pairs, spec_values
 
 
 def described(args: argparse.Namespace, loaded: settings.Settings) -> Spec:
@@ -27,10 +27,16 @@ def described(args: argparse.Namespace, loaded: settings.Settings) -> Spec:
     base = Spec()
     if args.spec is not None:
         base = spec_file.load(Path(args.spec), registry=defaults.registry, repository=defaults.repository)
-    spec = with_common_flags(_over(base, args, defaults), args)
+    spec = _with_common_flags(_over(base, args, defaults), args)
     _check(spec, base, args.spec)
     _check_variables(spec, dict(os.environ) | dict(spec.env))
     return spec
+
+
+def _with_common_flags(spec: Spec, args: argparse.Namespace) -> Spec:
+    common = over(spec_values(spec), args)
+    values = {field: getattr(common, field) for field in ("command", "experiment", "name", "tags", "env", "cwd")}
+    return replace(spec, **values, limits=replace(spec.limits, driver_s=common.driver_s))
 
 
 def _over(base: Spec, args: argparse.Namespace, defaults: settings.Environment) -> Spec:

@@ -238,6 +238,12 @@ def test_code_is_brought_as_a_snapshot_and_what_it_writes_beside_outputs_is_told
     assert "stray" in run.text("75")
 
 
+@pytest.mark.parametrize(("gpus", "seen"), [("0", b"[]\n"), ("2", b"[0,1]\n")])
+def test_a_number_of_gpus_is_what_a_driver_on_the_host_sees(tmp_path: Path, gpus: str, seen: bytes) -> None:
+    run = PhasedRun(tmp_path, "", *script("echo [$CUDA_VISIBLE_DEVICES]"), flags=("--gpus", gpus))
+    assert run.complete().stdout == seen
+
+
 def test_a_leftover_of_a_manager_is_ended_in_release(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "spawn.py").write_text(
