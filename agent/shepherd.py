@@ -32,6 +32,9 @@ TICK_S = 0.1
 # The same while only the shipping is waited for.
 DRAIN_TICK_S = 0.02
 
+# Characters of a cause that are told; the collector takes twice as many.
+MOST_OF_CAUSE = 2000
+
 PHASES = ("image", "execution", "preparation", "driver", "release")
 STATUS = {
     "": "Starting",
@@ -132,7 +135,7 @@ class Shepherd:
                 f"The phase {phase} is over: {result['result']}{': ' + result['cause'] if result.get('cause') else ''}."
             )
         if result.get("result") == "failed" and self.state["failure"] is None:
-            self.state["failure"] = {"phase": phase} | {key: result.get(key) for key in ("cause", "log", "start", "end")}
+            self.state["failure"] = _failure(phase, result)
         if phase == "driver":
             self.state["driver"] = {key: result[key] for key in ("status", "exit_code", "signal", "cause")}
         if phase == "driver" or result.get("result") in ("failed", "canceled") or self._is_stopped_early(phase):
@@ -239,13 +242,11 @@ class Shepherd:
             word = {"status": "Canceled", "exit_code": 128 + int(stop["signal"]), "signal": None, "cause": stop["reason"]}
         released = self.stage.result
         if released["result"] == "failed" and failure is None and word is not None and word["status"] == "Completed":
-            failure = self.state["failure"] = {"phase": "release"} | {
-                key: released.get(key) for key in ("cause", "log", "start", "end")
-            }
+            failure = self.state["failure"] = _failure("release", released)
             word = None
         if word is None:
             cause = f"{failure['phase']} failed: {failure['cause']}" if failure else "its phases ended without a word"
-            word = {"status": "Failed", "exit_code": None, "signal": None, "cause": cause}
+            word = {"status": "Failed", "exit_code": None, "signal": None, "cause": cause[:MOST_OF_CAUSE]}
         return word
 
     def _end(self, word: dict[str, Any]) -> None:
@@ -264,6 +265,12 @@ class Shepherd:
                 os.unlink(self.local.path(name))
             except FileNotFoundError:
                 pass
+
+
+def _failure(phase: str, result: dict[str, Any]) -> dict[str, Any]:
+    """What state.json says of a phase that failed."""
+    failure: dict[str, Any] = {"phase": phase, "cause": str(result.get("cause") or "")[:MOST_OF_CAUSE]}
+    return failure | {key: result.get(key) for key in ("log", "start", "end")}
 
 
 def main(run_dir: str, lock: int) -> None:

@@ -15,7 +15,6 @@ from .errors import CollectorRefused, InputError
 
 PAGE_SIZE = 1000
 FINAL_STATUSES = ("Completed", "Failed", "Canceled")
-STATUSES = ("NotStarted", "Running", "Finalizing", *FINAL_STATUSES, "NotResponding")
 
 Document = dict[str, Any]
 

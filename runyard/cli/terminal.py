@@ -15,10 +15,15 @@ from runyard.errors import RunyardError
 
 COLOURS = {
     "NotStarted": "2",
+    "Queued": "36",
+    "Starting": "36",
+    "Provisioning": "36",
+    "Preparing": "36",
     "Running": "36",
     "Finalizing": "36",
     "Completed": "32",
     "Failed": "31",
+    "CancelRequested": "33",
     "Canceled": "33",
     "NotResponding": "35",
 }
