@@ -68,6 +68,8 @@ class Copy:
         if not isinstance(mark, dict):
             return 0
         chunk = os.pread(self._source, mark["length"], mark["from"])
-        # Others append to the target, too: the chunk may lie a little behind where its end was.
         behind = os.pread(self._target, len(chunk) + CHUNK_BYTES, mark["at"])
+        if chunk.startswith(behind):  # a kill can cut a write
+            return int(mark["from"]) + len(behind)
+        # Others append to the target, too: the chunk may lie a little behind where the target's end was.
         return int(mark["from"]) + (len(chunk) if chunk in behind else 0)
