@@ -131,6 +131,24 @@ def test_all_of_the_agents_side_killed_in_a_phase_costs_the_run_nothing(held: St
     assert held.nothing_is_left()
 
 
+@pytest.mark.parametrize("phase", ["preparation", "driver"])
+def test_a_sidecar_that_is_killed_is_followed_by_another_and_its_lines_come_once_into_the_phases_logs(
+    tmp_path: Path, phase: str
+) -> None:
+    staged = Staged(tmp_path, phase, sidecar=True)
+    staged.hold()
+    run = staged.run
+    for pid in run.phase_pids("preparation"):
+        os.kill(pid, signal.SIGKILL)
+    staged.go.touch()
+    assert run.finish()["status"] == "Completed"
+    (sidecar,) = (run.run_dir / names.SYSTEM_LOGS_DIR / "sidecar").iterdir()
+    prepared = (sidecar / "prep_cmd.txt").read_text().splitlines()
+    assert [line for line in run.text("65").splitlines() if line in prepared] == prepared
+    assert run.told()[-1] == "leave first token-of-first"
+    assert staged.nothing_is_left()
+
+
 def test_a_phase_that_is_killed_again_and_again_fails_the_run_with_its_cause(tmp_path: Path) -> None:
     staged = Staged(tmp_path, "preparation")
     staged.hold()
