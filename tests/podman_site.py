@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -157,8 +158,8 @@ class PodmanSite:
 
     def builds(self) -> int:
         """How often podman has built an image here so far; builds that failed do not count."""
-        said = self.podman("events", "--stream=false", "--filter", "event=build", "--format", "{{.ID}}")
-        return len(said.split())
+        said = self.podman("events", "--stream=false", "--filter", "event=build")
+        return len(re.findall(r" image build [0-9a-f]{64}\b", re.sub(r" +", " ", said)))
 
     def containers(self) -> list[str]:
         """Ids of all containers there are, also those in which images are built."""

@@ -17,8 +17,8 @@ DEV = Path("/dev")
 
 _KIND = "nvidia.com/gpu"
 # YAML or JSON; only the names are wanted, and those that are numbers are whole GPUs.
-_CDI_KIND = re.compile(rf"""^[\s{{,]*["']?kind["']?\s*:\s*["']?{re.escape(_KIND)}["']?""", re.MULTILINE)
-_CDI_NAME = re.compile(r"""["']?name["']?\s*:\s*["']?(\d+)["']?\s*(?=[,}\n]|$)""")
+_CDI_KIND = re.compile(rf"""\bkind["']?\s*:\s*["']?{re.escape(_KIND)}\b""")
+_CDI_NAME = re.compile(r"""\bname["']?\s*:\s*["']?(\d+)["']?\s*(?=[,}\n]|$)""")
 
 
 def flags(wanted: str, *, cdi_dirs: Sequence[Path] = CDI_DIRS, dev: Path = DEV) -> list[str]:
