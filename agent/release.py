@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # A collector that has taken nothing all the time will hardly begin now.
 SHORT_PATIENCE_S = 1.0
-REQUEST_FILE = f"{names.phase_dir('release')}/request.json"
 
 
 class Release:
@@ -83,7 +82,7 @@ class Release:
         if self._local.run["collector_url"] and os.path.exists(self._local.path(names.DRAIN_FILE)):
             os.unlink(self._local.path(names.DRAIN_FILE))  # of an earlier shepherd; the shipper writes it again
         if self._free_stage is not None:
-            write_json(self._local.path(REQUEST_FILE), {"outcome": outcome}, durable=False)
+            write_json(self._local.path(names.RELEASE_REQUEST), {"outcome": outcome}, durable=False)
         self._is_begun = True
 
     def _free(self) -> None:

@@ -36,6 +36,7 @@ SHEPHERD_LOCK = ".runyard/shepherd.lock"
 SHEPHERD_ERRORS = ".runyard/shepherd.err"
 BLOCKED_FILE = ".runyard/blocked"
 DRAIN_FILE = ".runyard/drain.json"
+RELEASE_REQUEST = ".runyard/phase/release/request.json"
 GAPS_FILE = ".runyard/gaps.jsonl"
 RECLAIMED_FILE = ".runyard/reclaimed.jsonl"
 

@@ -21,16 +21,13 @@ from types import FrameType
 from typing import Any
 
 from runyard import names
-from runyard.atomic import write_json
 from runyard.errors import PhaseError
 
 from .phase import Canceled, Phase
+from .result import EXIT_FAILED, write_result
 
-EXIT_FAILED = 1
 EXIT_TWICE = 75
 STOP_LOOK_S = 0.1
-# How long a full disk may keep a result back.
-FULL_DISK_S = 30.0
 
 
 def main(run_dir: str, name: str) -> None:
@@ -77,17 +74,8 @@ def _done(phase: Phase, work: Any) -> int:
     except Exception as error:  # noqa: BLE001 - a mistake of ours is the run's cause, too, and release has to follow
         traceback.print_exc()
         result = phase.failure(f"{type(error).__name__}: {error}")
-    _write_result(phase, result)
+    write_result(phase, result)
     return 0 if result["result"] == "done" else EXIT_FAILED
-
-
-def end_hanging(phase: Phase, cause: str) -> None:
-    """End this process, whose main thread hangs: called in another thread. Never returns."""
-    phase.say(cause)
-    if not phase.is_done and phase.name != "release":
-        with suppress(OSError):
-            _write_result(phase, phase.failure(cause))
-    os._exit(EXIT_FAILED)
 
 
 def _after(phase: Phase) -> int:
@@ -104,19 +92,6 @@ def _sentence(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full{f' ({error.filename})' if error.filename else ''}"
     return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
-
-
-def _write_result(phase: Phase, result: dict[str, Any]) -> None:
-    path = str(phase.run_dir / names.phase_dir(phase.name) / "result.json")
-    deadline_s = time.monotonic() + FULL_DISK_S
-    while True:
-        try:
-            write_json(path, result, durable=False)
-            return
-        except OSError:
-            if time.monotonic() > deadline_s:
-                raise
-            time.sleep(STOP_LOOK_S)
 
 
 def _take_lock(phase: Phase) -> int:

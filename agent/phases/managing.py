@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from runyard import names
 from runyard.agent.json_lines import append_line, read_lines
 from runyard.agent.managers import BUILT_IN
 from runyard.context import ENTRY_POINTS, Job
@@ -27,15 +28,16 @@ from .time_limit import TooLate, time_limit
 
 # How often a manager is left anew whose process died over it.
 MOST_LEAVES = 2
+LEDGER_FILE = f"{names.phase_dir('preparation')}/managers.jsonl"
 
 
 class Managers:
     """The context managers of one run, in the process that enters or leaves them. `on_hang` has to end this process."""
 
-    def __init__(self, wanted: list[Manager], job: Job, ledger: Path, on_hang: Callable[[str], None]) -> None:
+    def __init__(self, wanted: list[Manager], job: Job, run_dir: Path, on_hang: Callable[[str], None]) -> None:
         self._wanted = wanted
         self._job = job
-        self._ledger = str(ledger)
+        self._ledger = str(run_dir / LEDGER_FILE)
         self._on_hang = on_hang
         self._live: dict[int, AbstractContextManager[Any]] = {}
 

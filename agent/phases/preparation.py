@@ -11,12 +11,10 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from runyard import names
 from runyard.agent.journal import SystemLog
-from runyard.agent.release import REQUEST_FILE
 from runyard.atomic import read_json
 from runyard.client import CollectorClient
 from runyard.spec import DOWNLOAD, Datastore
@@ -24,8 +22,8 @@ from runyard.spec import DOWNLOAD, Datastore
 from .job import job_of, managers_of
 from .managing import Managers
 from .phase import Phase
+from .result import end_hanging
 
-LEDGER_FILE = f"{names.phase_dir('preparation')}/managers.jsonl"
 TIMEOUT_S = 30.0
 RELEASE_LOOK_S = 0.1
 
@@ -43,7 +41,7 @@ class Preparation:
         self._job = job_of(phase)
         self._log = SystemLog(str(phase.run_dir / names.PREPARATION_SYSTEM_LOG), "runyard.preparation")
         self._sidecar: Any = None
-        self._managers = Managers(managers_of(phase.spec), self._job, phase.run_dir / LEDGER_FILE, self._on_hang)
+        self._managers = Managers(managers_of(phase.spec), self._job, phase.run_dir, self._on_hang)
 
     def run(self) -> dict[str, Any]:
         """Blocks until all is there; the result's data."""
@@ -117,7 +115,7 @@ class Preparation:
 
     def _hold(self) -> None:
         """Stay until release asks, then leave the context managers."""
-        request = self._phase.run_dir / REQUEST_FILE
+        request = self._phase.run_dir / names.RELEASE_REQUEST
         while not request.exists():
             time.sleep(RELEASE_LOOK_S)
         self._job.outcome = (read_json(str(request)) or {}).get("outcome") or {}
@@ -130,11 +128,4 @@ class Preparation:
             self._sidecar.end_release()
 
     def _on_hang(self, cause: str) -> None:
-        from .main import end_hanging
-
         end_hanging(self._phase, cause)
-
-
-def path_of_ledger(run_dir: Path) -> Path:
-    """Where the context managers' ledger lies."""
-    return run_dir / LEDGER_FILE

@@ -20,16 +20,14 @@ from runyard import names
 from runyard.agent import container, proctree
 from runyard.agent.journal import SystemLog
 from runyard.agent.mounts import mounted_below, unmount
-from runyard.agent.release import REQUEST_FILE
 from runyard.atomic import read_json
 from runyard.errors import PhaseError
 from runyard.spec import CONTAINER
 
 from .job import job_of, managers_of
-from .main import end_hanging
 from .managing import Managers
 from .phase import Phase
-from .preparation import path_of_ledger
+from .result import end_hanging
 from .sidecar import ROOT_DIR
 
 # What is about to end by itself may take so long.
@@ -64,10 +62,10 @@ def _leave_managers(phase: Phase) -> list[str]:
     if not wanted:
         return []
     job = job_of(phase)
-    job.outcome = (read_json(str(phase.run_dir / REQUEST_FILE)) or {}).get("outcome") or {}
+    job.outcome = (read_json(str(phase.run_dir / names.RELEASE_REQUEST)) or {}).get("outcome") or {}
     if job.code_dir is not None:
         sys.path.insert(0, str(job.code_dir))
-    managers = Managers(wanted, job, path_of_ledger(phase.run_dir), lambda cause: end_hanging(phase, cause))
+    managers = Managers(wanted, job, phase.run_dir, lambda cause: end_hanging(phase, cause))
     managers.leave()
     return managers.troubles()
 

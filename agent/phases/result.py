@@ -1,0 +1,41 @@
+"""A phase's last word: result.json, renamed into place when all else is done. Blocks while a full disk keeps it back."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from typing import Any
+
+from runyard import names
+from runyard.atomic import write_json
+
+from .phase import Phase
+
+EXIT_FAILED = 1
+# How long a full disk may keep a result back.
+FULL_DISK_S = 30.0
+_LOOK_S = 0.1
+
+
+def write_result(phase: Phase, result: dict[str, Any]) -> None:
+    """Write it; raises OSError where the disk does not let us for FULL_DISK_S."""
+    path = str(phase.run_dir / names.phase_dir(phase.name) / "result.json")
+    deadline_s = time.monotonic() + FULL_DISK_S
+    while True:
+        try:
+            write_json(path, result, durable=False)
+            return
+        except OSError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(_LOOK_S)
+
+
+def end_hanging(phase: Phase, cause: str) -> None:
+    """End this process, whose main thread hangs: called in another thread. Never returns."""
+    phase.say(cause)
+    if not phase.is_done and phase.name != "release":
+        with suppress(OSError):
+            write_result(phase, phase.failure(cause))
+    os._exit(EXIT_FAILED)
