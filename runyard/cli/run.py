@@ -10,15 +10,15 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from runyard import names, settings
 from runyard.errors import InputError
 
+from .run_common import DEFAULT_EXPERIMENT, Common, over, spec_values
+
 if TYPE_CHECKING:
     from runyard.spec import Spec
-
-DEFAULT_EXPERIMENT = "default"
 
 # The flags that say more than which command to run: title of their group -> (flag, what it takes, help). Those of MANY may be
 # repeated. None of them given, nothing that reads descriptions is loaded.
@@ -120,27 +120,6 @@ def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
     )
 
 
-class Common(NamedTuple):
-    """What every run has, described or not. A Spec would say it, too, but costs the start of a plain run 9 ms."""
-
-    command: tuple[str, ...] = ()
-    experiment: str = ""
-    name: str = ""
-    tags: dict[str, str] = {}
-    env: dict[str, str] = {}
-    cwd: str = ""
-    code: str = ""
-    driver_s: float = 0.0
-    is_container: bool = False
-
-
-def spec_values(spec: Spec) -> Common:
-    """What of a description every run has."""
-    values = {field: getattr(spec, field) for field in ("command", "experiment", "name", "cwd", "code")}
-    is_container = spec.environment.kind == "container"
-    return Common(**values, tags=dict(spec.tags), env=dict(spec.env), driver_s=spec.limits.driver_s, is_container=is_container)
-
-
 def _described(args: argparse.Namespace, loaded: settings.Settings) -> Spec | None:
     """What flags and file describe; None where there is nothing but a command."""
     if not is_detailed(args):
@@ -164,40 +143,6 @@ def is_detailed(args: argparse.Namespace) -> bool:
     return any(getattr(args, flag[2:].replace("-", "_")) is not None for flag in [*flags, "--sidecar"])
 
 
-def over(common: Common, args: argparse.Namespace) -> Common:
-    """`common` with what the flags of every run say: a flag wins, tags and variables are added."""
-    argv = args.command[1:] if args.command[:1] == ["--"] else args.command
-    return common._replace(
-        command=tuple(argv) or common.command,
-        experiment=args.experiment if args.experiment is not None else common.experiment or DEFAULT_EXPERIMENT,
-        name=common.name if args.name is None else args.name,
-        tags=common.tags | pairs(args.tag, "--tag"),
-        env=common.env | pairs(args.env, "--env"),
-        cwd=_cwd(args.cwd, common) if args.cwd else common.cwd,
-        driver_s=common.driver_s if args.timeout is None else _span_s(args.timeout),
-    )
-
-
-def pairs(words: list[str], flag: str) -> dict[str, str]:
-    """The values of a flag that takes K=V and may be repeated."""
-    found = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not key or not equals:
-            raise InputError(f"{flag} {word!r} is no K=V; write it as in {flag} key=value")
-        found[key] = value
-    return found
-
-
-def _span_s(text: str) -> float:
-    from runyard import spans
-
-    span_s = spans.seconds(text)
-    if span_s is None:
-        raise InputError(f"--timeout {text!r} is no length of time; {spans.RIGHT}")
-    return span_s
-
-
 def _start_dir(common: Common) -> str:
     """The folder in which the driver would start on this machine; in a container it is the same path."""
     return os.path.normpath(Path(common.code, common.cwd)) if common.code else common.cwd or str(Path.cwd())
@@ -213,15 +158,6 @@ def _checked_id(text: str, what: str) -> str:
     if why:
         raise InputError(f"{what} {text!r} {why}")
     return text
-
-
-def _cwd(text: str, common: Common) -> str:
-    if common.code:
-        return text
-    path = Path(text).absolute()
-    if not common.is_container and not path.is_dir():
-        raise InputError(f"--cwd: {path} is no folder")
-    return str(path)
 
 
 def _check_command(word: str, cwd: str, environment: dict[str, str]) -> None:

@@ -18,7 +18,7 @@ from runyard.spec import CONTAINER, MOUNT, VENV, Datastore, Environment, Limits,
 from runyard.spec_check import check
 from runyard.spec_kinds import nearest
 
-from .run import over, pairs, spec_values
+from .run_common import over, pairs, spec_values
 
 
 def described(args: argparse.Namespace, loaded: settings.Settings) -> Spec:
