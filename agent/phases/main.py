@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 from runyard import names
+from runyard.agent.spool import CREDENTIAL_PREFIXES
 from runyard.errors import PhaseError
 
 from .phase import Canceled, Phase
@@ -28,6 +29,7 @@ from .result import EXIT_FAILED, write_result
 
 EXIT_TWICE = 75
 STOP_LOOK_S = 0.1
+LOCK_S = 0.5
 
 
 def main(run_dir: str, name: str) -> None:
@@ -42,6 +44,7 @@ def main(run_dir: str, name: str) -> None:
     if lock < 0:
         os._exit(EXIT_TWICE)
     _cancel_when_asked(phase)
+    _offer_credentials(phase)
     code = _done(phase, _work)
     if phase.afterwards is not None and code == 0:
         code = _after(phase)
@@ -98,11 +101,21 @@ def _take_lock(phase: Phase) -> int:
     folder = phase.run_dir / names.phase_dir(phase.name)
     folder.mkdir(mode=names.DIR_MODE, parents=True, exist_ok=True)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, names.FILE_MODE)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return -1
-    return lock
+    deadline_s = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError:  # another process of this phase, or only a shepherd that has just looked
+            if time.monotonic() > deadline_s:
+                return -1
+            time.sleep(0.01)
+
+
+def _offer_credentials(phase: Phase) -> None:
+    """Object stores' libraries look for their own variables where the spec names no secret."""
+    if phase.name in ("preparation", "release"):
+        os.environ.update({name: value for name, value in phase.environment.items() if name.startswith(CREDENTIAL_PREFIXES)})
 
 
 def _cancel_when_asked(phase: Phase) -> None:

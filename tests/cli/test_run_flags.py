@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from runyard import names, settings
-from runyard.cli import run, run_flags
+from runyard.cli import run, run_common, run_flags
 from runyard.errors import InputError
 from runyard.spec import (
     CONTAINER,
@@ -140,7 +140,7 @@ def test_a_flag_wins_over_the_file_and_tags_and_variables_are_added(folder: Path
 
 
 def test_without_a_word_on_it_the_experiment_is_the_default(folder: Path) -> None:
-    assert described("--spec", written(folder, 'command = ["true"]')).experiment == run.DEFAULT_EXPERIMENT
+    assert described("--spec", written(folder, 'command = ["true"]')).experiment == run_common.DEFAULT_EXPERIMENT
 
 
 def test_datastores_of_flags_take_the_place_of_the_files_and_managers_are_added(folder: Path) -> None:
