@@ -76,7 +76,8 @@ class Wrapper:
         self._shutdown()
         code = state.get("exit_code")
         if code is None:
-            _say(f"run {self._new.spec.run_id} failed: {state.get('cause')}")
+            log = (state.get("failure") or {}).get("log")
+            _say(f"run {self._new.spec.run_id} failed: {state.get('cause')}{f'; see {self._run_dir / log}' if log else ''}")
             return EXIT_UNKNOWN
         if state["status"] == "Failed" and code >= 126:
             _say(str(state.get("cause")))

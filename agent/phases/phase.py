@@ -15,6 +15,7 @@ from typing import Any
 
 from runyard import names, spec
 from runyard.agent.journal import stamped
+from runyard.agent.log_place import last_words
 from runyard.atomic import read_json
 
 from .copying import Copy
@@ -70,12 +71,11 @@ class Phase:
         return os.fstat(1).st_size
 
     def failure(self, cause: str) -> dict[str, Any]:
-        """Say why the phase failed, and where that is to be read."""
-        self._flush()
-        start = self._told_bytes()
+        """Say why the phase failed; the result, with the place in the log where that is told, by the tools, too."""
         self.say(f"The phase {self.name} failed: {cause}")
         self._flush()
-        return {"result": "failed", "cause": cause, "log": self.told_in, "start": start, "end": self._told_bytes()}
+        start, end = last_words(str(self.run_dir / self.told_in))
+        return {"result": "failed", "cause": cause, "log": self.told_in, "start": start, "end": end}
 
     def _flush(self) -> None:
         with suppress(OSError, ValueError):
@@ -83,9 +83,3 @@ class Phase:
             sys.stderr.flush()
         if self.copy is not None:
             self.copy.flush()
-
-    def _told_bytes(self) -> int:
-        try:
-            return (self.run_dir / self.told_in).stat().st_size
-        except OSError:
-            return 0
