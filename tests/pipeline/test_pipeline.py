@@ -14,6 +14,7 @@ import pytest
 
 from runyard import names
 from tests.agent.node_runs import LOG, NodeRun
+from tests.agent.phased_runs import is_there
 from tests.collector_process import CollectorProcess
 from tests.waiting import wait_for
 
@@ -74,27 +75,34 @@ def test_outputs_are_there_once_the_run_has_ended(collector: CollectorProcess, n
     assert (node_folder(collector) / "outputs/a/model.bin").read_bytes() == b"model\n"
 
 
-def test_a_follower_sees_a_run_from_before_its_start_to_its_end(collector: CollectorProcess, node_run: NodeRunFactory) -> None:
+def test_a_follower_sees_a_run_from_before_its_start_to_its_end(
+    collector: CollectorProcess, node_run: NodeRunFactory, tmp_path: Path
+) -> None:
     env = os.environ | {"RUNYARD_COLLECTOR_URL": collector.url, "RUNYARD_TOKEN": collector.token}
     argv = [sys.executable, "-m", "runyard", "logs", "-f", "--raw", "r"]
     follower = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    run = node_run("sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.1; done")
+    go = tmp_path / "go"
+    run = node_run("sh", "-c", f"for i in 1 2 3 4 5; do echo $i; sleep 0.1; done; {is_there(go)}")
     process = run.start()
     collector.kill()
     collector.restart()
+    go.touch()
     process.communicate(timeout=60)
     out, _ = follower.communicate(timeout=60)
     assert out == b"1\n2\n3\n4\n5\n"
     assert follower.returncode == 0
 
 
-def test_a_collector_that_comes_late_gets_everything(collector: CollectorProcess, node_run: NodeRunFactory) -> None:
+def test_a_collector_that_comes_late_gets_everything(
+    collector: CollectorProcess, node_run: NodeRunFactory, tmp_path: Path
+) -> None:
     collector.kill()
-    run = node_run(
-        "sh", "-c", "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.1; done; exit 2", env={"RUNYARD_SHIP__BACKOFF_MAX_S": "0.3"}
-    )
+    go = tmp_path / "go"
+    script = f"for i in 1 2 3 4 5 6 7 8; do echo $i; done; {is_there(go)}; exit 2"
+    run = node_run("sh", "-c", script, env={"RUNYARD_SHIP__BACKOFF_MAX_S": "0.3"})
     process = run.start()
     collector.restart()
+    go.touch()
     _, error = process.communicate(timeout=60)
     assert process.returncode == 2
     assert b"cannot be reached" in error
