@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("capture", "ship", "live", "start")
+NAMES = ("capture", "ship", "live", "start", "datastore")
 
 
 def main(names: list[str]) -> int:

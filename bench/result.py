@@ -39,7 +39,7 @@ class Result:
 
 
 def against_anchor(
-    name: str, values: Sequence[float], anchors: Sequence[float], unit: str, bar: float, *, is_floor: bool = False
+    name: str, values: Sequence[float], anchors: Sequence[float], unit: str, bar: float | None, *, is_floor: bool = False
 ) -> Result:
     """Medians of a paired series: the ratio is the median of the pairs' ratios, which outlives a drifting machine."""
     ratios = [value / anchor for value, anchor in zip(values, anchors, strict=True)]
