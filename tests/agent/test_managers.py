@@ -129,6 +129,17 @@ def test_a_manager_that_is_not_there_is_told_in_one_sentence(tmp_path: Path, use
     assert b"Traceback" not in done.stderr
 
 
+def test_a_package_offers_its_managers_by_entry_points(tmp_path: Path) -> None:
+    package = tmp_path / "code" / "plugged-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[runyard.context_managers]\nplugged = probe:Probe\n")
+    spec = CODE + probe("a", tmp_path / "journal").replace("probe:Probe", "plugged")
+    run = PhasedRun(tmp_path, spec, "true")
+    assert run.complete().returncode == 0
+    assert run.told() == ["enter a -", "leave a token-of-a"]
+
+
 def test_a_scratch_folder_lives_as_long_as_the_run(tmp_path: Path) -> None:
     run = PhasedRun(
         tmp_path,
