@@ -122,6 +122,8 @@ class _Server:
             answer.headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         answer.content_length = len(data) - start
         await answer.prepare(request)
+        if request.method == "HEAD":
+            return answer
         end = len(data)
         if is_breaking:
             self._broken[request.path] += 1

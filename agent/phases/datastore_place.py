@@ -40,7 +40,7 @@ class Place:
     def __init__(self, target: Path) -> None:
         self.target = target
         self.work = target.with_name(f".{target.name}.download")
-        self._parts = self.work / "parts"
+        self.parts = self.work / "parts"
         self._ledger: IO[bytes] | None = None
         self._whole: dict[str, Whole] = {}
         self._known_parts: dict[str, str] = {}  # of an earlier try: by file, the part's name
@@ -49,9 +49,9 @@ class Place:
 
     def begin(self) -> None:
         """Make the folders and read what is there."""
-        for folder in (self.target, self._parts):
+        for folder in (self.target, self.parts):
             folder.mkdir(mode=DIR_MODE, parents=True, exist_ok=True)
-        self._known_parts = {path.name.partition(".")[0]: path.name for path in self._parts.iterdir()}
+        self._known_parts = {path.name.partition(".")[0]: path.name for path in self.parts.iterdir()}
         path = self.work / "done.jsonl"
         with suppress(FileNotFoundError), path.open("rb") as file:
             for line in file:
@@ -67,7 +67,7 @@ class Place:
 
     def clear(self) -> None:
         """Remove the parts, when all is whole."""
-        for path in self._parts.iterdir():
+        for path in self.parts.iterdir():
             path.unlink()
 
     def whole(self, name: str) -> Whole | None:
@@ -81,7 +81,7 @@ class Place:
     def part(self, name: str, *, with_digest: bool) -> Part:
         """What an earlier try has of the file, or nothing yet."""
         key = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
-        return Part(self._parts, name, key, self._known_parts.get(key, ""), with_digest=with_digest)
+        return Part(self, name, key, self._known_parts.get(key, ""), with_digest=with_digest)
 
     def keep(self, part: Part, whole: Whole) -> None:
         """Put the part into its place as the whole file."""
@@ -115,8 +115,8 @@ def told(name: str, folder: Path) -> Iterator[None]:
 class Part:
     """A file that is under way. Belongs to one task; its methods block."""
 
-    def __init__(self, folder: Path, name: str, key: str, found: str, *, with_digest: bool) -> None:
-        self._folder = folder
+    def __init__(self, place: Place, name: str, key: str, found: str, *, with_digest: bool) -> None:
+        self._place = place
         self._name = name
         self._key = key
         self._with_digest = with_digest
@@ -125,7 +125,7 @@ class Part:
         self._lock = threading.Lock()
         self._is_open = False
         self._descriptor = -1  # of what is open, from the first write on
-        self.path: Path | None = folder / found if found else None
+        self.path: Path | None = place.parts / found if found else None
         self.version = found.partition(".")[2]
         self.size_bytes = self.path.stat().st_size if self.path else 0
         self.digest: Any = None
@@ -133,13 +133,13 @@ class Part:
     def begin(self, start: int, version: str) -> None:
         """Go on at `start`, or begin anew with 0. The disk is not touched before the first `write`."""
         self.close()
-        self._old_path, self.path = self.path, self._folder / f"{self._key}.{version}"
+        self._old_path, self.path = self.path, self._place.parts / f"{self._key}.{version}"
         self.version, self.size_bytes = version, start
         self._is_open = True
 
     def write(self, blocks: list[bytes]) -> None:
         """Append the blocks; nothing happens once it is closed. Raises PhaseError where the disk does not take them."""
-        with told(self._name, self._folder):
+        with told(self._name, self._place.target):
             if self._descriptor < 0:
                 self._open()
             for block in blocks:

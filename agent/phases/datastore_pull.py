@@ -150,16 +150,25 @@ class Pull:
         async with self._source.opened(remote, start, part.version) as content:
             part.begin(content.start, content.version)
             blocks: list[bytes] = []
-            size_bytes = 0
-            async for block in content.blocks:
-                if size_bytes >= WRITE_BYTES:
-                    await self._on_disk(part.write, blocks)
-                    self.progress.under_way[remote.name] = part.size_bytes
-                    blocks, size_bytes = [], 0
-                blocks.append(block)
-                size_bytes += len(block)
-                self.progress.fetched_bytes += len(block)
+            try:
+                await self._receive(remote.name, content, part, blocks)
+            except Exception:  # whatever broke off: what has come is not asked for again
+                await self._on_disk(part.write, blocks)
+                raise
         await self._on_disk(self._end, remote, part, content, blocks)
+
+    async def _receive(self, name: str, content: Content, part: Part, blocks: list[bytes]) -> None:
+        """Write what comes; the last blocks stay in `blocks`."""
+        size_bytes = 0
+        async for block in content.blocks:
+            if size_bytes >= WRITE_BYTES:
+                full, size_bytes = blocks.copy(), 0
+                blocks.clear()
+                await self._on_disk(part.write, full)
+                self.progress.under_way[name] = part.size_bytes
+            blocks.append(block)
+            size_bytes += len(block)
+            self.progress.fetched_bytes += len(block)
 
     def _end(self, remote: Remote, part: Part, content: Content, blocks: list[bytes]) -> None:
         """Write the last blocks, check the file and keep it. Blocks."""
