@@ -8,6 +8,7 @@ from pathlib import Path
 
 def mounted_below(folder: Path) -> list[Path]:
     """What is mounted on `folder` or below it, the deepest first."""
+    folder = folder.resolve()  # as the kernel writes it
     found = []
     for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
         place = Path(_unescaped(line.split(b" ")[4]))

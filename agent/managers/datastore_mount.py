@@ -39,7 +39,9 @@ class DatastoreMount(ContextManager):
     def __exit__(self, *raised: object) -> None:
         if self.job.is_container or not mounted_below(self._target):
             return
-        unmount(self._target)
+        troubles = unmount(self._target)
+        if troubles:
+            raise PhaseError("; ".join(troubles))
         self.job.say(f"The datastore {self._name} is taken off {self._target}.")
 
     def _mount(self, *words: str) -> None:

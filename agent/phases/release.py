@@ -107,6 +107,8 @@ def _remove_work(phase: Phase) -> list[str]:
     work = phase.work_dir
     if not work.exists():
         return []
+    if mounted_below(work):  # what is mounted there is the user's, and is not to be removed with the folder
+        return [f"the work folder {work} is not removed: something is still mounted in it"]
     users = work / ".users"
     with suppress(OSError):
         (users / phase.run["node_id"]).unlink()

@@ -241,6 +241,29 @@ def test_a_local_datastore_is_mounted_read_only_and_taken_off_again(tmp_path: Pa
     assert (data / "x").exists()
 
 
+def test_a_datastore_that_cannot_be_unmounted_is_never_removed_with_the_work_folder(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    real, data = tmp_path / "real", tmp_path / "data"
+    real.mkdir()
+    data.mkdir()
+    (tmp_path / "link").symlink_to(real)  # the kernel knows another path than we do
+    (data / "precious").write_text("x")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "umount").write_text("#!/bin/sh\nexit 1\n")
+    (tools / "umount").chmod(0o755)
+    env = {"RUNYARD_ENVIRONMENT__WORK_DIR": str(tmp_path / "link"), "PATH": f"{tools}:{os.environ['PATH']}"}
+    run = PhasedRun(tmp_path, f'[datastores.d]\nurl = "file://{data}"\nmode = "mount"\n', "true", env=env)
+    assert run.complete().returncode == 1
+    mounts = run.mounts()
+    for place in mounts:
+        subprocess.run(["umount", place], check=True)
+    assert mounts
+    assert (data / "precious").read_text() == "x"
+    assert "still mounted" in run.state()["failure"]["cause"]
+
+
 def test_code_is_brought_as_a_snapshot_and_what_it_writes_beside_outputs_is_told(tmp_path: Path) -> None:
     run = PhasedRun(
         tmp_path, 'code = "code"\n', *script("pwd; ls; echo a > outputs/model; echo b > logs/mine.txt; echo c > stray")
