@@ -12,7 +12,7 @@ import stat
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO
 
@@ -31,8 +31,17 @@ CLOCK_TICK_S = 0.02
 STALE_S = 86_400.0
 
 
-def pack(code_dir: Path, into: Path, *, max_bytes: int, say: Callable[[str], None] | None = None) -> Snapshot:
+def pack(
+    code_dir: Path,
+    into: Path,
+    *,
+    max_bytes: int,
+    say: Callable[[str], None] = lambda text: None,
+    leave_out: Collection[Path] = (),
+) -> Snapshot:
     """Write the folder's archive to `into/<id>.tar`; `say` is told what was passed over. Blocks; reads every file once.
+
+    `into` itself and the folders `leave_out` (such as a spool) are no code, even where they lie in the code folder.
 
     Raises InputError for a link that leads out, too large a folder, a file that cannot be read or does not hold still, and
     SpoolError where the archive cannot be written.
@@ -42,7 +51,7 @@ def pack(code_dir: Path, into: Path, *, max_bytes: int, say: Callable[[str], Non
     changed = ""
     for _ in range(TRIES):
         try:
-            return _pack_once(code_dir, into, max_bytes, say or (lambda text: None))
+            return _pack_once(code_dir, into, max_bytes, say, [into, *leave_out])
         except ChangedError as error:
             changed = str(error)
     raise InputError(
@@ -66,8 +75,8 @@ def send(snapshot: Snapshot, archive: Path, client: CollectorClient) -> bool:
     return True
 
 
-def _pack_once(code_dir: Path, into: Path, max_bytes: int, say: Callable[[str], None]) -> Snapshot:
-    members = members_of(code_dir, say)
+def _pack_once(code_dir: Path, into: Path, max_bytes: int, say: Callable[[str], None], leave_out: Collection[Path]) -> Snapshot:
+    members = members_of(code_dir, say, leave_out)
     if not members:
         raise InputError(f"the code folder {str(code_dir)!r} holds no file that is not ignored: there is nothing to pack")
     _refuse_too_large(code_dir, members, max_bytes)

@@ -9,7 +9,7 @@ import errno
 import os
 import posixpath
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,12 +41,13 @@ class Member:
     target: str = ""
 
 
-def members_of(folder: Path, say: Callable[[str], None]) -> list[Member]:
+def members_of(folder: Path, say: Callable[[str], None], leave_out: Collection[Path] = ()) -> list[Member]:
     """The files and links in the folder that are not ignored; `say` is told of sockets, pipes and devices, which are left out.
 
+    So are the folders `leave_out`, where they lie in it: a cache or a spool would grow with each snapshot that holds it.
     Raises InputError for what cannot be read or leads out, ChangedError where the folder does not hold still.
     """
-    walk = _Walk(f"{folder}/", os.path.realpath(folder), say)
+    walk = _Walk(f"{folder}/", os.path.realpath(folder), say, {_inode(path.stat()) for path in leave_out if path.is_dir()})
     walk.folder("", ())
     return sorted(walk.members, key=lambda member: os.fsencode(member.name))
 
@@ -75,6 +76,7 @@ class _Walk:
     root: str  # ends with a slash
     real_root: str
     say: Callable[[str], None]
+    left_out: set[tuple[int, int]]
     members: list[Member] = field(default_factory=list)
 
     def folder(self, prefix: str, rules: _Rules) -> None:
@@ -87,10 +89,14 @@ class _Walk:
             is_folder = entry.is_dir(follow_symlinks=False)
             if entry.name == ".git" or _is_ignored(name, rules, is_folder=is_folder):
                 continue
-            if is_folder:
-                self.folder(f"{name}/", rules)
-            else:
+            if not is_folder:
                 self._take(name, entry)
+            elif not self._is_left_out(name, entry):
+                self.folder(f"{name}/", rules)
+
+    def _is_left_out(self, name: str, entry: os.DirEntry[str]) -> bool:
+        with reading(name):
+            return _inode(entry.stat(follow_symlinks=False)) in self.left_out
 
     def _take(self, name: str, entry: os.DirEntry[str]) -> None:
         with reading(name):
@@ -120,6 +126,10 @@ class _Walk:
                 with reading(prefix + name):
                     yield Rules(Path(files[name]).read_text("utf-8-sig", errors="surrogateescape"))
                 return
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _is_ignored(name: str, rules: _Rules, *, is_folder: bool) -> bool:

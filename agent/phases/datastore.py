@@ -22,7 +22,7 @@ from fsspec.asyn import get_loop
 from runyard.spec import Datastore
 
 from .datastore_place import DIR_MODE, Place, told
-from .datastore_pull import FIRST_PAUSE_S, Order, Progress, Pull
+from .datastore_pull import FIRST_PAUSE_S, SLOW_DISK_S, Order, Progress, Pull
 from .datastore_source import AnySource, Source
 from .datastore_trouble import Trouble
 from .snapshot_turn import turn
@@ -55,6 +55,7 @@ def download(
     secrets: Mapping[str, str],
     threads: int = 8,
     first_pause_s: float = FIRST_PAUSE_S,
+    slow_disk_s: float = SLOW_DISK_S,
 ) -> Downloaded:
     """Bring all files of the datastore below `target`; `secrets` are the values of its secret options. Blocks.
 
@@ -75,9 +76,9 @@ def download(
         ending.callback(executor.shutdown, wait=False, cancel_futures=True)
         try:
             source = _source(store, secrets, executor, threads)
-        except Exception as error:  # whatever a library says of its options
-            raise trouble.of(error, "") from error
-        pull = Pull(source, place, trouble, executor, Order(store.checksums, threads, first_pause_s, say))
+        except Exception as error:  # noqa: BLE001 - whatever a library says of its options
+            raise trouble.of(error, "") from None
+        pull = Pull(source, place, trouble, executor, Order(store.checksums, threads, first_pause_s, slow_disk_s, say))
         _wait(pull, source, store.name, say)
         place.clear()
     _say_end(pull.progress, store.name, time.monotonic() - begun_s, say)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from html.parser import HTMLParser
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 from urllib.parse import quote, unquote, urldefrag, urljoin, urlsplit
 
 import aiohttp
@@ -20,9 +21,8 @@ from runyard.errors import PhaseError
 
 from .datastore_source import Content, Remote, version_from
 
-CONNECT_LIMIT_S = 10.0
-# A server that is silent for so long has gone.
-SILENCE_LIMIT_S = 60.0
+# A server that is silent for a minute has gone. There is no limit for a whole file.
+TIMEOUT = aiohttp.ClientTimeout(sock_connect=10.0, sock_read=60.0)
 BUFFER_BYTES = 1 << 20
 LISTINGS_AT_ONCE = 8
 # No data set is nested so deep; a link that leads round in a circle is.
@@ -42,7 +42,8 @@ class HttpSource:
         """All files that the server's pages lead to, without sizes."""
         url = self._url
         if not urlsplit(url).path.endswith("/"):
-            async with self._get(url) as answer:
+            async with await self._request("GET", url) as answer:
+                _check(answer)
                 # A server sends who asks for a folder without its slash there.
                 if not answer.url.path.endswith("/"):
                     return [Remote(_path(url).rpartition("/")[2], url)]
@@ -66,50 +67,43 @@ class HttpSource:
 
     async def version_of(self, remote: Remote) -> str:
         """Asked for by HEAD; empty where the server does not answer that."""
-        async with self._request("HEAD", remote.place) as answer:
+        async with await self._request("HEAD", remote.place) as answer:
             return _version_of(answer, answer.content_length) if answer.status == 200 else ""
 
     @asynccontextmanager
     async def opened(self, remote: Remote, start: int, version: str) -> AsyncIterator[Content]:
         """Read it from `start` on where the answer is that part of that version; one that is not is never used."""
         if start:
-            async with self._request("GET", remote.place, {"Range": f"bytes={start}-"}) as answer:
+            async with await self._request("GET", remote.place, {"Range": f"bytes={start}-"}) as answer:
                 content = _part(answer, start, version) or (_whole(answer) if answer.status == 200 else None)
                 if content is not None:
                     yield content
                     return
-        async with self._get(remote.place) as answer:
+        async with await self._request("GET", remote.place) as answer:
+            _check(answer)
             yield _whole(answer)
 
     async def close(self) -> None:
         """Close the connections."""
         await (await self._fs.set_session()).close()
 
-    @asynccontextmanager
-    async def _get(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        async with self._request("GET", url) as answer:
-            if answer.status == 404:
-                raise FileNotFoundError(url)
-            answer.raise_for_status()
-            yield answer
-
-    @asynccontextmanager
     async def _request(
-        self, method: str, url: str, headers: dict[str, str] | None = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        self, method: str, url: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         session = await self._fs.set_session()
         options = dict(self._fs.kwargs)
-        options["headers"] = {**options.get("headers", {}), "Accept-Encoding": "identity", **(headers or {})}
-        options.setdefault("timeout", aiohttp.ClientTimeout(sock_connect=CONNECT_LIMIT_S, sock_read=SILENCE_LIMIT_S))
+        options["headers"] = {**options.get("headers", {}), "Accept-Encoding": "identity", **headers}
+        options.setdefault("timeout", TIMEOUT)
         options.setdefault("allow_redirects", True)
-        async with session.request(method, self._fs.encode_url(url), read_bufsize=BUFFER_BYTES, **options) as answer:
-            yield answer
+        request = session.request(method, self._fs.encode_url(url), read_bufsize=BUFFER_BYTES, **options)
+        return cast("AbstractAsyncContextManager[aiohttp.ClientResponse]", request)
 
     async def _links_of(self, urls: list[str]) -> set[str]:
         at_once = asyncio.Semaphore(LISTINGS_AT_ONCE)
 
         async def one(url: str) -> set[str]:
-            async with at_once, self._get(url) as answer:
+            async with at_once, await self._request("GET", url) as answer:
+                _check(answer)
                 if answer.content_type != "text/html":
                     raise PhaseError(f"{_bare(url)} gives no page of links; name the files by `checksums`")
                 return _links(await answer.text(errors="replace"), url)
@@ -118,6 +112,12 @@ class HttpSource:
 
     def _name_of(self, link: str) -> str:
         return _path(link).removeprefix(_path(self._url))
+
+
+def _check(answer: aiohttp.ClientResponse) -> None:
+    if answer.status == 404:
+        raise FileNotFoundError(answer.url)
+    answer.raise_for_status()
 
 
 def _part(answer: aiohttp.ClientResponse, start: int, version: str) -> Content | None:

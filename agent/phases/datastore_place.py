@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,15 +43,15 @@ class Place:
         self.parts = self.work / "parts"
         self._ledger: IO[bytes] | None = None
         self._whole: dict[str, Whole] = {}
-        self._known_parts: dict[str, str] = {}  # of an earlier try: by file, the part's name
-        self._made: set[Path] = set()
+        self._known_parts: dict[str, Path] = {}  # of an earlier try
+        self._made: set[str] = set()
         self._lock = threading.Lock()
 
     def begin(self) -> None:
         """Make the folders and read what is there."""
         for folder in (self.target, self.parts):
             folder.mkdir(mode=DIR_MODE, parents=True, exist_ok=True)
-        self._known_parts = {path.name.partition(".")[0]: path.name for path in self.parts.iterdir()}
+        self._known_parts = {path.name.partition(".")[0]: path for path in self.parts.iterdir()}
         path = self.work / "done.jsonl"
         with suppress(FileNotFoundError), path.open("rb") as file:
             for line in file:
@@ -81,22 +81,22 @@ class Place:
     def part(self, name: str, *, with_digest: bool) -> Part:
         """What an earlier try has of the file, or nothing yet."""
         key = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
-        return Part(self, name, key, self._known_parts.get(key, ""), with_digest=with_digest)
+        return Part(self, name, f"{self.parts}/{key}.", self._known_parts.get(key), with_digest=with_digest)
 
     def keep(self, part: Part, whole: Whole) -> None:
         """Put the part into its place as the whole file."""
-        path = self.target / whole.name
+        line = {"name": whole.name, "size_bytes": whole.size_bytes, "version": whole.version, "sha256": whole.sha256}
         with told(whole.name, self.target):
             part.close()
-            if path.parent not in self._made:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._made.add(path.parent)
-            assert part.path is not None
-            part.path.rename(path)
+            folder = whole.name.rpartition("/")[0]
+            if folder not in self._made:
+                (self.target / folder).mkdir(mode=DIR_MODE, parents=True, exist_ok=True)
+                self._made.add(folder)
+            Path(part.path).rename(f"{self.target}/{whole.name}")
             # Killed before this line, the file is fetched again.
             assert self._ledger is not None
             with self._lock:
-                self._ledger.write(json.dumps(asdict(whole)).encode() + b"\n")
+                self._ledger.write(json.dumps(line).encode() + b"\n")
 
 
 @contextmanager
@@ -115,43 +115,53 @@ def told(name: str, folder: Path) -> Iterator[None]:
 class Part:
     """A file that is under way. Belongs to one task; its methods block."""
 
-    def __init__(self, place: Place, name: str, key: str, found: str, *, with_digest: bool) -> None:
+    def __init__(self, place: Place, name: str, prefix: str, found: Path | None, *, with_digest: bool) -> None:
         self._place = place
         self._name = name
-        self._key = key
+        self._prefix = prefix  # of its path; the version follows
         self._with_digest = with_digest
-        self._old_path: Path | None = None
         # A cancel closes it on the event loop's thread while the disk's thread may still write.
         self._lock = threading.Lock()
         self._is_open = False
         self._descriptor = -1  # of what is open, from the first write on
-        self.path: Path | None = place.parts / found if found else None
-        self.version = found.partition(".")[2]
-        self.size_bytes = self.path.stat().st_size if self.path else 0
+        self._found = str(found) if found else ""
+        self.path = self._found
+        self.version = self.path.removeprefix(prefix)
+        self.size_bytes = found.stat().st_size if found else 0
         self.digest: Any = None
 
     def begin(self, start: int, version: str) -> None:
-        """Go on at `start`, or begin anew with 0. The disk is not touched before the first `write`."""
+        """Go on at `start`, or begin anew with 0. The disk is not touched yet."""
         self.close()
-        self._old_path, self.path = self.path, self._place.parts / f"{self._key}.{version}"
-        self.version, self.size_bytes = version, start
+        self.path, self.version, self.size_bytes = f"{self._prefix}{version}", version, start
+        self.digest = hashlib.sha256() if self._with_digest else None
         self._is_open = True
+
+    def digest_found(self) -> None:
+        """Take what an earlier try has left into the digest. After `begin`, before the first `write`."""
+        with told(self._name, self._place.target):
+            with self._lock:
+                if self._is_open:
+                    self._open()
+            at = 0
+            while at < self.size_bytes:
+                with self._lock:
+                    data = os.pread(self._descriptor, min(READ_BYTES, self.size_bytes - at), at) if self._is_open else b""
+                if not data:
+                    return
+                self.digest.update(data)
+                at += len(data)
 
     def write(self, blocks: list[bytes]) -> None:
         """Append the blocks; nothing happens once it is closed. Raises PhaseError where the disk does not take them."""
-        with told(self._name, self._place.target):
-            if self._descriptor < 0:
+        with self._lock, told(self._name, self._place.target):
+            if self._is_open:
                 self._open()
-            for block in blocks:
-                with self._lock:
-                    if not self._is_open:
-                        return
+                for block in blocks:
                     view = memoryview(block)
                     while view:
                         view = view[os.write(self._descriptor, view) :]
-                if self.digest is not None:
-                    self.digest.update(block)
-                self.size_bytes += len(block)
+                    self.size_bytes += len(block)
 
     def close(self) -> None:
         """Close it; what was written stays."""
@@ -164,28 +174,17 @@ class Part:
     def discard(self) -> None:
         """Close and remove it."""
         self.close()
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
-        self.path, self.version, self.size_bytes = None, "", 0
+        Path(self.path).unlink(missing_ok=True)
+        self.path, self.version, self.size_bytes = "", "", 0
 
     def _open(self) -> None:
-        """Open the file, of what it has up to where it goes on; take that into the digest."""
-        with self._lock:
-            if not self._is_open or self.path is None:
-                return
-            if self._old_path is not None and self._old_path != self.path:
-                self._old_path.unlink(missing_ok=True)
-            anew = 0 if self.size_bytes else os.O_TRUNC
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | anew, DATA_MODE)
-            if self.size_bytes:
-                os.ftruncate(self._descriptor, self.size_bytes)
-                os.lseek(self._descriptor, 0, os.SEEK_END)
-        self.digest = hashlib.sha256() if self._with_digest else None
-        at = 0
-        while self.digest is not None and at < self.size_bytes:
-            with self._lock:
-                data = os.pread(self._descriptor, min(READ_BYTES, self.size_bytes - at), at) if self._is_open else b""
-            if not data:
-                return
-            self.digest.update(data)
-            at += len(data)
+        """Open the file and cut off what lies behind the place where it goes on."""
+        if self._descriptor >= 0:
+            return
+        if self._found and self._found != self.path:
+            Path(self._found).unlink(missing_ok=True)  # of another version
+        anew = 0 if self.size_bytes else os.O_TRUNC
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | anew, DATA_MODE)
+        if self.size_bytes:
+            os.ftruncate(self._descriptor, self.size_bytes)
+            os.lseek(self._descriptor, 0, os.SEEK_END)

@@ -23,7 +23,7 @@ TRIES = 5
 FIRST_PAUSE_S = 0.5
 # What came is written when it is so much: a thread's turn costs as much as writing a tenth of it.
 WRITE_BYTES = 1 << 20
-# A disk that takes so long for it, on the average of the last writes, is not waited for by the event loop.
+# A disk that takes longer for that, on the average of the last writes, is not waited for by the event loop.
 SLOW_DISK_S = 0.005
 
 T = TypeVar("T")
@@ -60,6 +60,7 @@ class Order:
     checksums: str  # the name of their file at the datastore; empty: there is none
     parallel: int
     first_pause_s: float  # after a try that failed; each further pause is twice as long
+    slow_disk_s: float  # a disk that takes longer for a write gets threads of its own
     say: Callable[[str], None]  # called on the event loop's thread
 
 
@@ -149,13 +150,14 @@ class Pull:
         start = max(part.size_bytes - 1, 0) if part.version else 0
         async with self._source.opened(remote, start, part.version) as content:
             part.begin(content.start, content.version)
+            if content.start and part.digest is not None:
+                await self._in_thread(part.digest_found)
             blocks: list[bytes] = []
             try:
                 await self._receive(remote.name, content, part, blocks)
-            except Exception:  # whatever broke off: what has come is not asked for again
-                await self._on_disk(part.write, blocks)
-                raise
-        await self._on_disk(self._end, remote, part, content, blocks)
+            finally:
+                await self._store(part, blocks)  # whatever broke off: what has come is not asked for again
+        await self._on_disk(self._end, remote, part, content)
 
     async def _receive(self, name: str, content: Content, part: Part, blocks: list[bytes]) -> None:
         """Write what comes; the last blocks stay in `blocks`."""
@@ -164,15 +166,22 @@ class Pull:
             if size_bytes >= WRITE_BYTES:
                 full, size_bytes = blocks.copy(), 0
                 blocks.clear()
-                await self._on_disk(part.write, full)
+                await self._store(part, full)
                 self.progress.under_way[name] = part.size_bytes
             blocks.append(block)
             size_bytes += len(block)
             self.progress.fetched_bytes += len(block)
 
-    def _end(self, remote: Remote, part: Part, content: Content, blocks: list[bytes]) -> None:
-        """Write the last blocks, check the file and keep it. Blocks."""
-        part.write(blocks)
+    async def _store(self, part: Part, blocks: list[bytes]) -> None:
+        digesting = None
+        if part.digest is not None:
+            digesting = asyncio.ensure_future(self._in_thread(part.digest.update, b"".join(blocks)))
+        await self._on_disk(part.write, blocks)
+        if digesting is not None:
+            await digesting
+
+    def _end(self, remote: Remote, part: Part, content: Content) -> None:
+        """Check the file and keep it. Blocks."""
         expected = content.size_bytes if remote.size_bytes is None else remote.size_bytes
         if expected is not None and part.size_bytes != expected:
             raise BrokenOffError(f"{part.size_bytes} bytes came, {expected} were expected")
@@ -207,10 +216,10 @@ class Pull:
         while True:
             try:
                 return await attempt()
-            except Exception as error:  # any library's: each is made a sentence
+            except Exception as error:  # noqa: BLE001 - any library's: each is made a sentence
                 trouble = self._trouble.of(error, what)
                 if not trouble.is_passing or number == TRIES:
-                    raise trouble from error
+                    raise trouble from None  # the library's own holds headers, and those hold secrets
             if got_bytes() > furthest:
                 number, furthest = 1, got_bytes()
             pause_s = self._order.first_pause_s * 2 ** (number - 1)
@@ -219,15 +228,18 @@ class Pull:
             await asyncio.sleep(pause_s)
 
     async def _on_disk(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Call what writes: here while the disk answers at once, in a thread where it does not or a digest is to be computed.
+        """Call what writes: here while the disk answers at once, in a thread where it does not.
 
         A thread waits for the interpreter at each turn; next to a busy event loop that takes longer than writing a file.
         """
-        if self._order.checksums or self._disk_s > SLOW_DISK_S:
-            await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+        if self._disk_s > self._order.slow_disk_s:
+            await self._in_thread(function, *arguments)
             return
         begun_s = time.perf_counter()
         try:
             function(*arguments)
         finally:
             self._disk_s += (time.perf_counter() - begun_s - self._disk_s) / 8
+
+    async def _in_thread(self, function: Callable[..., None], *arguments: Any) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)

@@ -55,7 +55,8 @@ class Trouble:
             return PhaseError(f"{self.store} needs a package that is not installed: {self._words(error)}{_remedy(error)}")
         if isinstance(error, FileNotFoundError):
             return PhaseError(f"{self.store} has no {what or 'files'}; see whether its url is right")
-        if isinstance(error, PermissionError) or code in DENYING_CODES or names & NO_KEY:
+        is_denied = isinstance(error, PermissionError) and not error.filename  # with a name it is a file on this machine
+        if is_denied or code in DENYING_CODES or names & NO_KEY:
             why = f" ({code})" if code else f" ({self._words(error)})" if names & NO_KEY else ""
             return PhaseError(
                 f"{self.store} does not let us read {what or 'it'}{why}; see whether its key and secret are right"

@@ -217,6 +217,16 @@ def test_a_file_that_is_written_to_all_the_time_is_refused_and_leaves_no_archive
     assert list((tmp_path / "into").iterdir()) == []
 
 
+def test_caches_and_spools_inside_the_code_folder_are_no_code(tmp_path: Path) -> None:
+    code = tree(tmp_path / "code", {"train.py": "", "sub/spool/run.log": "grows", "cache/snapshots/old.tar": "old"})
+    ids = {
+        pack(code, code / "cache" / "snapshots", max_bytes=MAX_BYTES, leave_out=[code / "sub" / "spool", code / "gone"])
+        for _ in range(2)
+    }
+    (snapshot,) = ids
+    assert snapshot.files == 1
+
+
 def test_what_a_killed_packer_left_is_removed_a_day_later(tmp_path: Path) -> None:
     code = tree(tmp_path / "code", {"x": ""})
     tree(tmp_path / "into", {".snapshot-old.tmp": "half", ".snapshot-new.tmp": "half"})

@@ -15,7 +15,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from runyard.agent.phases.datastore import Downloaded
+from runyard.agent.phases.datastore import Downloaded, download
 from runyard.errors import PhaseError
 from runyard.spec import Datastore
 from tests.agent.phases.data_node import DOWNLOAD, Node, content, started, sums, tree
@@ -48,6 +48,17 @@ def test_all_files_below_a_folder_come_by_name_and_byte(tmp_path: Path, node: No
     assert node.said[0].startswith(f"Downloading the datastore set ({site.url}/) to ")
     assert node.said[-1].startswith(f"The datastore set is complete: 5 files, {size / 1e6:.1f} MB; ")
     assert node.parts() == []
+
+
+@pytest.mark.parametrize("checksums", ["", "SHA256SUMS"])
+def test_a_slow_disk_is_written_to_by_threads(tmp_path: Path, node: Node, checksums: str) -> None:
+    source = tree(tmp_path / "source", FILES | {"SHA256SUMS": sums(FILES)})
+    with running_site(source, Faults(breaks=1, break_bytes=100_000)) as site:
+        store = Datastore(name="set", url=f"{site.url}/", checksums=checksums)
+        download(store, node.target, say=node.said.append, secrets={}, first_pause_s=0.01, slow_disk_s=0.0)
+    got = content(node.target)
+    got.pop("SHA256SUMS", None)
+    assert got == FILES
 
 
 def test_a_folder_without_its_slash_and_a_single_file_are_told_apart(tmp_path: Path, node: Node) -> None:
