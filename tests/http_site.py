@@ -1,6 +1,7 @@
-"""A real HTTP server for tests, in a process of its own: serves a folder with ranges, tags and pages of links, and can fail.
+"""A real HTTP server for tests, in a process of its own: serves folders with ranges, tags and pages of links, and can fail.
 
-`with running_site(folder, Faults(...)) as site:`. `site.requests()` tells what was asked for: method, path, range.
+`with running_server() as server:`, then `server.site(folder, Faults(...))` for each folder. `site.requests()` tells what was
+asked for: method, path, range.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ class Faults:
     breaks: int = 0  # so many answers break off after break_bytes, for each file
     break_bytes: int = 0
     bytes_per_s: int = 0
-    page: str = ""  # in place of each folder's page of links
+    page: str = ""  # in place of each folder's page of links; {root} in it becomes the site's own path
 
 
 @dataclass(frozen=True, slots=True)
 class HttpSite:
-    """Where the server is."""
+    """One folder at the server."""
 
     url: str
     log: Path
@@ -55,25 +56,44 @@ class HttpSite:
         return [path for method, path, _ in self.requests() if method == "GET" and not path.endswith("/")]
 
 
+class HttpServer:
+    """The server's process, which takes up any number of folders."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._url = f"http://127.0.0.1:{self._answer()}"
+
+    def site(self, folder: Path, faults: Faults = Faults()) -> HttpSite:
+        """Serve the folder from now on, at a path of its own."""
+        log = folder.with_name(f"{folder.name}.requests")
+        log.write_text("")
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([str(folder), str(log), asdict(faults)]) + "\n")
+        self._process.stdin.flush()
+        return HttpSite(f"{self._url}/{self._answer()}", log)
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().strip()
+        assert line, "the HTTP server has ended"
+        return line
+
+
 @contextmanager
-def running_site(folder: Path, faults: Faults = Faults(), *, port: int = 0) -> Iterator[HttpSite]:
-    """The server below `folder`'s files; it is gone at the end of the block."""
-    log = folder.with_name(f"{folder.name}.requests")
-    log.write_text("")
-    command = [sys.executable, "-m", "tests.http_site", str(folder), str(log), str(port), json.dumps(asdict(faults))]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def running_server() -> Iterator[HttpServer]:
+    """The server; it is gone at the end of the block."""
+    command = [sys.executable, "-m", "tests.http_site"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        assert process.stdout is not None
-        bound = process.stdout.readline().strip()
-        assert bound, "the HTTP server did not start"
-        yield HttpSite(f"http://127.0.0.1:{bound}", log)
+        yield HttpServer(process)
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=STOP_LIMIT_S)
 
 
-class _Server:
-    def __init__(self, folder: Path, log: Path, faults: Faults) -> None:
+class _Site:
+    def __init__(self, root: str, folder: Path, log: Path, faults: Faults) -> None:
+        self._root = root
         self._folder = folder
         self._log = log
         self._faults = faults
@@ -82,14 +102,15 @@ class _Server:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The one handler."""
+        name = request.path.removeprefix(self._root)
         with self._log.open("a") as log:
-            log.write(json.dumps([request.method, request.path, request.headers.get("Range", "")]) + "\n")
+            log.write(json.dumps([request.method, name, request.headers.get("Range", "")]) + "\n")
         faults = self._faults
         if faults.token and request.headers.get("Authorization") != f"Bearer {faults.token}":
             raise web.HTTPUnauthorized
         if request.method == "HEAD" and not faults.answers_head:
             raise web.HTTPMethodNotAllowed("HEAD", ["GET"])
-        path = self._folder / request.path.lstrip("/")
+        path = self._folder / name.lstrip("/")
         if path.is_dir():
             return self._page(request, path)
         if not path.is_file():
@@ -106,7 +127,10 @@ class _Server:
             raise web.HTTPForbidden
         names = [f"{child.name}/" if child.is_dir() else child.name for child in sorted(path.iterdir())]
         links = "\n".join(f'<a href="{escape(quote(name))}">{escape(name)}</a>' for name in ["../", *names])
-        page = self._faults.page or f'<html><body><a href="?C=N;O=D">Name</a><pre>{links}</pre></body></html>'
+        page = (
+            self._faults.page.replace("{root}", self._root)
+            or f'<html><body><a href="?C=N;O=D">Name</a><pre>{links}</pre></body></html>'
+        )
         return web.Response(text=page, content_type="text/html")
 
     async def _file(self, request: web.Request, path: Path) -> web.StreamResponse:
@@ -145,16 +169,27 @@ def _described(path: Path, answer: web.StreamResponse) -> bytes:
     return path.read_bytes()
 
 
-async def _serve(folder: Path, log: Path, port: int, faults: Faults) -> None:
+async def _serve() -> None:
+    sites: dict[str, _Site] = {}
+
+    def take_up() -> None:
+        folder, log, faults = json.loads(sys.stdin.readline())
+        number = str(len(sites))
+        sites[number] = _Site(f"/{number}", Path(folder), Path(log), Faults(**faults))
+        print(number, flush=True)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await sites[request.match_info["number"]].answer(request)
+
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", _Server(folder, log, faults).answer)
+    app.router.add_route("*", "/{number}{path:(/.*)?}", answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
-    await site.start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    asyncio.get_running_loop().add_reader(sys.stdin, take_up)
     print(runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), Faults(**json.loads(sys.argv[4]))))
+    asyncio.run(_serve())

@@ -1,4 +1,4 @@
-"""What the phases' tests share: an S3 server for all of them, and a disk that is soon full."""
+"""What the phases' tests share: an S3 server and an HTTP server for all of them, and a disk that is soon full."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.http_site import HttpServer, running_server
 from tests.s3_site import S3Site, missing_tool, running_s3
 
 DISK_BYTES = 8 << 20
@@ -20,6 +21,13 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Site]:
         pytest.skip(f"needs_system(ceph): {tool} is not installed")
     with running_s3(tmp_path_factory.mktemp("s3") / "site") as site:
         yield site
+
+
+@pytest.fixture(scope="session")
+def web() -> Iterator[HttpServer]:
+    """A real HTTP server, the same for all tests: each has a site of its own."""
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture

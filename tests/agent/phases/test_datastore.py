@@ -19,7 +19,7 @@ from runyard.agent.phases.datastore import Downloaded, download
 from runyard.errors import PhaseError
 from runyard.spec import Datastore
 from tests.agent.phases.data_node import DOWNLOAD, Node, content, started, sums, tree
-from tests.http_site import Faults, running_site
+from tests.http_site import Faults, HttpServer
 from tests.waiting import wait_for
 
 
@@ -38,10 +38,10 @@ FILES = {
 }
 
 
-def test_all_files_below_a_folder_come_by_name_and_byte(tmp_path: Path, node: Node) -> None:
+def test_all_files_below_a_folder_come_by_name_and_byte(web: HttpServer, tmp_path: Path, node: Node) -> None:
     source = tree(tmp_path / "source", FILES)
-    with running_site(source) as site:
-        got = node.get(Datastore(name="set", url=f"{site.url}/"))
+    site = web.site(source)
+    got = node.get(Datastore(name="set", url=f"{site.url}/"))
     size = sum(map(len, FILES.values()))
     assert content(node.target) == FILES
     assert got == Downloaded(files=5, size_bytes=size, fetched_files=5, fetched_bytes=size)
@@ -51,134 +51,136 @@ def test_all_files_below_a_folder_come_by_name_and_byte(tmp_path: Path, node: No
 
 
 @pytest.mark.parametrize("checksums", ["", "SHA256SUMS"])
-def test_a_slow_disk_is_written_to_by_threads(tmp_path: Path, node: Node, checksums: str) -> None:
+def test_a_slow_disk_is_written_to_by_threads(web: HttpServer, tmp_path: Path, node: Node, checksums: str) -> None:
     source = tree(tmp_path / "source", FILES | {"SHA256SUMS": sums(FILES)})
-    with running_site(source, Faults(breaks=1, break_bytes=100_000)) as site:
-        store = Datastore(name="set", url=f"{site.url}/", checksums=checksums)
-        download(store, node.target, say=node.said.append, secrets={}, first_pause_s=0.01, slow_disk_s=0.0)
+    site = web.site(source, Faults(breaks=1, break_bytes=100_000))
+    store = Datastore(name="set", url=f"{site.url}/", checksums=checksums)
+    download(store, node.target, say=node.said.append, secrets={}, first_pause_s=0.01, slow_disk_s=0.0)
     got = content(node.target)
     got.pop("SHA256SUMS", None)
     assert got == FILES
 
 
-def test_a_folder_without_its_slash_and_a_single_file_are_told_apart(tmp_path: Path, node: Node) -> None:
+def test_a_folder_without_its_slash_and_a_single_file_are_told_apart(web: HttpServer, tmp_path: Path, node: Node) -> None:
     source = tree(tmp_path / "source", {"sub/a.txt": b"a", "b c.txt": b"b"})
-    with running_site(source) as site:
-        node.get(Datastore(name="set", url=f"{site.url}/sub"))
-        node.get(Datastore(name="set", url=f"{site.url}/b%20c.txt?signature=abc"))
+    site = web.site(source)
+    node.get(Datastore(name="set", url=f"{site.url}/sub"))
+    node.get(Datastore(name="set", url=f"{site.url}/b%20c.txt?signature=abc"))
     assert content(node.target) == {"a.txt": b"a", "b c.txt": b"b"}
     assert not any("abc" in line for line in node.said)
 
 
-def test_what_is_there_is_not_fetched_again_and_what_has_changed_is(tmp_path: Path, node: Node) -> None:
+def test_what_is_there_is_not_fetched_again_and_what_has_changed_is(web: HttpServer, tmp_path: Path, node: Node) -> None:
     source = tree(tmp_path / "source", FILES)
-    with running_site(source) as site:
-        store = Datastore(name="set", url=f"{site.url}/")
-        node.get(store)
-        before = len(site.fetched())
-        assert node.get(store).fetched_files == 0
-        (source / "train.csv").write_bytes(b"2,1\n" * 50_000)
-        (node.target / "empty").unlink()
-        got = node.get(store)
-        assert sorted(site.fetched()[before:]) == ["/empty", "/train.csv"]
+    site = web.site(source)
+    store = Datastore(name="set", url=f"{site.url}/")
+    node.get(store)
+    before = len(site.fetched())
+    assert node.get(store).fetched_files == 0
+    (source / "train.csv").write_bytes(b"2,1\n" * 50_000)
+    (node.target / "empty").unlink()
+    got = node.get(store)
+    assert sorted(site.fetched()[before:]) == ["/empty", "/train.csv"]
     assert (got.files, got.fetched_files) == (5, 2)
     assert "; 3 of them were there already" in node.said[-1]
     assert content(node.target) == FILES | {"train.csv": b"2,1\n" * 50_000}
 
 
-def test_a_server_without_head_costs_a_second_fetch_and_nothing_else(tmp_path: Path, node: Node) -> None:
-    with running_site(tree(tmp_path / "source", FILES), Faults(answers_head=False)) as site:
-        node.get(Datastore(name="set", url=f"{site.url}/"))
-        assert node.get(Datastore(name="set", url=f"{site.url}/")).fetched_files == 5
+def test_a_server_without_head_costs_a_second_fetch_and_nothing_else(web: HttpServer, tmp_path: Path, node: Node) -> None:
+    site = web.site(tree(tmp_path / "source", FILES), Faults(answers_head=False))
+    node.get(Datastore(name="set", url=f"{site.url}/"))
+    assert node.get(Datastore(name="set", url=f"{site.url}/")).fetched_files == 5
     assert content(node.target) == FILES
 
 
-def killed_in_the_middle(source: Path, node: Node, checksums: str = "") -> int:
+def killed_in_the_middle(web: HttpServer, source: Path, node: Node, checksums: str = "") -> int:
     """A download from a slow server that was killed: how many bytes it had."""
-    with running_site(source, Faults(bytes_per_s=10_000_000)) as site:
-        had_bytes = node.killed(Datastore(name="set", url=f"{site.url}/", checksums=checksums))
+    site = web.site(source, Faults(bytes_per_s=10_000_000))
+    had_bytes = node.killed(Datastore(name="set", url=f"{site.url}/", checksums=checksums))
     assert content(node.target) == {}
     return had_bytes
 
 
-def test_after_a_kill_only_the_rest_is_fetched(tmp_path: Path, node: Node) -> None:
+def test_after_a_kill_only_the_rest_is_fetched(web: HttpServer, tmp_path: Path, node: Node) -> None:
     data = os.urandom(30_000_000)
     source = tree(tmp_path / "source", {"big.bin": data})
-    had_bytes = killed_in_the_middle(source, node)
-    with running_site(source) as site:
-        got = node.get(Datastore(name="set", url=f"{site.url}/"))
-        assert ("GET", "/big.bin", f"bytes={had_bytes - 1}-") in site.requests()
+    had_bytes = killed_in_the_middle(web, source, node)
+    site = web.site(source)
+    got = node.get(Datastore(name="set", url=f"{site.url}/"))
+    assert ("GET", "/big.bin", f"bytes={had_bytes - 1}-") in site.requests()
     assert content(node.target) == {"big.bin": data}
     assert got.fetched_bytes == len(data) - had_bytes + 1
     assert node.parts() == []
 
 
-def test_a_part_is_not_joined_with_another_version_of_the_file(tmp_path: Path, node: Node) -> None:
+def test_a_part_is_not_joined_with_another_version_of_the_file(web: HttpServer, tmp_path: Path, node: Node) -> None:
     source = tree(tmp_path / "source", {"big.bin": os.urandom(30_000_000)})
-    killed_in_the_middle(source, node)
+    killed_in_the_middle(web, source, node)
     changed = os.urandom(30_000_000)
     (source / "big.bin").write_bytes(changed)
-    with running_site(source) as site:
-        node.get(Datastore(name="set", url=f"{site.url}/"))
+    site = web.site(source)
+    node.get(Datastore(name="set", url=f"{site.url}/"))
     assert content(node.target) == {"big.bin": changed}
     assert node.parts() == []
 
 
-def test_a_part_that_went_bad_on_the_disk_is_fetched_anew(tmp_path: Path, node: Node) -> None:
+def test_a_part_that_went_bad_on_the_disk_is_fetched_anew(web: HttpServer, tmp_path: Path, node: Node) -> None:
     files = {"big.bin": os.urandom(30_000_000)}
     source = tree(tmp_path / "source", files | {"SHA256SUMS": sums(files)})
-    killed_in_the_middle(source, node, "SHA256SUMS")
+    killed_in_the_middle(web, source, node, "SHA256SUMS")
     with node.parts()[0].open("r+b") as part:
         part.write(b"rotten")
-    with running_site(source) as site:
-        node.get(Datastore(name="set", url=f"{site.url}/", checksums="SHA256SUMS"))
+    site = web.site(source)
+    node.get(Datastore(name="set", url=f"{site.url}/", checksums="SHA256SUMS"))
     assert content(node.target) == files
     assert any("what was there of an earlier try does not belong to it" in line for line in node.said)
 
 
 @pytest.mark.parametrize("ignores_range", [False, True])
-def test_an_answer_that_breaks_off_is_taken_up_and_said_so(tmp_path: Path, node: Node, ignores_range: bool) -> None:
+def test_an_answer_that_breaks_off_is_taken_up_and_said_so(
+    web: HttpServer, tmp_path: Path, node: Node, ignores_range: bool
+) -> None:
     data = os.urandom(5_000_000)
     source = tree(tmp_path / "source", {"big.bin": data, "small": b"x"})
     faults = Faults(breaks=2, break_bytes=2_000_000, ignores_range=ignores_range)
-    with running_site(source, faults) as site:
-        node.get(Datastore(name="set", url=f"{site.url}/"))
-        asked = [wanted for method, path, wanted in site.requests() if (method, path) == ("GET", "/big.bin")]
+    site = web.site(source, faults)
+    node.get(Datastore(name="set", url=f"{site.url}/"))
+    asked = [wanted for method, path, wanted in site.requests() if (method, path) == ("GET", "/big.bin")]
     assert content(node.target) == {"big.bin": data, "small": b"x"}
     assert asked[0] == ""
     assert re.fullmatch("bytes=[1-9][0-9]+-", asked[1])
     assert any(f"({site.url}/) broke off at 'big.bin': " in line and "attempt 2 of 5 in 0.01 s" in line for line in node.said)
 
 
-def test_a_busy_server_is_asked_again_and_a_server_that_stays_busy_is_told(tmp_path: Path, node: Node) -> None:
+def test_a_busy_server_is_asked_again_and_a_server_that_stays_busy_is_told(web: HttpServer, tmp_path: Path, node: Node) -> None:
     source = tree(tmp_path / "source", {"x": b"x"})
-    with running_site(source, Faults(busy_requests=3)) as site:
-        node.get(Datastore(name="set", url=f"{site.url}/x"))
+    site = web.site(source, Faults(busy_requests=3))
+    node.get(Datastore(name="set", url=f"{site.url}/x"))
     assert content(node.target) == {"x": b"x"}
-    with running_site(source, Faults(busy_requests=100)) as site:
-        sentence = Node(tmp_path / "other").fails(Datastore(name="set", url=f"{site.url}/"))
+    site = web.site(source, Faults(busy_requests=100))
+    sentence = Node(tmp_path / "other").fails(Datastore(name="set", url=f"{site.url}/"))
     assert sentence == f"the datastore set ({site.url}/) broke off at 'x': the server answered 503"
 
 
-def test_with_checksums_every_file_is_verified_and_no_listing_is_needed(tmp_path: Path, node: Node) -> None:
+def test_with_checksums_every_file_is_verified_and_no_listing_is_needed(web: HttpServer, tmp_path: Path, node: Node) -> None:
     source = tree(tmp_path / "source", FILES | {"SHA256SUMS": sums(FILES)})
-    with running_site(source, Faults(has_listing=False)) as site:
-        store = Datastore(name="set", url=f"{site.url}/", checksums="SHA256SUMS")
-        got = node.get(store)
-        assert (got.files, got.fetched_files) == (5, 5)
-        before = len(site.requests())
-        assert node.get(store).fetched_files == 0
-        assert [path for _, path, _ in site.requests()[before:]] == ["/SHA256SUMS"]
-        assert "gives no page" not in Node(tmp_path / "other").fails(Datastore(name="set", url=f"{site.url}/"))
+    site = web.site(source, Faults(has_listing=False))
+    store = Datastore(name="set", url=f"{site.url}/", checksums="SHA256SUMS")
+    got = node.get(store)
+    assert (got.files, got.fetched_files) == (5, 5)
+    before = len(site.requests())
+    assert node.get(store).fetched_files == 0
+    assert [path for _, path, _ in site.requests()[before:]] == ["/SHA256SUMS"]
+    assert "gives no page" not in Node(tmp_path / "other").fails(Datastore(name="set", url=f"{site.url}/"))
     assert content(node.target) == FILES
 
 
-def test_a_file_that_is_not_what_its_checksum_says_is_named_with_both(tmp_path: Path, node: Node) -> None:
+def test_a_file_that_is_not_what_its_checksum_says_is_named_with_both(web: HttpServer, tmp_path: Path, node: Node) -> None:
     source = tree(
         tmp_path / "source", {"good": b"good", "bad": b"bad", "SHA256SUMS": sums({"good": b"good", "bad": b"was good"})}
     )
-    with running_site(source) as site:
-        sentence = node.fails(Datastore(name="set", url=f"{site.url}/", checksums="SHA256SUMS"))
+    site = web.site(source)
+    sentence = node.fails(Datastore(name="set", url=f"{site.url}/", checksums="SHA256SUMS"))
     found, expected = (hashlib.sha256(data).hexdigest() for data in (b"bad", b"was good"))
     assert sentence == f"'bad' of the datastore set ({site.url}/) has the SHA-256 {found}, but SHA256SUMS says {expected}"
     assert "bad" not in content(node.target)
@@ -192,18 +194,20 @@ def test_a_file_that_is_not_what_its_checksum_says_is_named_with_both(tmp_path: 
         (None, "has no the checksums SHA256SUMS"),
     ],
 )
-def test_checksums_that_cannot_be_used_are_told(tmp_path: Path, node: Node, lines: bytes | None, sentence: str) -> None:
+def test_checksums_that_cannot_be_used_are_told(
+    web: HttpServer, tmp_path: Path, node: Node, lines: bytes | None, sentence: str
+) -> None:
     source = tree(tmp_path / "source", {"x": b"x"} if lines is None else {"x": b"x", "SHA256SUMS": lines})
-    with running_site(source) as site:
-        assert sentence in node.fails(Datastore(name="set", url=f"{site.url}/", checksums="SHA256SUMS"))
+    site = web.site(source)
+    assert sentence in node.fails(Datastore(name="set", url=f"{site.url}/", checksums="SHA256SUMS"))
 
 
-def test_a_secret_opens_the_door_and_is_never_said(tmp_path: Path, node: Node) -> None:
+def test_a_secret_opens_the_door_and_is_never_said(web: HttpServer, tmp_path: Path, node: Node) -> None:
     source = tree(tmp_path / "source", {"x": b"x"})
-    with running_site(source, Faults(token="open-sesame")) as site:
-        store = Datastore(name="set", url=f"{site.url}/", secrets={"headers.Authorization": "env:TOKEN"})
-        sentence = node.fails(store, secrets={"headers.Authorization": "Bearer wrong-secret"})
-        node.get(store, secrets={"headers.Authorization": "Bearer open-sesame"})
+    site = web.site(source, Faults(token="open-sesame"))
+    store = Datastore(name="set", url=f"{site.url}/", secrets={"headers.Authorization": "env:TOKEN"})
+    sentence = node.fails(store, secrets={"headers.Authorization": "Bearer wrong-secret"})
+    node.get(store, secrets={"headers.Authorization": "Bearer open-sesame"})
     assert (
         sentence == f"the datastore set ({site.url}/) does not let us read it (401); see whether its key and secret are right"
     )
@@ -212,10 +216,10 @@ def test_a_secret_opens_the_door_and_is_never_said(tmp_path: Path, node: Node) -
 
 
 @pytest.mark.parametrize(("page", "name"), [("%2e%2e/%2e%2e/evil", "../../evil"), ("a/%2e%2e%2f%2e%2e%2fevil", "a/../../evil")])
-def test_a_name_that_leads_out_is_refused(tmp_path: Path, node: Node, page: str, name: str) -> None:
+def test_a_name_that_leads_out_is_refused(web: HttpServer, tmp_path: Path, node: Node, page: str, name: str) -> None:
     source = tree(tmp_path / "source", {"x": b"x"})
-    with running_site(source, Faults(page=f'<a href="x">x</a> <a href="{page}">evil</a>')) as site:
-        sentence = node.fails(Datastore(name="set", url=f"{site.url}/"))
+    site = web.site(source, Faults(page=f'<a href="x">x</a> <a href="{page}">evil</a>'))
+    sentence = node.fails(Datastore(name="set", url=f"{site.url}/"))
     assert f"has a file named {name!r}, which leads out of the folder" in sentence
     assert content(tmp_path / "data") == {
         ".set.download/lock": (tmp_path / "data/.set.download/lock").read_bytes(),
@@ -223,13 +227,12 @@ def test_a_name_that_leads_out_is_refused(tmp_path: Path, node: Node, page: str,
     }
 
 
-def test_links_that_do_not_lead_deeper_are_not_followed(tmp_path: Path, node: Node) -> None:
+def test_links_that_do_not_lead_deeper_are_not_followed(web: HttpServer, tmp_path: Path, node: Node) -> None:
     source = tree(tmp_path / "source", {"sub/x": b"x", "other": b"y"})
     page = '<a href="../other">up</a> <a href="http://127.0.0.1:1/sub/x">away</a> <a href="mailto:a@b">b</a> '
-    with running_site(
-        source, Faults(page=page + '<a href="x#top">x</a> <a href="/sub/x">again</a> <a href="http://[">c</a> <a>d</a>')
-    ) as site:
-        node.get(Datastore(name="set", url=f"{site.url}/sub/"))
+    page += '<a href="x#top">x</a> <a href="{root}/sub/x">again</a> <a href="http://[">c</a> <a>d</a>'
+    site = web.site(source, Faults(page=page))
+    node.get(Datastore(name="set", url=f"{site.url}/sub/"))
     assert content(node.target) == {"x": b"x"}
 
 
@@ -295,59 +298,59 @@ def test_whatever_else_fsspec_knows_works_too(tmp_path: Path, node: Node) -> Non
     assert content(node.target) == FILES
 
 
-def test_a_file_and_a_folder_of_one_name_are_told(tmp_path: Path, node: Node) -> None:
+def test_a_file_and_a_folder_of_one_name_are_told(web: HttpServer, tmp_path: Path, node: Node) -> None:
     source = tree(tmp_path / "source", {"SHA256SUMS": sums({"a": b"", "a/b": b""})})
-    with running_site(source) as site:
-        sentence = node.fails(Datastore(name="set", url=f"{site.url}/", checksums="SHA256SUMS"))
+    site = web.site(source)
+    sentence = node.fails(Datastore(name="set", url=f"{site.url}/", checksums="SHA256SUMS"))
     assert "has both 'a' and 'a/b': a folder cannot have a file's name" in sentence
 
 
-def test_a_cancel_ends_it_at_once_and_keeps_what_has_come(tmp_path: Path, node: Node) -> None:
+def test_a_cancel_ends_it_at_once_and_keeps_what_has_come(web: HttpServer, tmp_path: Path, node: Node) -> None:
     source = tree(tmp_path / "source", {"big.bin": os.urandom(30_000_000)})
-    with running_site(source, Faults(bytes_per_s=5_000_000)) as site:
-        download = started(Datastore(name="set", url=f"{site.url}/"), node.target)
-        wait_for(lambda: sum(path.stat().st_size for path in node.parts()) > 1 << 20, "a part has come")
-        begun_s = time.monotonic()
-        download.send_signal(signal.SIGTERM)
-        out, _ = download.communicate(timeout=20)
+    site = web.site(source, Faults(bytes_per_s=5_000_000))
+    download = started(Datastore(name="set", url=f"{site.url}/"), node.target)
+    wait_for(lambda: sum(path.stat().st_size for path in node.parts()) > 1 << 20, "a part has come")
+    begun_s = time.monotonic()
+    download.send_signal(signal.SIGTERM)
+    out, _ = download.communicate(timeout=20)
     assert out.splitlines()[-1] == "canceled"
     assert time.monotonic() - begun_s < 3
     assert len(node.parts()) == 1
 
 
-def test_how_far_it_is_is_said_from_time_to_time(tmp_path: Path, node: Node) -> None:
+def test_how_far_it_is_is_said_from_time_to_time(web: HttpServer, tmp_path: Path, node: Node) -> None:
     source = tree(tmp_path / "source", {f"{number}.bin": bytes(1_500_000) for number in range(3)})
-    with running_site(source, Faults(bytes_per_s=600_000)) as site:
-        node.get(Datastore(name="set", url=f"{site.url}/"))
+    site = web.site(source, Faults(bytes_per_s=600_000))
+    node.get(Datastore(name="set", url=f"{site.url}/"))
     (line,) = (line for line in node.said if line.startswith("Datastore set: "))
     assert line.startswith("Datastore set: 0 of 3 files, ")
     assert line.endswith(" MB/s.")
 
 
-def test_two_downloads_to_one_folder_take_turns(tmp_path: Path, node: Node) -> None:
+def test_two_downloads_to_one_folder_take_turns(web: HttpServer, tmp_path: Path, node: Node) -> None:
     source = tree(tmp_path / "source", {"x.bin": os.urandom(1_000_000)})
-    with running_site(source, Faults(bytes_per_s=1_000_000)) as site:
-        store = Datastore(name="set", url=f"{site.url}/")
-        first = started(store, node.target)
-        wait_for(lambda: "/x.bin" in site.fetched(), "the first has begun")
-        assert node.get(store).fetched_files == 0
-        first.communicate()
-        assert site.fetched() == ["/x.bin"]
+    site = web.site(source, Faults(bytes_per_s=1_000_000))
+    store = Datastore(name="set", url=f"{site.url}/")
+    first = started(store, node.target)
+    wait_for(lambda: "/x.bin" in site.fetched(), "the first has begun")
+    assert node.get(store).fetched_files == 0
+    first.communicate()
+    assert site.fetched() == ["/x.bin"]
     assert node.said[1].startswith("Waiting for the datastore set ")
     assert f"process {first.pid} is at it" in node.said[1]
 
 
 @pytest.mark.needs_system("mount")
 @pytest.mark.parametrize("with_checksums", [False, True])
-def test_a_full_disk_is_said_so(tmp_path: Path, small_disk: Path, with_checksums: bool) -> None:
+def test_a_full_disk_is_said_so(web: HttpServer, tmp_path: Path, small_disk: Path, with_checksums: bool) -> None:
     files = {"big.bin": bytes(20_000_000)}
     source = tree(tmp_path / "source", files | {"SHA256SUMS": sums(files)})
     node = Node(small_disk)
-    with running_site(source) as site:
-        checksums = "SHA256SUMS" if with_checksums else ""
-        sentence = node.fails(
-            Datastore(name="set", url=f"{site.url}/big.bin" if not checksums else f"{site.url}/", checksums=checksums)
-        )
+    site = web.site(source)
+    checksums = "SHA256SUMS" if with_checksums else ""
+    sentence = node.fails(
+        Datastore(name="set", url=f"{site.url}/big.bin" if not checksums else f"{site.url}/", checksums=checksums)
+    )
     assert f"the disk below {node.target} is full: 'big.bin' does not fit" in sentence
 
 

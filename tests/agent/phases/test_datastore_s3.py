@@ -56,7 +56,7 @@ def test_all_objects_below_a_prefix_come_and_only_once(node: Node, bucket: Bucke
 
 
 def test_after_a_kill_only_the_rest_of_an_object_is_fetched(node: Node, bucket: Bucket, keys: dict[str, str]) -> None:
-    data = os.urandom(120_000_000)
+    data = os.urandom(70_000_000)
     store = bucket("rest", {"train/big.bin": data})
     had_bytes = node.killed(store, keys)
     got = node.get(store, secrets=keys)
