@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -239,3 +239,26 @@ def podman_site() -> Iterator[PodmanSite]:
         yield site
     finally:
         site.close()
+
+
+@contextmanager
+def docker_engine(folder: Path, registry: str) -> Iterator[dict[str, str]]:
+    """A docker engine of its own, ended at the block's end; what has to be in the environment of its clients."""
+    socket_path = folder / "docker.sock"
+    argv = ["dockerd", f"--data-root={folder}/docker", f"--exec-root={folder}/docker-exec", f"--pidfile={folder}/docker.pid"]
+    argv += [f"--host=unix://{socket_path}", "--bridge=none", "--iptables=false", f"--insecure-registry={registry}"]
+    # Limits of its containers that also a machine can give which may not raise its own.
+    argv += ["--default-ulimit=nofile=20000:20000"]
+    environ = {"DOCKER_HOST": f"unix://{socket_path}", "DOCKER_CONFIG": str(folder)}
+    with (folder / "docker.log").open("wb") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        look = ["docker", "version", "--format", "{{.Server.Version}}"]
+        wait_for(
+            lambda: subprocess.run(look, env=os.environ | environ, capture_output=True, check=False).returncode == 0,
+            "the docker engine's start",
+        )
+        yield environ
+    finally:
+        process.terminate()
+        process.wait(30)

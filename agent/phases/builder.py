@@ -56,13 +56,13 @@ def choose(wanted: str) -> Builder:
 def _why_not(program: str) -> str:
     if not shutil.which(program):
         return "which is not installed on this node"
-    if program == "docker" and tool.answer(["docker", "version", "--format", "{{.Server.Version}}"])[0] != 0:
+    if program == "docker" and not tool.ask(["docker", "version", "--format", "{{.Server.Version}}"]).value:
         return "whose engine does not answer on this node"
     return ""
 
 
 def _docker_digest(name: str) -> str:
-    code, said = tool.answer(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", name])
+    known = tool.ask(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", name]).value
     repository = name.rpartition(":")[0]
-    digests = [full.partition("@")[2] for full in json.loads(said) if full.startswith(repository + "@")] if code == 0 else []
+    digests = [full.partition("@")[2] for full in json.loads(known or "[]") if full.startswith(repository + "@")]
     return digests[-1] if digests else ""

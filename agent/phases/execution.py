@@ -27,6 +27,7 @@ def run(phase: Phase) -> dict[str, Any]:
     if phase.spec.environment.kind != CONTAINER:
         return {}
     images.require_podman()
+    leftovers.clear(phase)
     gpu_flags = gpus.flags(phase.spec.resources.gpus)
     image = phase.result("image").get("image") or phase.spec.environment.image
     if _is_local(image):

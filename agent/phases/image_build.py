@@ -50,6 +50,7 @@ class Built:
 def run(phase: Phase) -> dict[str, Any]:
     """Have the image; what image.run returns."""
     images.require_podman()
+    leftovers.clear(phase)
     environment = phase.spec.environment
     builds_with = builder.choose(phase.run["builder"])
     if builds_with.program == "docker" and not environment.registry:

@@ -23,9 +23,9 @@ def require_podman() -> None:
 
 def look(image: str) -> Refusal | None:
     """Ask the registry for an image by tag or digest; None where it has it. Transfers nothing but the manifest."""
-    code, said = tool.answer(["podman", "manifest", "inspect", image])
+    answer = tool.ask(["podman", "manifest", "inspect", image])
     # podman 4.3 fails for an image that is no list of images, once it has got what it asked for.
-    return None if code == 0 or "parsing manifest blob" in said else refusal(said)
+    return None if answer.code == 0 or "parsing manifest blob" in answer.stderr else refusal(answer.stderr)
 
 
 def pull(image: str, log_end: int, environ: Mapping[str, str]) -> Refusal | None:
@@ -62,5 +62,4 @@ def repository(image: str) -> str:
 
 
 def _inspect(image: str, template: str) -> str:
-    code, said = tool.answer(["podman", "image", "inspect", "--format", template, image])
-    return said.strip() if code == 0 else ""
+    return tool.ask(["podman", "image", "inspect", "--format", template, image]).value

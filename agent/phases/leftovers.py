@@ -10,12 +10,14 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from runyard import names
+from runyard.agent.mounts import unmount
 from runyard.atomic import read_json, write_json
 
 from . import tool
@@ -23,17 +25,18 @@ from .phase import Phase
 
 # A build argument that no Containerfile asks for: it changes nothing in the image and is kept with each working container.
 MARK_ARGUMENT = "RUNYARD_BUILD"
+# A container of which nothing is known so long after it was made belongs to nobody.
+SETTLE_S = 2.0
 _PHASES = ("image", "execution")
 
 
 @contextmanager
 def cleared(phase: Phase) -> Iterator[dict[str, str]]:
     """The environment for a tool that may leave something behind; at the block's end, however it comes, that is removed."""
-    clear(phase)
     folder = _temporary_folder(phase)
     note = _note(phase, phase.name)
     note.parent.mkdir(mode=names.DIR_MODE, parents=True, exist_ok=True)
-    write_json(str(note), {"temporary": str(folder)}, durable=False)
+    write_json(str(note), {"temporary": str(folder), "begun_s": time.time()}, durable=False)
     _make(folder, phase.cache_dir / "build-cache")
     try:
         yield {**os.environ, "TMPDIR": str(folder)}
@@ -47,7 +50,10 @@ def mark(phase: Phase) -> str:
 
 
 def clear(phase: Phase) -> None:
-    """Remove what killed tools of this run have left, in whichever phase. Blocks; nothing to do in most runs."""
+    """Remove what killed tools of this run have left, in whichever phase: what a phase that works with such tools does first.
+
+    Blocks; nothing to do in most runs.
+    """
     for name in _PHASES:
         note = _note(phase, name)
         kept: dict[str, Any] | None = read_json(str(note))
@@ -55,8 +61,8 @@ def clear(phase: Phase) -> None:
             continue
         folder = Path(kept["temporary"])
         _end_steps(folder)
-        _remove_containers(mark(phase))
-        if _is_ours(folder):
+        _remove_containers(mark(phase), kept["begun_s"])
+        if _is_ours(folder) and not unmount(folder):  # to remove what is mounted there would remove it from where it comes
             shutil.rmtree(folder, ignore_errors=True)
         note.unlink(missing_ok=True)
 
@@ -92,7 +98,7 @@ def _end_steps(folder: Path) -> None:
     runtime = _from_podman("{{.Host.OCIRuntime.Path}}") if steps else ""
     for step in steps:
         if runtime:
-            tool.answer([runtime, "delete", "--force", f"buildah-{step}"])
+            tool.ask([runtime, "delete", "--force", f"buildah-{step}"])
 
 
 def storage_root() -> Path:
@@ -100,23 +106,42 @@ def storage_root() -> Path:
     return Path(_from_podman("{{.Store.GraphRoot}}") or "/")
 
 
-def _remove_containers(run_mark: str) -> None:
-    for path in storage_root().glob("*-containers/*/userdata/buildah.json"):
-        if _argument(path) == run_mark:
-            tool.answer(["podman", "rm", "--force", path.parent.parent.name])
+def _remove_containers(run_mark: str, begun_s: float) -> None:
+    listed = tool.ask(["podman", "ps", "--all", "--external", "--format", "json"]).value if shutil.which("podman") else ""
+    root = storage_root() if listed else Path()
+    for container in json.loads(listed or "[]"):
+        if container["State"] != "storage":  # one of podman's own: those that images are built in are only in its storage
+            continue
+        made_s = float(container["Created"])
+        folder = next(root.glob(f"*-containers/{container['Id']}/userdata"), root / "none")
+        if _mark_in(folder) == run_mark or (made_s >= int(begun_s) and _is_stillborn(folder, made_s)):
+            tool.ask(["podman", "rm", "--force", container["Id"]])
 
 
-def _argument(path: Path) -> str:
+def _mark_in(folder: Path) -> str:
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):  # it is being removed
+        value = json.loads((folder / "buildah.json").read_bytes())
+    except (OSError, ValueError):  # none of a builder's, or it is being removed
         return ""
     return str((value.get("Args") or {}).get(MARK_ARGUMENT, ""))
+
+
+def _is_stillborn(folder: Path, made_s: float) -> bool:
+    """Whether a builder died between making a container and writing down what it is: then nobody can use it."""
+    if _is_blank(folder):
+        time.sleep(max(0.0, made_s + SETTLE_S - time.time()))  # a builder that lives writes it down at once
+    return _is_blank(folder)
+
+
+def _is_blank(folder: Path) -> bool:
+    try:
+        return all(path.name.startswith(".tmp-buildah.json") for path in folder.iterdir())
+    except FileNotFoundError:
+        return True
 
 
 def _from_podman(template: str) -> str:
     """What `podman info` says; empty where there is no podman any more."""
     if not shutil.which("podman"):
         return ""
-    code, text = tool.answer(["podman", "info", "--format", template])
-    return text.strip() if code == 0 else ""
+    return tool.ask(["podman", "info", "--format", template]).value

@@ -11,6 +11,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import IO
 
 from runyard.agent import proctree
@@ -43,32 +44,37 @@ def run(
         raise
 
 
-def output(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Run it and take what it says: (exit code, stdout). What it says on stderr goes to the log."""
-    return _taken(argv, environ, stderr=None)
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a tool came to, and what it said on stdout and on stderr: a warning there is no part of a value."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def value(self) -> str:
+        """What was asked for; empty where the tool failed."""
+        return self.stdout.strip() if self.code == 0 else ""
 
 
-def answer(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Run it and take all that it says: (exit code, stdout and stderr as they came). The log shows nothing of it."""
-    return _taken(argv, environ, stderr=subprocess.STDOUT)
-
-
-def _taken(argv: Sequence[str], environ: Mapping[str, str] | None, *, stderr: int | None) -> tuple[int, str]:
+def ask(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> Answer:
+    """Run it and take all that it says: the log shows nothing of it. Blocks. Raises OSError where it cannot be started."""
     process = subprocess.Popen(
         argv,
         env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=stderr,
+        stderr=subprocess.PIPE,
         start_new_session=True,
         preexec_fn=_dies_with(os.getpid()),
     )
     try:
-        data, _ = process.communicate()
+        stdout, stderr = process.communicate()
     except BaseException:
         end(process)
         raise
-    return process.returncode, data.decode(errors="replace")
+    return Answer(process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -92,13 +92,14 @@ class _Installer:
 
     def create(self) -> None:
         """Make the venv, empty but for pip."""
-        what = f"a venv cannot be made with {self._python.path}"
+        what = f"no venv can be made with {self._python.path}"
         if self._uv:
             self._run([self._uv, "venv", "--allow-existing", "--python", self._python.path, str(self._folder)], what)
             return
         self._run([self._python.path, "-I", "-m", "venv", "--without-pip", str(self._folder)], what)
         # As a tool of its own: within `venv` it would outlive a killed phase and write to the next build's folder.
-        self._run([self._inner, "-I", "-m", "ensurepip", "--upgrade", "--default-pip"], what)
+        advice = "on Debian that takes the package python3-venv"
+        self._run([self._inner, "-I", "-m", "ensurepip", "--upgrade", "--default-pip"], f"{what} and pip ({advice})")
 
     def install(self) -> None:
         """Install the requirements. Relative paths in them start at the folder of the requirements file."""
@@ -116,10 +117,10 @@ class _Installer:
     def versions(self) -> list[str]:
         """What is installed now, as `name==version` lines."""
         argv = self._of_uv("freeze") if self._uv else self._of_pip("freeze")
-        code, text = tool.output(argv, environ=self._environ)
-        if code != 0:
-            raise PhaseError(f"{self.program} cannot list what it has installed (exit code {code}); see {names.IMAGE_LOG}")
-        return text.splitlines()
+        answer = tool.ask(argv, environ=self._environ)
+        if answer.code != 0:
+            raise PhaseError(f"{self.program} cannot list what it has installed: {telling(answer.stderr)}")
+        return answer.stdout.splitlines()
 
     @property
     def _inner(self) -> str:

@@ -54,13 +54,13 @@ def interpreter(wanted: str) -> Interpreter:
     if not path:
         raise PhaseError(f"environment.python: {wanted} is not on this node; name a Python by its path, or one on the PATH")
     try:
-        code, said = tool.output([path, "-I", "-c", _ASK])
+        answer = tool.ask([path, "-I", "-c", _ASK])
     except OSError as error:
         raise PhaseError(f"environment.python: {path} cannot be started: {error.strerror}") from error
     try:
-        return Interpreter(path, tuple(map(str, json.loads(said))))
+        return Interpreter(path, tuple(map(str, json.loads(answer.stdout))))
     except ValueError:
-        raise PhaseError(f"environment.python: {path} is no Python 3 (exit code {code})") from None
+        raise PhaseError(f"environment.python: {path} is no Python 3 (exit code {answer.code})") from None
 
 
 def of(environment: Environment, python: Interpreter) -> str:
