@@ -63,7 +63,7 @@ class Capture:
         self._run = run
         self._rank = rank
         self._log = DriverLog(run_dir, log_name, rank, is_split=run["streams"] == "split")
-        self._markers = (f"RUNYARD_RUN_ID={run['run_id']}", f"RUNYARD_RANK={rank}")
+        self._markers = (proctree.marker(run), f"RUNYARD_RANK={rank}")
 
     def start(self, launch: dict[str, Any], stdin: int) -> None:
         """Start the driver and capture it to its end."""

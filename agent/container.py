@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PODMAN = "podman"
+SIDECAR = "-sidecar"
 # Where podman looks for the process that reaps and passes signals on within a container.
 _INITS = ("/usr/libexec/podman/catatonit", "/usr/local/libexec/podman/catatonit", "/usr/bin/catatonit")
 # From a process's end until podman has written its exit code down.
@@ -27,6 +28,11 @@ _LOOK_S = 0.05
 
 class ContainerError(Exception):
     """What podman said when it could not start the container."""
+
+
+def name_of(run: dict[str, Any], part: str = "") -> str:
+    """The name of the run's container, or of its sidecar; `run` is its run.json. No other run on the node has it."""
+    return f"runyard-{run['run_id']}-{run['mark'][:8]}{part}"
 
 
 def run_argv(argv: list[str], env: dict[str, str], cwd: str, wanted: dict[str, Any]) -> list[str]:

@@ -8,6 +8,8 @@ import os
 from runyard import names
 from runyard.atomic import read_json
 
+from .container import name_of
+
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
     from typing import Any
@@ -31,7 +33,7 @@ def apply(launch: dict[str, Any], local: LocalRun) -> None:
     if local.is_container:
         launch["env"] = _of_container(launch["env"], local.spec)
         launch["container"] = {
-            "name": local.container,
+            "name": name_of(local.run),
             "image": execution["image"],
             "flags": [*(execution.get("gpu_flags") or []), *_limits(local.spec.get("resources") or {})],
             "volumes": _volumes(local, launch["cwd"]) + (preparation.get("volumes") or []),

@@ -125,7 +125,7 @@ class Drivers:
             pid = process.started["pid"]
             if process.is_driver_there:
                 proctree.send([pid, *proctree.descendants(pid)], signal.SIGKILL)
-            members = proctree.with_environment(f"RUNYARD_RUN_ID={self._local.run['run_id']}", f"RUNYARD_RANK={process.rank}")
+            members = proctree.with_environment(proctree.marker(self._local.run), f"RUNYARD_RANK={process.rank}")
             proctree.send(members, signal.SIGKILL)
             if process.capture_pid:
                 proctree.send(proctree.descendants(process.capture_pid), signal.SIGKILL)

@@ -62,18 +62,13 @@ class LocalRun:
         return bool((self.spec.get("environment") or {}).get("kind") == "container")
 
     @property
-    def container(self) -> str:
-        """The name of the driver's container; the sidecar's is the same with `-sidecar`."""
-        return f"runyard-{self.run['run_id']}"
-
-    @property
     def is_prepared(self) -> bool:
         """Whether preparation has anything to do: code, data or context managers."""
         return any(self.spec.get(key) for key in ("code", "datastores", "context_managers", "sidecar"))
 
     def markers(self, phase: str) -> tuple[str, str]:
         """The environment by which processes of a phase are found, whoever has become their parent."""
-        return f"RUNYARD_RUN_ID={self.run['run_id']}", f"RUNYARD_PHASE={phase}"
+        return proctree.marker(self.run), f"RUNYARD_PHASE={phase}"
 
     def kill_marked(self, phase: str) -> None:
         """SIGKILL to every process of a phase."""

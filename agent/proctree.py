@@ -1,7 +1,7 @@
 """Process trees: who descends from whom, and how to end all of them. Linux, standard library only.
 
 Reads from /proc; writes signals. A process that left its parent (a daemon, an orphan) is still found: shepherd and capture are
-subreapers, so that it becomes their child, and a driver's environment carries the run's id.
+subreapers, so that it becomes their child, and the environment of a run's processes carries its mark.
 """
 
 from __future__ import annotations
@@ -81,6 +81,11 @@ def descendants(root: int) -> list[int]:
         found.append(pid)
         queue += children.get(pid, ())
     return [pid for pid in found if pid not in dead]
+
+
+def marker(run: dict[str, Any]) -> str:
+    """The entry in the environment of each of a run's processes; `run` is its run.json."""
+    return f"RUNYARD_RUN_MARK={run['mark']}"
 
 
 def with_environment(*entries: str) -> list[int]:

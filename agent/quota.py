@@ -35,7 +35,7 @@ class Quota:
 
     def __init__(self, run_dir: str, run: dict[str, Any], log: Any) -> None:
         self._run_dir = run_dir
-        self._run_id = run["run_id"]
+        self._marker = proctree.marker(run)
         self._quota_bytes = int(run["quota_bytes"])
         self._drops = run["quota_policy"] == "drop"
         self._log = log
@@ -77,7 +77,7 @@ class Quota:
     def _members(self) -> list[int]:
         """The run's processes: by their environment, and those below a capture, whose environment may be another one."""
         captures = {process.capture_pid for process in self._processes if process.capture_pid}
-        members = set(proctree.with_environment(f"RUNYARD_RUN_ID={self._run_id}"))
+        members = set(proctree.with_environment(self._marker))
         for capture in captures:
             members.update(proctree.descendants(capture))
         return sorted(members - captures - {os.getpid()})

@@ -94,6 +94,7 @@ class NewRun:
         self.run_dir = spool_dir / spec.run_id
         self.key = os.urandom(16).hex()
         self.run_token = os.urandom(32).hex()
+        self.mark = os.urandom(8).hex()  # by which this run's processes are found: another spool may have a run of this id
         self.created_ns = time.time_ns()
         _make_private_dir(spool_dir)
         try:
@@ -153,6 +154,7 @@ class NewRun:
             "created_ns": self.created_ns,
             "key": self.key,
             "run_token": self.run_token,
+            "mark": self.mark,
             "timeout_s": spec.timeout_s,
             "grace_s": spec.grace_s,
             "streams": spec.streams,
@@ -185,6 +187,7 @@ class NewRun:
         # The user's own token stays with us: the driver gets one that is good for this run alone.
         ours = {
             "RUNYARD_RUN_ID": self.spec.run_id,
+            "RUNYARD_RUN_MARK": self.mark,
             "RUNYARD_EXPERIMENT": self.spec.experiment,
             "RUNYARD_OUTPUT_DIR": str(self.run_dir / names.OUTPUTS_DIR),
             "RUNYARD_LOG_DIR": str(self.run_dir / names.USER_LOGS_DIR),

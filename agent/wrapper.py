@@ -283,7 +283,9 @@ def _packed(spec: RunSpec, settings: Settings) -> RunSpec:
 
     archives = _archives(settings)
     archives.mkdir(mode=names.DIR_MODE, parents=True, exist_ok=True)
-    return replace(spec, snapshot=pack(Path(spec.spec.code), archives, max_bytes=settings.environment.max_snapshot_bytes))
+    limit = settings.environment.max_snapshot_bytes
+    ours = (Path(settings.spool.dir).expanduser().absolute(), archives.parent)
+    return replace(spec, snapshot=pack(Path(spec.spec.code), archives, max_bytes=limit, say=_say, leave_out=ours))
 
 
 def _stdin() -> int:

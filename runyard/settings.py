@@ -168,7 +168,14 @@ SECTIONS: dict[str, type[Any]] = {
 }
 SHORT_VARIABLES = {"RUNYARD_COLLECTOR_URL": ("client", "collector_url"), "RUNYARD_TOKEN": ("client", "token")}
 # What `runyard run` gives to the driver, which may start commands of ours in turn.
-DRIVER_VARIABLES = {"RUNYARD_RUN_ID", "RUNYARD_EXPERIMENT", "RUNYARD_OUTPUT_DIR", "RUNYARD_LOG_DIR", "RUNYARD_RANK"}
+DRIVER_VARIABLES = {
+    "RUNYARD_RUN_ID",
+    "RUNYARD_RUN_MARK",
+    "RUNYARD_EXPERIMENT",
+    "RUNYARD_OUTPUT_DIR",
+    "RUNYARD_LOG_DIR",
+    "RUNYARD_RANK",
+}
 # Flags that are not called as their key is.
 FLAGS = {("client", "collector_url"): "--collector", ("spool", "dir"): "--spool"}
 

@@ -73,9 +73,8 @@ def _leave_managers(phase: Phase) -> list[str]:
 def _remove_containers(phase: Phase) -> list[str]:
     if phase.spec.environment.kind != CONTAINER:
         return []
-    names_ = [f"runyard-{phase.run['run_id']}", f"runyard-{phase.run['run_id']}-sidecar"]
-    removed = container.remove(names_, phase.run["grace_s"])
-    for name in removed:
+    ours = [container.name_of(phase.run), container.name_of(phase.run, container.SIDECAR)]
+    for name in container.remove(ours, phase.run["grace_s"]):
         phase.say(f"The container {name} is removed.")
     shutil.rmtree(phase.run_dir / ROOT_DIR, ignore_errors=True)
     return []
@@ -94,7 +93,7 @@ def _end_processes(phase: Phase) -> list[str]:
 
 
 def _of_phase(phase: Phase, earlier: str) -> list[int]:
-    return proctree.with_environment(f"RUNYARD_RUN_ID={phase.run['run_id']}", f"RUNYARD_PHASE={earlier}")
+    return proctree.with_environment(proctree.marker(phase.run), f"RUNYARD_PHASE={earlier}")
 
 
 def _unmount(phase: Phase) -> list[str]:

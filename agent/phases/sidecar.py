@@ -66,7 +66,7 @@ def _namespace_argv(phase: Phase) -> list[str]:
 
 
 def _container_argv(phase: Phase) -> list[str]:
-    name = f"runyard-{phase.run['run_id']}-sidecar"
+    name = container.name_of(phase.run, container.SIDECAR)
     container.remove([name], 0)
     root = phase.run_dir / ROOT_DIR
     shutil.rmtree(root, ignore_errors=True)
@@ -74,7 +74,7 @@ def _container_argv(phase: Phase) -> list[str]:
     for source, _ in volumes:
         Path(root, source.lstrip("/")).mkdir(parents=True, exist_ok=True)
     flags = [f"--volume={source}:{source}:{mode}" for source, mode in volumes]
-    flags += [f"--env={name}" for name in ("PATH", "HOME", "LANG", "RUNYARD_RUN_ID", "RUNYARD_PHASE", _VARIABLE)]
+    flags += [f"--env={name}" for name in ("PATH", "HOME", "LANG", "RUNYARD_RUN_MARK", "RUNYARD_PHASE", _VARIABLE)]
     words = ["--rm", "--log-driver=passthrough", f"--name={name}", "--network=host", "--security-opt=label=disable"]
     return [container.PODMAN, "--log-level=error", "run", *words, *flags, "--rootfs", str(root), *_phase_argv()]
 

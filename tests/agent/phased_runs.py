@@ -97,11 +97,11 @@ class PhasedRun(NodeRun):
 
     def phase_pids(self, phase: str) -> list[int]:
         """The processes of a phase, whoever their parent is."""
-        return proctree.with_environment(f"RUNYARD_RUN_ID={self.run_dir.name}", f"RUNYARD_PHASE={phase}")
+        return proctree.with_environment(proctree.marker(self.json(names.RUN_FILE)), f"RUNYARD_PHASE={phase}")
 
     def leftovers(self) -> list[int]:
         """Every process that still belongs to the run."""
-        return [pid for pid in proctree.with_environment(f"RUNYARD_RUN_ID={self.run_dir.name}") if is_alive(pid)]
+        return [pid for pid in proctree.with_environment(proctree.marker(self.json(names.RUN_FILE))) if is_alive(pid)]
 
     def mounts(self) -> list[str]:
         """What is mounted below the run's folders."""

@@ -60,7 +60,7 @@ def test_policy_block_stops_the_driver_and_loses_nothing(tmp_path: Path) -> None
     assert b"the driver is stopped until" in run.path(names.SYSTEM_LOG).read_bytes()
 
 
-RUN = {"run_id": "r", "world_size": 1, "quota_bytes": QUOTA_BYTES, "quota_policy": "block"}
+RUN = {"run_id": "r", "mark": "m", "world_size": 1, "quota_bytes": QUOTA_BYTES, "quota_policy": "block"}
 
 
 def filled(run_dir: Path) -> Process:

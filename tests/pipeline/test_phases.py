@@ -164,7 +164,7 @@ def _check_contents(folder: Path, node: str, site: PodmanSite) -> None:
     released = _text(folder, "75_*")
     assert left in released
     assert "The logs are shipped" in released
-    assert "The container runyard-first is removed" in released
+    assert re.search(r"The container runyard-first-[0-9a-f]{8} is removed", released)
     assert json.loads((folder / names.PROCESS_INFO).read_text())["pid_in_container"] > 0
 
 

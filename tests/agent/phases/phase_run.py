@@ -27,11 +27,18 @@ class PhaseRun:
 
     def __init__(self, folder: Path, spec: Spec, *, cache_dir: Path, environ: Mapping[str, str] = {}, builder: str = "auto"):
         self.run_dir = folder
-        self.run = {"run_id": folder.name, "node_id": NODE, "spec": spec.to_json(), "builder": builder, "grace_s": 1.0}
+        self.run = {
+            "run_id": folder.name,
+            "node_id": NODE,
+            "spec": spec.to_json(),
+            "builder": builder,
+            "grace_s": 1.0,
+            "mark": os.urandom(8).hex(),
+        }
         self.run |= {"cache_dir": str(cache_dir), "work_dir": str(folder / "work"), "node_ip": "127.0.0.1"}
         (folder / names.PRIVATE_DIR).mkdir(parents=True)
         (folder / names.RUN_FILE).write_text(json.dumps(self.run))
-        self._environ = os.environ | {"RUNYARD_RUN_ID": folder.name} | dict(environ)
+        self._environ = os.environ | {"RUNYARD_RUN_MARK": str(self.run["mark"])} | dict(environ)
 
     @contextmanager
     def started(self, phase: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -99,7 +106,7 @@ class PhaseRun:
 
     def tools(self) -> list[int]:
         """Processes that phases of this run have started and that live."""
-        return proctree.with_environment(f"RUNYARD_RUN_ID={self.run['run_id']}")
+        return proctree.with_environment(proctree.marker(self.run))
 
     def wait_for_end_of_tools(self) -> None:
         """Until nothing of this run lives."""
