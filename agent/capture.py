@@ -109,9 +109,14 @@ class Capture:
         host.say(f"The driver of rank {self._rank} runs in the container {wanted['name']}, image {wanted['image']}.")
         for volume in wanted["volumes"]:
             host.say(f"Mounted in it: {container.volume_flag(volume).partition('=')[2]}")
+        # What an earlier capture has begun to start and did not live to see started is in the way.
+        proctree.send(proctree.with_argument(f"--name={wanted['name']}"), signal.SIGKILL)
         state = container.state(wanted["name"])
+        if state is not None and state["Status"] in ("created", "configured", "initialized"):
+            container.remove([wanted["name"]], 0)
+            state = None
         try:
-            if state is None or state["Status"] == "created":
+            if state is None:
                 argv = container.run_argv(launch["argv"], launch["env"], launch["cwd"], wanted)
                 error_out = self._log.driver_out if self._log.driver_err < 0 else self._log.driver_err
                 container.start(argv, launch["env"], self._log.driver_out, error_out)
@@ -119,7 +124,8 @@ class Capture:
             write_exit(self._directory, exit_code=None, signal_number=None, cause=str(error))
             self.finish_empty()
             return
-        self.resume(self._write_started(container.pid(wanted["pid_file"]), container=wanted["name"]))
+        pid = container.pid(wanted["pid_file"]) or int((state or {}).get("Pid") or 0)
+        self.resume(self._write_started(pid, container=wanted["name"]))
 
     def resume(self, started: dict[str, Any]) -> None:
         """Capture a driver that an earlier capture started; whoever is its parent now records its exit."""
@@ -146,8 +152,8 @@ class Capture:
             try:
                 write_exit(self._directory, exit_code=code, signal_number=number, cause=cause)
                 return
-            except OSError:  # a full disk: podman keeps the code until there is room
-                time.sleep(STILL_S)
+            except OSError as error:  # a full disk: podman keeps the code until there is room
+                _wait_for_room(self._run_dir, error)
 
     def finish_empty(self) -> None:
         """Leave an empty log for a driver that will not be started."""
@@ -211,9 +217,16 @@ def record_exit(directory: str, pid: int, cause: str = "") -> None:
                 cause=cause,
             )
             break
-        except OSError:  # a full disk: the zombie keeps the status until there is room
-            time.sleep(STILL_S)
+        except OSError as error:  # a full disk: the zombie keeps the status until there is room
+            _wait_for_room(os.path.dirname(os.path.dirname(os.path.dirname(directory))), error)
     os.waitpid(pid, 0)
+
+
+def _wait_for_room(run_dir: str, error: OSError) -> None:
+    from . import reserve
+
+    if not reserve.give_up(run_dir, error):
+        time.sleep(STILL_S)
 
 
 def write_exit(directory: str, *, exit_code: int | None, signal_number: int | None, cause: str) -> None:

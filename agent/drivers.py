@@ -120,7 +120,10 @@ class Drivers:
     def kill(self) -> None:
         """SIGKILL to every driver and all that it has started."""
         for process in self.processes:
-            if not process.started or process.is_captured:
+            if process.is_captured:
+                continue
+            if not process.started:  # what starts it hangs
+                proctree.send(proctree.descendants(process.capture_pid) if process.capture_pid else [], signal.SIGKILL)
                 continue
             pid = process.started["pid"]
             if process.is_driver_there:
@@ -202,6 +205,8 @@ class Drivers:
             if proctree.is_running(pid, started["start_ticks"]) or proctree.parent(pid) == os.getpid():
                 return  # it is about to end, or ours to reap
         cause = "its exit code is lost: its capture was killed, and the shepherd that could have taken over was, too"
+        if started and started.get("container"):
+            cause = f"its exit code is lost: podman does not know the container {started['container']} any more"
         if started and started["boot_id"] != proctree.boot_id():
             cause = "its exit code is lost: the machine was started again"
         self._local.log.error(cause, rank=process.rank)

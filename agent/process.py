@@ -45,6 +45,7 @@ class Process:
         started = self.started
         return (
             started is not None
+            and started["pid"] > 0
             and self.exit is None
             and started["boot_id"] == proctree.boot_id()
             and proctree.start_ticks(started["pid"]) == started["start_ticks"]

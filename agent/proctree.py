@@ -103,9 +103,26 @@ def with_environment(*entries: str) -> list[int]:
     return found
 
 
+def with_argument(word: str) -> list[int]:
+    """Processes of which `word` is one of the arguments."""
+    wanted = b"\0" + os.fsencode(word) + b"\0"
+    found = []
+    for pid in _pids():
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                arguments = file.read()
+        except OSError:  # gone
+            continue
+        if pid != os.getpid() and wanted in arguments:
+            found.append(pid)
+    return found
+
+
 def send(pids: list[int], number: int) -> None:
     """Send a signal to each; those that are gone by now are passed over."""
     for pid in pids:
+        if pid <= 1:  # 0 would be our own group, 1 the machine
+            continue
         try:
             os.kill(pid, number)
         except OSError as error:
@@ -115,6 +132,8 @@ def send(pids: list[int], number: int) -> None:
 
 def send_group(leader: int, number: int) -> None:
     """Send a signal to the process group that `leader` leads."""
+    if leader <= 1:
+        return
     try:
         os.killpg(leader, number)
     except OSError as error:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 # A collector that has taken nothing all the time will hardly begin now.
 SHORT_PATIENCE_S = 1.0
+# Logs that take longer are shipped after the run has ended on its node; limits.release, where the run has one, goes before.
+DRAIN_LIMIT_S = 600.0
+# For what is freed after the context managers: containers, mounts, folders.
+CLEANUP_LIMIT_S = 120.0
 
 
 class Release:
@@ -47,7 +51,8 @@ class Release:
             self._free_stage = Stage(local, "release", names.release_log(local.node_id))
             if local.is_prepared:
                 self._holder = Stage(local, "preparation", names.preparation_log(local.node_id))
-        self._moved_s = 0.0
+        self._given_up: dict[str, Any] | None = None  # what release's own process has come to, where another one had to go on
+        self._moved_s = self._freed_s = 0.0
         self._told: dict[str, Any] = {}
 
     def step(self) -> None:
@@ -79,8 +84,6 @@ class Release:
         )
         self._log.say(f"Starting job release on node {self._local.node_id}; {how}.")
         self._system_log.info("release starts", run_id=self._local.run["run_id"], node_id=self._local.node_id)
-        if self._local.run["collector_url"] and os.path.exists(self._local.path(names.DRAIN_FILE)):
-            os.unlink(self._local.path(names.DRAIN_FILE))  # of an earlier shepherd; the shipper writes it again
         if self._free_stage is not None:
             write_json(self._local.path(names.RELEASE_REQUEST), {"outcome": outcome}, durable=False)
         self._is_begun = True
@@ -90,15 +93,36 @@ class Release:
             self._log.say("Preparation took nothing on this node: there is nothing to give back.")
             self._is_freed = True
         elif self._holder is not None and self._holder.is_alive:
-            limit_s = self._local.limit_s("release")
-            if limit_s and time.monotonic() > self._begun_s + limit_s:
-                self._system_log.error("what was prepared was not given back in time; its process is killed", limit_s=limit_s)
-                self._local.kill_marked("preparation")
+            self._end_late_holder(self._holder)
         else:
             self._free_stage.step()
-            self._is_freed = self._free_stage.result is not None
+            self._is_freed = self._free_stage.result is not None and not self._goes_on(self._free_stage)
         if self._is_freed:
-            self._moved_s = time.monotonic()
+            self._moved_s = self._freed_s = time.monotonic()
+            self._forget_drain()
+
+    def _end_late_holder(self, holder: Stage) -> None:
+        limit_s = self._local.limit_s("release")
+        if limit_s and time.monotonic() > self._begun_s + limit_s:
+            self._system_log.error("the context managers were not left in time; their process is killed", limit_s=limit_s)
+            holder.kill()
+
+    def _goes_on(self, stage: Stage) -> bool:
+        """Where leaving the context managers took too long, or its process died over it, the rest is freed without them."""
+        result = stage.result or {}
+        if stage.phase != "release" or not result.get("is_given_up"):
+            return False
+        from .stage import Stage
+
+        self._given_up = result
+        self._log.say(f"Going on without the context managers that are left: {result['cause']}.")
+        self._free_stage = Stage(self._local, "cleanup", names.release_log(self._local.node_id), limit_s=CLEANUP_LIMIT_S)
+        return True
+
+    def _forget_drain(self) -> None:
+        # What was shipped before this moment is not all that there is to ship.
+        if os.path.exists(self._local.path(names.DRAIN_FILE)):
+            os.unlink(self._local.path(names.DRAIN_FILE))
 
     def _drain(self) -> None:
         why = self._why_not_waiting()
@@ -106,7 +130,7 @@ class Release:
             return
         self._log.say(why)
         freed = self._free_stage.result if self._free_stage is not None else None
-        self.result = freed or {"result": "done"}
+        self.result = self._given_up or freed or {"result": "done"}
         is_free = self.result["result"] == "done"
         self._log.say(f"Job release is complete{'; the node is free' if is_free else ', but not all was given back'}.")
         self._system_log.info("release is complete", result=self.result["result"])
@@ -125,7 +149,8 @@ class Release:
         patience_s = (
             self._local.run["drain_s"] if told.get("durable_bytes") else min(self._local.run["drain_s"], SHORT_PATIENCE_S)
         )
-        if not self._is_hastened and time.monotonic() < self._moved_s + patience_s:
+        now_s, limit_s = time.monotonic(), self._local.limit_s("release") or DRAIN_LIMIT_S
+        if not self._is_hastened and now_s < min(self._moved_s + patience_s, self._freed_s + limit_s):
             return None
         left = f"{told['unsent_bytes']} bytes are not shipped yet" if told else "nobody ships this run's logs now"
         trouble = f" ({told['trouble']})" if told.get("trouble") else ""

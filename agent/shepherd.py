@@ -65,6 +65,7 @@ class Shepherd:
         is_first = not self.state
         self.state = {"phase": "", "failure": None, "transitions": [], "begun_ns": time.time_ns()} | self.state
         self._stop_sent = 0  # the signal that was sent for a stop
+        self._entered_mono_ns = time.monotonic_ns()  # when this shepherd came to the phase
         self._quota: Any = None
         self.drivers = Drivers(self.local, lock, self.state["begun_ns"], self._tell)
         self.stage: Any = None  # of the phase that the run is in; what has `result`, `step`, `reaped`, `ask_stop` and `kill`
@@ -92,6 +93,9 @@ class Shepherd:
         try:
             act()
         except OSError as error:
+            from . import reserve
+
+            reserve.give_up(self.local.run_dir, error)  # the next look, a moment later, has that room
             self.local.log.error(f"the spool cannot be written: {error}")  # mostly lost for the same reason
             return False
         return True
@@ -150,6 +154,7 @@ class Shepherd:
     def _enter(self, phase: str) -> None:
         self.local.host.say(ENTERED[phase])
         self._stop_sent = 0
+        self._entered_mono_ns = time.monotonic_ns()
         self.state["phase"] = phase
         self.stage = self._stage_of(phase)
         self._move(STATUS[phase])
@@ -200,20 +205,21 @@ class Shepherd:
             return
         number = int(stop["signal"])
         is_late = time.monotonic_ns() > stop["asked_mono_ns"] + stop["grace_s"] * 1e9
-        if number == signal.SIGKILL or (is_late and self._stop_sent):
+        is_there = self.state["phase"] != "driver" or self.drivers.is_there
+        if number == signal.SIGKILL or (is_late and (self._stop_sent or not is_there)):
             self.stage.kill()
         elif number != self._stop_sent:
-            self.local.log.info("the run is asked to stop", signal=proctree.describe_signal(number), reason=stop["reason"])
             self.stage.ask_stop(number)
-            if self.state["phase"] != "driver" or self.drivers.is_there:
+            if is_there:
+                self.local.log.info("the run is asked to stop", signal=proctree.describe_signal(number), reason=stop["reason"])
                 self._stop_sent = number
 
     def _time_limit(self) -> dict[str, Any] | None:
         limit_s = self.local.run.get("timeout_s")
         if not limit_s or self.state["phase"] != "driver":
             return None
-        begun_ns = self.drivers.begun_mono_ns()
-        if begun_ns is None or time.monotonic_ns() < begun_ns + limit_s * 1e9:
+        begun_ns = self.drivers.begun_mono_ns() or self._entered_mono_ns  # also where the start itself hangs
+        if time.monotonic_ns() < begun_ns + limit_s * 1e9:
             return None
         return self.local.ask_stop(signal.SIGTERM, f"the time limit of {limit_s:g} s", is_time_limit=True)
 

@@ -133,6 +133,9 @@ class NewRun:
         write_json(str(self.run_dir / names.ENVIRONMENT_FILE), launch, durable=False)
         if self.description["spec"]:
             write_json(str(self.run_dir / names.SECRETS_FILE), self._secrets(), durable=False)
+            from . import reserve
+
+            reserve.make(str(self.run_dir))
         write_json(str(self.run_dir / names.RUN_FILE), self.description, durable=False)
 
     def discard(self) -> None:

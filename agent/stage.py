@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 # How often a phase is started again that died without a word.
 MOST_DEATHS = 2
-# From its start until its process holds the lock.
-LOCK_PATIENCE_S = 15.0
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _MAIN = "import sys; sys.path.append(sys.argv[1]); from runyard.agent.phases.main import main; main(sys.argv[2], sys.argv[3])"
@@ -35,8 +33,9 @@ _MAIN = "import sys; sys.path.append(sys.argv[1]); from runyard.agent.phases.mai
 class Stage:
     """One phase of the run, as the shepherd sees it. `result` is None until it is over."""
 
-    def __init__(self, local: LocalRun, phase: str, log: str) -> None:
+    def __init__(self, local: LocalRun, phase: str, log: str, *, limit_s: float | None = None) -> None:
         self.phase = phase
+        self._limit_s = local.limit_s(phase) if limit_s is None else limit_s
         self.result: dict[str, Any] | None = None
         self._local = local
         self._log = log
@@ -59,7 +58,7 @@ class Stage:
         elif not self._pid and not self.is_alive:
             self._begin_or_fail()
         elif self._is_late():
-            self._kill(f"the time limit of {self._local.limit_s(self.phase):g} s")
+            self._kill(f"the time limit of {self._limit_s:g} s")
 
     def reaped(self, pid: int) -> bool:
         """Whether `pid`, which has ended, was this phase's process."""
@@ -103,12 +102,11 @@ class Stage:
 
     @property
     def _is_stopped(self) -> bool:
-        return self.phase != "release" and self._local.stop() is not None
+        return self.phase not in ("release", "cleanup") and self._local.stop() is not None
 
     def _is_late(self) -> bool:
-        limit_s = self._local.limit_s(self.phase)
         begun_ns = self._record.get("begun_mono_ns")
-        return bool(limit_s and begun_ns and time.monotonic_ns() > begun_ns + limit_s * 1e9)
+        return bool(self._limit_s and begun_ns and time.monotonic_ns() > begun_ns + self._limit_s * 1e9)
 
     def _take_result(self, result: dict[str, Any]) -> None:
         is_again = (
@@ -119,6 +117,7 @@ class Stage:
         if is_again and not self._is_stopped:
             self._local.log.warning("the phase failed and is tried again", phase=self.phase, cause=result["cause"])
             os.rename(self._result_path, self._path(f"result-{self._record['tries']}.json"))
+            self._record["is_open"] = False
             self.result = None
 
     def _begin_or_fail(self) -> None:
@@ -126,7 +125,7 @@ class Stage:
             return  # its lock may be about to be taken by a process that it has started
         why = self._record.get("killed", "")
         is_stopped = self._is_stopped
-        if self._started_s or self._record["tries"]:
+        if self._record.get("is_open"):
             self._record["deaths"] += 1
             self._clear()
         if why or is_stopped or self._record["deaths"] > MOST_DEATHS:
@@ -143,14 +142,16 @@ class Stage:
 
     def _give_up(self, result: str, cause: str) -> None:
         size = _size(self._local.path(self._log))
-        self.result = {"result": result, "cause": cause, "log": self._log, "start": size, "end": size}
+        self.result = {"result": result, "cause": cause, "log": self._log, "start": size, "end": size, "is_given_up": True}
         write_json(self._result_path, self.result, durable=False)
 
     def _begin(self) -> None:
         if self._record["deaths"]:
             self._local.log.warning("the phase died and is taken up again", phase=self.phase)
         self._record["tries"] += 1
-        self._record.setdefault("begun_mono_ns", time.monotonic_ns())
+        self._record["is_open"] = True
+        if self._record.get("boot_id") != proctree.boot_id():  # another boot's monotonic clock tells nothing
+            self._record |= {"boot_id": proctree.boot_id(), "begun_mono_ns": time.monotonic_ns()}
         write_json(self._path("started.json"), self._record, durable=False)
         self._started_s = time.monotonic()
         self._pid = os.fork()

@@ -43,7 +43,6 @@ def main(run_dir: str, name: str) -> None:
     lock = _take_lock(phase)
     if lock < 0:
         os._exit(EXIT_TWICE)
-    _cancel_when_asked(phase)
     _offer_credentials(phase)
     code = _done(phase, _work)
     if phase.afterwards is not None and code == 0:
@@ -64,6 +63,7 @@ def _end(code: int) -> None:
 
 def _done(phase: Phase, work: Any) -> int:
     try:
+        _cancel_when_asked(phase)
         result = {"result": "done", "data": work(phase)}
         phase.is_done = True
     except Canceled:
@@ -120,7 +120,7 @@ def _offer_credentials(phase: Phase) -> None:
 
 def _cancel_when_asked(phase: Phase) -> None:
     """SIGTERM and stop.json raise Canceled in the main thread, once. Release is not stopped."""
-    if phase.name == "release":
+    if phase.name in ("release", "cleanup"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return
 

@@ -38,7 +38,8 @@ class Phase:
         self.cache_dir = Path(self.run["cache_dir"])  # shared by the runs on this node
         self.work_dir = Path(self.run["work_dir"])  # this run's code and data; may be shared between its nodes
         host_log, prep_log = names.execution_log(self.run["node_id"]), names.preparation_log(self.run["node_id"])
-        logs = {"preparation": prep_log, "release": names.release_log(self.run["node_id"])}
+        release_log = names.release_log(self.run["node_id"])
+        logs = {"preparation": prep_log, "release": release_log, "cleanup": release_log}
         self.log = logs.get(name, host_log)  # name of the log that descriptors 1 and 2 are
         self.told_in = self.log  # where people are shown why the phase failed
         self.copy: Copy | None = None  # what else is written there

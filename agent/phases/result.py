@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from runyard import names
+from runyard.agent import reserve
 from runyard.atomic import write_json
 
 from .phase import Phase
@@ -26,7 +27,9 @@ def write_result(phase: Phase, result: dict[str, Any]) -> None:
         try:
             write_json(path, result, durable=False)
             return
-        except OSError:
+        except OSError as error:
+            if reserve.give_up(str(phase.run_dir), error):
+                continue
             if time.monotonic() > deadline_s:
                 raise
             time.sleep(_LOOK_S)
