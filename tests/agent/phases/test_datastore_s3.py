@@ -14,7 +14,8 @@ from runyard.spec import Datastore
 from tests.agent.phases.data_node import Node, content, sums
 from tests.s3_site import S3Site
 
-pytestmark = pytest.mark.needs_system("ceph-mon ceph-osd radosgw ceph-common")
+# One server is enough, wherever the tests are spread to.
+pytestmark = [pytest.mark.needs_system("ceph-mon ceph-osd radosgw ceph-common"), pytest.mark.xdist_group("s3")]
 
 FILES = {"train/a.bin": bytes(range(256)) * 1000, "train/deep/b c+%.txt": b"odd", "train/empty": b""}
 Bucket = Callable[[str, Mapping[str, bytes]], Datastore]
