@@ -1,49 +1,53 @@
 """Entering and leaving a run's context managers, each within its time limit, with a ledger of where every one of them stands.
 
-Reads from and appends to .runyard/phase/preparation/managers.jsonl. What survives a kill -9: the ledger, from which the next
-process leaves what was entered, each with the state that it had then.
+Reads from and writes to .runyard/phase/preparation/: the ledger, and managers-stacks.txt, which is not empty where a process
+was ended over a manager that hung. What survives a kill -9: both, from which the next process goes on.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 import json
-import os
-import sys
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 from runyard import names
-from runyard.agent.json_lines import append_line, read_lines
-from runyard.agent.managers import BUILT_IN
-from runyard.context import ENTRY_POINTS, Job
+from runyard.context import Job
 from runyard.errors import PhaseError, RunyardError
 from runyard.spec import Manager
 
+from .ledger import ENTERED, ENTERING, HUNG, LEAVING, LEFT, Ledger
+from .loading import load
+from .phase import Canceled
 from .time_limit import TooLate, time_limit
+from .unbroken import unbroken
 
 # How often a manager is left anew whose process died over it.
 MOST_LEAVES = 2
-LEDGER_FILE = f"{names.phase_dir('preparation')}/managers.jsonl"
+# Where a stop of the run is met in a manager: as the phase's own exception, or as Python's.
+STOPS = (Canceled, KeyboardInterrupt)
 
 
 class Managers:
-    """The context managers of one run, in the process that enters or leaves them. `on_hang` has to end this process."""
+    """The context managers of one run, in the process that enters or leaves them. For its main thread only."""
 
-    def __init__(self, wanted: list[Manager], job: Job, run_dir: Path, on_hang: Callable[[str], None]) -> None:
+    def __init__(self, wanted: list[Manager], job: Job, run_dir: Path, on_hang: object = None) -> None:
+        del on_hang  # the process that hangs is ended without it
+        folder = run_dir / names.phase_dir("preparation")
         self._wanted = wanted
         self._job = job
-        self._ledger = str(run_dir / LEDGER_FILE)
-        self._on_hang = on_hang
+        self._ledger = Ledger(folder)
+        self._stacks = folder / "managers-stacks.txt"
         self._live: dict[int, AbstractContextManager[Any]] = {}
+        self._troubles: list[str] = []
 
     def enter(self) -> None:
         """Enter all, in order. Where one cannot be, those before it are left again and PhaseError is raised."""
-        self.leave()  # what a process that died here has entered
+        self.leave()  # what a process that ended here has entered
+        hung = self._ledger.causes(HUNG)
+        if hung:  # it would hang again
+            raise PhaseError(hung[-1])
         try:
             for at, wanted in enumerate(self._wanted):
                 self._enter(at, wanted)
@@ -51,120 +55,114 @@ class Managers:
             self.leave()
             raise
 
-    def leave(self) -> list[str]:
-        """Leave what is entered, the last one first; what could not be left, as sentences. One that fails stops no other."""
-        troubles = []
-        for at, state, tries in reversed(self._entered()):
-            wanted = self._wanted[at]
-            if tries >= MOST_LEAVES:
-                troubles.append(f"the context manager {wanted.use} could not be left: its process died over it {tries} times")
-                self._note(at, "left", cause=troubles[-1])
-                continue
-            trouble = self._leave(at, wanted, state)
-            if trouble:
-                troubles.append(trouble)
-                self._job.say(f"{trouble}; going on with the others")
-        return troubles
+    def leave(self) -> None:
+        """Leave what is entered, the last one first. One that fails stops no other; a stop of the run waits for all."""
+        with unbroken():
+            self._conclude_hang()
+            for standing in reversed(self._ledger.standing()):
+                if standing.at >= len(self._wanted):
+                    continue
+                wanted = self._wanted[standing.at]
+                if standing.tries >= MOST_LEAVES:
+                    cause = (
+                        f"the context manager {wanted.use} could not be left: its process died over it {standing.tries} times"
+                    )
+                else:
+                    cause = self._leave(standing.at, wanted, standing.state)
+                self._ledger.note_if_possible(standing.at, LEFT, cause=cause)
+                if cause:
+                    self._troubles.append(cause)
+                    self._job.say(f"{cause}; going on with the others")
 
     def troubles(self) -> list[str]:
-        """What the ledger says could not be left, by whatever process."""
-        return [line["cause"] for line in read_lines(self._ledger) if line["event"] == "left" and line.get("cause")]
+        """What could not be left, as sentences: by this process or, as the ledger says, by another."""
+        return list(dict.fromkeys([*self._ledger.causes(LEFT), *self._troubles]))
 
     def _enter(self, at: int, wanted: Manager) -> None:
-        self._note(at, "entering")
-        what = f"the context manager {wanted.use}"
+        self._ledger.note(at, ENTERING)
         self._job.say(f"Entering {wanted.use}.")
         try:
-            with time_limit(wanted.timeout_s, lambda: self._hang(at, wanted, "entered")):
-                manager = load(wanted.use)(self._job, **wanted.options)
-                manager.__enter__()
-        except TooLate:
-            self._note(at, "left")
-            raise PhaseError(f"{what} was not entered within its time limit of {wanted.timeout_s:g} s") from None
-        except RunyardError as error:
-            self._note(at, "left")
-            raise PhaseError(f"{what} cannot be entered: {error}") from error
-        except Exception as error:  # whatever a plug-in raises, it is the run's cause and no crash of ours
-            traceback.print_exc()
-            self._note(at, "left")
-            raise PhaseError(f"{what} cannot be entered: {type(error).__name__}: {error}") from error
-        self._live[at] = manager
-        self._note(at, "entered", state=_fit(getattr(manager, "state", {})))
+            with time_limit(wanted.timeout_s, self._stacks):
+                self._live[at] = self._made(at, wanted)
+                self._live[at].__enter__()
+            state = _fit(self._live[at])
+        except BaseException as error:  # whatever a plug-in leaves by, it is the run's cause and no crash of ours
+            # One that was cut off knows what it had begun, and is left; as in Python, one that failed has undone it itself.
+            if at not in self._live or not isinstance(error, (*STOPS, TooLate, UnfitStateError)):
+                self._live.pop(at, None)
+                self._ledger.note_if_possible(at, LEFT)
+            if isinstance(error, STOPS):
+                raise
+            raise PhaseError(_sentence(wanted, error, "entered", "cannot")) from error
+        self._ledger.note(at, ENTERED, state=state)
+
+    def _made(self, at: int, wanted: Manager) -> AbstractContextManager[Any]:
+        manager: AbstractContextManager[Any] = load(wanted.use)(self._job, **wanted.options)
+        if state := _fit(manager):  # what it wants to find again should this process die over entering it
+            self._ledger.note(at, ENTERING, state=state)
+        return manager
 
     def _leave(self, at: int, wanted: Manager, state: dict[str, Any]) -> str:
         """Leave one; what went wrong, as a sentence, or nothing."""
-        self._note(at, "leaving")
+        self._ledger.note_if_possible(at, LEAVING)
         self._job.say(f"Leaving {wanted.use}.")
-        trouble = ""
         try:
-            with time_limit(wanted.timeout_s, lambda: self._hang(at, wanted, "left")):
+            with time_limit(wanted.timeout_s, self._stacks):
                 self._revived(at, wanted, state).__exit__(None, None, None)
-        except TooLate:
-            trouble = f"the context manager {wanted.use} was not left within its time limit of {wanted.timeout_s:g} s"
-        except RunyardError as error:
-            trouble = f"the context manager {wanted.use} could not be left: {error}"
-        except Exception as error:  # noqa: BLE001 - whatever a plug-in raises, the others are left all the same
-            traceback.print_exc()
-            trouble = f"the context manager {wanted.use} could not be left: {type(error).__name__}: {error}"
-        self._note(at, "left", cause=trouble)
-        return trouble
+        except BaseException as error:  # noqa: BLE001 - whatever a plug-in leaves by, the others are left all the same
+            return _sentence(wanted, error, "left", "could not")
+        return ""
 
     def _revived(self, at: int, wanted: Manager, state: dict[str, Any]) -> AbstractContextManager[Any]:
         live = self._live.pop(at, None)
         if live is not None:
             return live
         manager: Any = load(wanted.use)(self._job, **wanted.options)
-        if state:
-            manager.state = state
+        if state or hasattr(manager, "state"):
+            manager.state = state  # also an empty one: what the constructor has put there now was never entered
         revived: AbstractContextManager[Any] = manager
         return revived
 
-    def _hang(self, at: int, wanted: Manager, how: str) -> None:
-        # In another thread; the main one hangs and cannot be ended.
-        cause = f"the context manager {wanted.use} hangs: it was not {how} within {wanted.timeout_s:g} s and cannot be ended"
-        self._note(at, "left", cause=cause)
-        self._on_hang(cause)
-
-    def _entered(self) -> list[tuple[int, dict[str, Any], int]]:
-        """(index, state, how often leaving has begun) of each that is not left, in order."""
-        found: dict[int, tuple[dict[str, Any], int]] = {}
-        for line in read_lines(self._ledger):
-            at, event = line["at"], line["event"]
-            state, tries = found.get(at, ({}, 0))
-            if event == "left":
-                found.pop(at, None)
-            elif event == "leaving":
-                found[at] = (state, tries + 1)
-            else:
-                found[at] = (line.get("state") or {}, 0)
-        return [(at, *found[at]) for at in sorted(found) if at < len(self._wanted)]
-
-    def _note(self, at: int, event: str, **values: Any) -> None:
-        append_line(self._ledger, {"at": at, "event": event} | values)
+    def _conclude_hang(self) -> None:
+        """Where the process before was ended over a manager that hung: say so and where it hung, and note that."""
+        try:
+            stacks = self._stacks.read_text(errors="replace")
+        except OSError:  # none, mostly
+            return
+        unfinished = self._ledger.unfinished()
+        if stacks and unfinished and unfinished[0] < len(self._wanted):
+            at, event = unfinished
+            wanted, how = self._wanted[at], "entered" if event == ENTERING else "left"
+            cause = f"the context manager {wanted.use} hangs: it was not {how} within {wanted.timeout_s:g} s, nor let go after"
+            for line in (f"{cause}; its process was ended, and stood here:", *stacks.splitlines()):
+                self._job.say(line)
+            self._ledger.note_if_possible(at, HUNG if event == ENTERING else LEFT, cause=cause)
+            if event == LEAVING:
+                self._troubles.append(cause)
+        with suppress(OSError):
+            self._stacks.unlink()
 
 
-def load(use: str) -> Any:
-    """The class that `use` names: one of ours, an entry point, or module:Class. Raises PhaseError."""
-    target = BUILT_IN.get(use, use)
-    if ":" not in target:
-        points = importlib.metadata.entry_points(group=ENTRY_POINTS)
-        if target not in points.names:
-            known = ", ".join(sorted({*BUILT_IN, *points.names}))
-            raise PhaseError(f"there is no such context manager; it has to be module:Class or one of {known}")
-        return points[target].load()
-    module_name, _, class_name = target.partition(":")
+class UnfitStateError(PhaseError):
+    """The state of a manager cannot be kept."""
+
+
+def _fit(manager: Any) -> dict[str, Any]:
+    """The manager's state as JSON keeps it."""
     try:
-        return getattr(importlib.import_module(module_name), class_name)
-    except ModuleNotFoundError as error:
-        raise PhaseError(f"the module {error.name!r} cannot be found; looked in {os.pathsep.join(sys.path[:2])}, …") from error
-    except AttributeError as error:
-        raise PhaseError(f"the module {module_name!r} has no {class_name!r}") from error
-
-
-def _fit(state: Any) -> dict[str, Any]:
-    """The state as JSON keeps it; raises PhaseError where it cannot."""
-    try:
-        kept: dict[str, Any] = json.loads(json.dumps(state or {}))
+        kept: dict[str, Any] = json.loads(json.dumps(getattr(manager, "state", None) or {}))
     except (TypeError, ValueError) as error:
-        raise PhaseError(f"its state is not fit for JSON: {error}") from error
+        raise UnfitStateError(f"its state is not fit for JSON: {error}") from error
     return kept
+
+
+def _sentence(wanted: Manager, error: BaseException, how: str, verb: str) -> str:
+    what = f"the context manager {wanted.use}"
+    if isinstance(error, TooLate):
+        return f"{what} was not {how} within its time limit of {wanted.timeout_s:g} s"
+    if isinstance(error, RunyardError):
+        return f"{what} {verb} be {how}: {error}"
+    with suppress(OSError):  # a full disk
+        traceback.print_exception(error)
+    text = str(error)
+    return f"{what} {verb} be {how}: {type(error).__name__}{': ' if text else ''}{text}"
