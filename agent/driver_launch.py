@@ -8,13 +8,18 @@ import os
 from runyard import names
 from runyard.atomic import read_json
 
-from .container import name_of
+from . import work_folder
+from .container import label_flag, name_of
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
     from typing import Any
 
     from .local_run import LocalRun
+
+# What an image brings itself: a folder of the node in such a place would put another system in place of the image's.
+_SYSTEM_DIRS = frozenset(("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "usr"))
+_SYSTEM_PLACES = frozenset(("/", "/home", "/opt", "/root", "/tmp", "/var"))  # noqa: S108 - a name, not a file of ours
 
 
 def apply(launch: dict[str, Any], local: LocalRun) -> None:
@@ -27,6 +32,8 @@ def apply(launch: dict[str, Any], local: LocalRun) -> None:
     launch["env"] |= {name: value for name, value in (preparation.get("env") or {}).items() if name not in own}
     if preparation.get("code_dir"):
         launch["cwd"] = os.path.normpath(os.path.join(preparation["code_dir"], local.spec.get("cwd") or ""))
+    elif local.is_container:
+        launch["cwd"] = local.spec.get("cwd") or ""  # where `runyard run` happened to be started means nothing to an image
     gpus = str((local.spec.get("resources") or {}).get("gpus", "auto"))
     if gpus.isdigit() and not local.is_container and "CUDA_VISIBLE_DEVICES" not in own:
         launch["env"]["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(int(gpus))))
@@ -35,7 +42,7 @@ def apply(launch: dict[str, Any], local: LocalRun) -> None:
         launch["container"] = {
             "name": name_of(local.run),
             "image": execution["image"],
-            "flags": [*(execution.get("gpu_flags") or []), *_limits(local.spec.get("resources") or {})],
+            "flags": [label_flag(local.run), *(execution.get("gpu_flags") or []), *_limits(local.spec.get("resources") or {})],
             "volumes": _volumes(local, launch["cwd"]) + (preparation.get("volumes") or []),
         }
 
@@ -54,13 +61,19 @@ def _limits(resources: dict[str, Any]) -> list[str]:
 
 
 def _volumes(local: LocalRun, cwd: str) -> list[dict[str, Any]]:
-    """Folders of the node that the driver sees at the same path: its code and data, its outputs and its own logs."""
+    """Folders of the node that the driver sees at the same path: its code and data, its outputs, its own logs, its `cwd`."""
     paths = [local.path(names.OUTPUTS_DIR), local.path(names.USER_LOGS_DIR)]
-    if os.path.isdir(local.run["work_dir"]):
+    if work_folder.is_ours(local.run):
         paths.append(local.run["work_dir"])
-    if not local.spec.get("code") and os.path.isdir(cwd):
+    if not local.spec.get("code") and os.path.isdir(cwd) and not _is_systems(cwd):
         paths.append(cwd)
     return [{"source": path, "target": path} for path in paths]
+
+
+def _is_systems(path: str) -> bool:
+    """Whether an image has its own at this path. Looked at by name: in the image it is the name that counts."""
+    path = os.path.normpath(path)
+    return path in _SYSTEM_PLACES or path.split("/")[1] in _SYSTEM_DIRS
 
 
 def _data(local: LocalRun, phase: str) -> dict[str, Any]:

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from runyard.spec import Snapshot, Spec
 
 # What podman, pip and uv are told by their user's environment. A shepherd that another service starts needs it, too.
+# An index's URL may hold a password: run.json is its owner's alone, and is not sent.
 TOOL_VARIABLES = frozenset({
     "PATH", "HOME", "USER", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME",
     "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINERS_REGISTRIES_CONF", "REGISTRY_AUTH_FILE", "DOCKER_HOST",
-    "DOCKER_CONFIG", "PIP_CONFIG_FILE", "PIP_CERT", "UV_CONFIG_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
+    "DOCKER_CONFIG", "BUILDAH_ISOLATION", "PIP_CONFIG_FILE", "PIP_CERT", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL",
+    "UV_CONFIG_FILE", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
     "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 })  # fmt: skip
 # What object stores' libraries look for where the spec names no secret.

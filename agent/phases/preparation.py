@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from runyard import names
+from runyard.agent import work_folder
 from runyard.agent.journal import SystemLog
 from runyard.atomic import read_json
 from runyard.client import CollectorClient
 from runyard.spec import DOWNLOAD, Datastore
 
+from .code_outputs import link_kept
 from .job import job_of, managers_of
 from .managing import Managers
 from .phase import Phase
@@ -53,7 +54,7 @@ class Preparation:
             self._sidecar.begin_preparation([one.use for one in managers_of(phase.spec)])
         phase.say(f"Starting job preparation on node {run['node_id']} ({run['node_ip']}).")
         self._log.info("preparation starts", run_id=run["run_id"], node_id=run["node_id"], pid=os.getpid())
-        phase.work_dir.mkdir(mode=names.DIR_MODE, parents=True, exist_ok=True)
+        work_folder.claim(run)
         self._note_use()
         self._fetch_code()
         for store in phase.spec.datastores:
@@ -86,10 +87,8 @@ class Preparation:
         snapshot.unpack_once(archive, self._job.code_dir, say)
         say(f"The code lies in {self._job.code_dir}.")
         self._log.info("code is there", snapshot=packed["id"])
-        # `outputs` and `logs` beside the code are what people's scripts write to.
         for name in (names.OUTPUTS_DIR, names.USER_LOGS_DIR):
-            with suppress(FileExistsError):
-                (self._job.code_dir / name).symlink_to(self._phase.run_dir / name)
+            link_kept(self._job.code_dir / name, self._phase.run_dir / name, say)
 
     def _client(self) -> CollectorClient | None:
         run = self._phase.run

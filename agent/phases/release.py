@@ -1,6 +1,7 @@
 """The release phase: whatever preparation took is given back, each step even when one before it failed. Its log is 75.
 
-Reads the context managers' ledger and the kernel's mounts; removes the run's work folder, containers and mounts.
+Reads the context managers' ledger and the kernel's mounts; removes the run's work folder, containers and mounts, and what
+killed builds have left.
 """
 
 from __future__ import annotations
@@ -11,24 +12,25 @@ import signal
 import sys
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from runyard import names
-from runyard.agent import container, proctree
+from runyard.agent import container, proctree, work_folder
 from runyard.agent.journal import SystemLog
 from runyard.agent.mounts import mounted_below, unmount
 from runyard.atomic import read_json
 from runyard.errors import PhaseError
 from runyard.spec import CONTAINER
 
+from . import leftovers
 from .job import job_of, managers_of
 from .managing import Managers
 from .phase import Phase
 from .result import end_hanging
-from .sidecar import ROOT_DIR
+from .sidecar import ROOT_DIR, Sidecar
 
 # What is about to end by itself may take so long.
 GOING_S = 1.0
@@ -36,17 +38,24 @@ GOING_S = 1.0
 
 def run(phase: Phase) -> dict[str, Any]:
     """Free the node. Raises PhaseError at the end where a context manager could not be left or something stayed behind."""
+    _do(phase, (_leave_managers, *_FREEING))
+    phase.say("What preparation took is given back.")
+    SystemLog(str(phase.run_dir / names.RELEASE_SYSTEM_LOG), "runyard.release").info("the node is freed")
+    return {}
+
+
+def free(phase: Phase) -> None:
+    """Free the node of all but its context managers. Raises PhaseError at the end where something stayed behind."""
+    _do(phase, _FREEING)
+
+
+def _do(phase: Phase, steps: Iterable[Callable[[Phase], list[str]]]) -> None:
     log = SystemLog(str(phase.run_dir / names.RELEASE_SYSTEM_LOG), "runyard.release")
-    troubles: list[str] = []
-    for step in (_leave_managers, _remove_containers, _end_processes, _unmount, _remove_work):
-        troubles += _tried(step, phase)
+    troubles = [trouble for step in steps for trouble in _tried(step, phase)]
     for trouble in troubles:
         log.error(trouble)
     if troubles:
         raise PhaseError("; ".join(dict.fromkeys(troubles)))
-    phase.say("What preparation took is given back.")
-    log.info("the node is freed")
-    return {}
 
 
 def _tried(step: Callable[[Phase], list[str]], phase: Phase) -> list[str]:
@@ -66,15 +75,33 @@ def _leave_managers(phase: Phase) -> list[str]:
     if job.code_dir is not None:
         sys.path.insert(0, str(job.code_dir))
     managers = Managers(wanted, job, phase.run_dir, lambda cause: end_hanging(phase, cause))
-    managers.leave()
+    sidecar = Sidecar(phase) if phase.spec.sidecar else None
+    if sidecar is None or not sidecar.has_lived:
+        managers.leave()
+    else:
+        sidecar.stand_in()
+        try:
+            managers.leave()
+        finally:
+            sidecar.end_copy()
+            phase.log_to(names.release_log(phase.run["node_id"]))
     return managers.troubles()
+
+
+def _clear_tools(phase: Phase) -> list[str]:
+    leftovers.clear(phase)
+    return []
 
 
 def _remove_containers(phase: Phase) -> list[str]:
     if phase.spec.environment.kind != CONTAINER:
         return []
-    ours = [container.name_of(phase.run), container.name_of(phase.run, container.SIDECAR)]
-    for name in container.remove(ours, phase.run["grace_s"]):
+    for folder in (phase.run_dir / names.PRIVATE_DIR / "proc").glob("*/"):
+        container.remove_variables(str(folder / container.VARIABLES_FILE))
+    ours = [container.name_of(phase.run)]
+    if phase.spec.sidecar:
+        ours.append(container.name_of(phase.run, container.SIDECAR))
+    for name in container.remove(ours, phase.run["grace_s"], mark=phase.run["mark"]):
         phase.say(f"The container {name} is removed.")
     shutil.rmtree(phase.run_dir / ROOT_DIR, ignore_errors=True)
     return []
@@ -97,6 +124,8 @@ def _of_phase(phase: Phase, earlier: str) -> list[int]:
 
 
 def _unmount(phase: Phase) -> list[str]:
+    if not work_folder.is_ours(phase.run):
+        return []
     for place in mounted_below(phase.work_dir):
         phase.say(f"Taking off the mount {place}.")
     return unmount(phase.work_dir)
@@ -104,8 +133,10 @@ def _unmount(phase: Phase) -> list[str]:
 
 def _remove_work(phase: Phase) -> list[str]:
     work = phase.work_dir
-    if not work.exists():
-        return []
+    if not work_folder.is_ours(phase.run):
+        if work.exists():
+            phase.say(f"The folder {work} is not this run's own and stays as it is.")
+        return [] if work_folder.remove(phase.run) else [f"what was to become {work} cannot be removed"]
     if mounted_below(work):  # what is mounted there is the user's, and is not to be removed with the folder
         return [f"the work folder {work} is not removed: something is still mounted in it"]
     users = work / ".users"
@@ -116,11 +147,14 @@ def _remove_work(phase: Phase) -> list[str]:
         return []
     with suppress(OSError, PhaseError):  # a courtesy: the archive may have left the cache
         _tell_new_files(phase)
-    shutil.rmtree(work, ignore_errors=True)
-    if work.exists():
+    if not work_folder.remove(phase.run):
         return [f"the work folder {work} cannot be removed whole"]
     phase.say(f"The work folder {work} is removed.")
     return []
+
+
+# What follows the context managers, however those were left.
+_FREEING = (_clear_tools, _remove_containers, _end_processes, _unmount, _remove_work)
 
 
 def _tell_new_files(phase: Phase) -> None:

@@ -1,7 +1,9 @@
 """The sidecar: where preparation and release take place when it is on. It lives from preparation to release.
 
 Where the run's environment is a container, it is a container of its own, whose root file system is put together from this
-node's own programs, read-only, so that it needs no image; otherwise a process in PID, IPC and UTS namespaces of its own.
+node's own programs, read-only, so that it needs no image; otherwise a process in PID, IPC and UTS namespaces of its own, or
+a plain one where the node lets us make none. The container shares the node's process ids: what samples the drivers has to see
+them. The runtime ends all that is in its cgroup with it, and release whatever carries the phase's mark.
 Writes its three logs below logs/azureml/sidecar/<node_id>; what they gain is copied into 65 and 75 as it comes.
 """
 
@@ -10,41 +12,70 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict
+from types import FrameType
+from typing import Any, NoReturn
 
 from runyard import names
-from runyard.agent import container
+from runyard.agent import container, work_folder
 from runyard.agent.journal import PhaseLog
 from runyard.errors import PhaseError
 from runyard.spec import CONTAINER
 
 from .copying import Copy
 from .phase import Phase
+from .sidecar_mounts import volumes
+from .words import since, telling
 
 ROOT_DIR = f"{names.PRIVATE_DIR}/sidecar/root"
-# Of the node's own root file system: programs, libraries and their settings.
-_SYSTEM_DIRS = ("usr", "etc", "opt", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_EMPTY_DIRS = ("proc", "sys", "dev", "run", "tmp", "root", "var/tmp")
 _VARIABLE = "RUNYARD_SIDECAR"
+_KINDS = {
+    "container": "in a container of its own",
+    "namespace": "in namespaces of its own",
+    "process": "as a plain process, since this node lets us make no namespaces",
+}
+# podman's own exit codes for a container that it could not start.
+_NOT_STARTED = (125, 126, 127)
 
 
 def become_sidecar(phase: Phase) -> dict[str, Any]:
-    """Start the sidecar in this process's place. Comes back only by raising PhaseError."""
-    is_container = phase.spec.environment.kind == CONTAINER
-    argv = _container_argv(phase) if is_container else _namespace_argv(phase)
-    kind = "a container" if is_container else "namespaces"
-    phase.say(f"Starting the sidecar in {kind} of its own; preparation and release take place in it.")
+    """Let the sidecar do this process's work: in its place, or in a container that it waits for. Comes back only by raising
+    PhaseError where it cannot be started."""
+    work_folder.claim(phase.run)
+    if phase.spec.environment.kind == CONTAINER:
+        kind, argv = "container", _container_argv(phase)
+    else:
+        kind, argv = _namespace_argv()
+    phase.say(f"Starting the sidecar {_KINDS[kind]}; preparation and release take place in it.")
     host = PhaseLog(str(phase.run_dir), names.execution_log(phase.run["node_id"]))
-    host.say(f"Starting the sidecar in {kind} of its own; its logs lie in {names.sidecar_log(phase.run['node_id'], '*')}.")
-    os.environ[_VARIABLE] = "container" if is_container else "namespace"
+    host.say(f"Starting the sidecar {_KINDS[kind]}; its logs lie in {names.sidecar_log(phase.run['node_id'], '*')}.")
+    os.environ[_VARIABLE] = kind
     try:
+        if kind == "container":
+            _wait_for_container(phase, argv)
         os.execvp(argv[0], argv)  # noqa: S606
     except OSError as error:
         raise PhaseError(f"the sidecar cannot be started: {argv[0]}: {error.strerror}") from error
+
+
+def _wait_for_container(phase: Phase, argv: list[str]) -> NoReturn:
+    """Never returns; PhaseError where podman does not get so far as to start what writes the phase's result itself."""
+    said = phase.log_end()
+    podman = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        del frame
+        podman.send_signal(number)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    code = podman.wait()
+    if code in _NOT_STARTED and not (phase.run_dir / names.phase_dir(phase.name) / "result.json").exists():
+        raise PhaseError(f"podman cannot start the sidecar: {telling(since(said)) or f'its exit code is {code}'}")
+    os._exit(code if code >= 0 else 128 - code)
 
 
 def _phase_argv() -> list[str]:
@@ -52,7 +83,8 @@ def _phase_argv() -> list[str]:
     return [sys.executable, *sys.orig_argv[1:]]
 
 
-def _namespace_argv(phase: Phase) -> list[str]:
+def _namespace_argv() -> tuple[str, list[str]]:
+    """(kind, command line)."""
     unshare = shutil.which("unshare")
     if unshare is None:
         raise PhaseError("the sidecar cannot be started: it needs unshare (util-linux) on this node")
@@ -60,64 +92,22 @@ def _namespace_argv(phase: Phase) -> list[str]:
     if os.geteuid() != 0:
         flags += ["--user", "--map-current-user"]
     if subprocess.run([unshare, *flags, "true"], capture_output=True, check=False).returncode:
-        phase.say("This node lets us make no namespaces; the sidecar is a plain process.")
-        return _phase_argv()
-    return [unshare, *flags, *_phase_argv()]
+        return "process", _phase_argv()
+    return "namespace", [unshare, *flags, *_phase_argv()]
 
 
 def _container_argv(phase: Phase) -> list[str]:
     name = container.name_of(phase.run, container.SIDECAR)
-    container.remove([name], 0)
+    container.remove([name], 0, mark=phase.run["mark"])
     root = phase.run_dir / ROOT_DIR
     shutil.rmtree(root, ignore_errors=True)
-    volumes = _system_volumes(root) + _own_volumes(phase)
-    for source, _ in volumes:
-        Path(root, source.lstrip("/")).mkdir(parents=True, exist_ok=True)
-    flags = [f"--volume={source}:{source}:{mode}" for source, mode in volumes]
+    root.mkdir(mode=names.DIR_MODE, parents=True)
+    flags = [container.volume_flag(asdict(volume)) for volume in volumes(phase, root)]
     flags += [f"--env={name}" for name in ("PATH", "HOME", "LANG", "RUNYARD_RUN_MARK", "RUNYARD_PHASE", _VARIABLE)]
-    words = ["--rm", "--log-driver=passthrough", f"--name={name}", "--network=host", "--security-opt=label=disable"]
-    return [container.PODMAN, "--log-level=error", "run", *words, *flags, "--rootfs", str(root), *_phase_argv()]
-
-
-def _system_volumes(root: Path) -> list[tuple[str, str]]:
-    """The node's own programs; makes the skeleton of the root file system."""
-    found = []
-    for name in _EMPTY_DIRS:
-        Path(root, name).mkdir(parents=True, exist_ok=True)
-    for name in _SYSTEM_DIRS:
-        path = Path("/", name)
-        if path.is_symlink():  # /bin is usr/bin where the two are merged
-            Path(root, name).symlink_to(path.readlink())
-        elif path.is_dir():
-            found.append((str(path), "ro"))
-    return found
-
-
-def _own_volumes(phase: Phase) -> list[tuple[str, str]]:
-    """What preparation and release work on, and the Python that they run in."""
-    for folder in (phase.cache_dir, phase.work_dir):
-        folder.mkdir(mode=names.DIR_MODE, parents=True, exist_ok=True)
-    volumes = [(str(folder), "rw") for folder in (phase.run_dir, phase.work_dir, phase.cache_dir)]
-    volumes += [(one.local_path, "ro") for one in phase.spec.datastores if one.local_path]
-    for manager in phase.spec.context_managers:
-        url = str(manager.options.get("url", ""))
-        if url.startswith(("file://", "/")):
-            volumes.append((url.removeprefix("file://"), "rw"))
-        if manager.options.get("root"):
-            volumes.append((str(manager.options["root"]), "rw"))
-    for path in (sys.prefix, sys.base_prefix, *sys.path):
-        volumes.append((path, "ro"))
-    return _outermost([(os.path.realpath(path), mode) for path, mode in volumes if os.path.isdir(path)])  # noqa: PTH112
-
-
-def _outermost(volumes: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Without those that lie in another one of the same mode, or in what the node's programs bring."""
-    kept: list[tuple[str, str]] = []
-    for path, mode in sorted(set(volumes)):
-        inside = [outer for outer, outer_mode in kept if (path + "/").startswith(outer + "/") and outer_mode == mode]
-        if not inside and not path.startswith(("/usr/", "/etc/", "/opt/")):
-            kept.append((path, mode))
-    return kept
+    words = ["--rm", "--log-driver=passthrough", f"--name={name}", "--network=host", "--pid=host"]
+    words += ["--security-opt=label=disable", container.label_flag(phase.run)]
+    argv = [container.PODMAN, "--log-level=error", "run", *words, *flags]
+    return [*argv, "--rootfs", str(root.resolve()), *_phase_argv()]
 
 
 class Sidecar:
@@ -129,10 +119,10 @@ class Sidecar:
 
     def begin_preparation(self, managers: list[str]) -> None:
         """Write start_cms.txt; from then on what this process prints goes to prep_cmd.txt, and from there into 65."""
-        phase, kind = self._phase, os.environ[_VARIABLE]
+        phase = self._phase
         phase.log_to(self._log("start_cms"))
-        what = "in a container of its own" if kind == "container" else "in namespaces of its own"
-        phase.say(f"The sidecar runs {what} on {socket.gethostname()}; in there it is process {os.getpid()}.")
+        where = f"on {socket.gethostname()}; its process id, as it sees it, is {os.getpid()}"
+        phase.say(f"The sidecar runs {_KINDS[os.environ[_VARIABLE]]}, {where}.")
         phase.say(f"Python {platform.python_version()}, {sys.executable}; the run is {phase.run['run_id']}.")
         phase.say(f"Context managers of this run: {', '.join(managers) or 'none'}.")
         phase.say("The process that enters and leaves them is ready.")
@@ -143,19 +133,35 @@ class Sidecar:
         self._tee("release_cmd", names.release_log(self._node_id))
         self._phase.say("Leaving the context managers in the sidecar.")
 
+    def stand_in(self) -> None:
+        """The same in release's own process, on the node: the sidecar is gone, and some of its work may be left."""
+        is_new = not (self._phase.run_dir / self._log("release_cmd")).exists()
+        self._tee("release_cmd", names.release_log(self._node_id))
+        if is_new:
+            self._phase.say("The sidecar is gone (was it killed?): release leaves the context managers itself, outside of it.")
+
+    @property
+    def has_lived(self) -> bool:
+        """Whether there was one that got as far as to prepare."""
+        return (self._phase.run_dir / self._log("prep_cmd")).exists()
+
     def end_release(self) -> None:
         """All that was printed is in 75."""
         self._phase.say("The sidecar ends.")
+        self.end_copy()
+
+    def end_copy(self) -> None:
+        """All that was printed so far is where it is copied to; nothing is copied any more."""
         if self._phase.copy is not None:
             self._phase.copy.close()
+            self._phase.copy = None
 
     def _log(self, name: str) -> str:
         return names.sidecar_log(self._node_id, name)
 
     def _tee(self, name: str, into: str) -> None:
         phase = self._phase
-        if phase.copy is not None:
-            phase.copy.close()
+        self.end_copy()
         phase.log_to(self._log(name))
         phase.told_in = into
         mark = phase.run_dir / names.PRIVATE_DIR / "sidecar" / f"{name}.json"
