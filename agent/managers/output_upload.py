@@ -5,15 +5,18 @@ Reads the outputs folder (or `source`); writes to `url`. Killed in the middle it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from fsspec.core import url_to_fs
 
+from runyard.agent.scrubbing import Scrubber, shown
 from runyard.context import ContextManager, Job
 from runyard.errors import InputError, PhaseError
+from runyard.spec_secrets import check_url
 
 THREADS = 8
 
@@ -34,6 +37,7 @@ class OutputUpload(ContextManager):
         super().__init__(job)
         if when not in ("always", "success"):
             raise InputError(f"output_upload: when is {when!r}; it has to be always or success")
+        check_url(url, "output_upload: url")
         self._url = f"{url.rstrip('/')}/{job.run_id}"
         self._options = dict(options or {})
         self._secrets = dict(secrets or {})
@@ -42,24 +46,27 @@ class OutputUpload(ContextManager):
 
     def __enter__(self) -> OutputUpload:
         """Try the store now: a key that is wrong should not show after hours of training."""
-        system, root = self._open()
-        probe = f"{root}/.runyard"
-        with _told(self._url):
+        with self._told() as secrets:
+            system, root = self._open(secrets)
+            probe = f"{root}/.runyard"
             system.makedirs(root, exist_ok=True)
             system.pipe_file(probe, b"")
             system.rm_file(probe)
-        self.job.say(f"Outputs will be uploaded to {self._url}.")
+        self.state["is_tried"] = True
+        self.job.say(f"Outputs will be uploaded to {shown(self._url)}.")
         return self
 
     def __exit__(self, *raised: object) -> None:
+        if not self.state.get("is_tried"):  # the run was stopped before, or the store did not answer in time
+            return
         if self._when == "success" and self.job.outcome.get("status") != "Completed":
             self.job.say("Outputs are not uploaded: the driver has not completed.")
             return
-        system, root = self._open()
         files = [path for path in sorted(self._source.rglob("*")) if path.is_file() and not path.is_symlink()]
-        with _told(self._url), ThreadPoolExecutor(THREADS) as pool:
+        with self._told() as secrets, ThreadPoolExecutor(THREADS) as pool:
+            system, root = self._open(secrets)
             sizes = list(pool.map(lambda path: self._put(system, root, path), files))
-        self.job.say(f"Outputs are uploaded to {self._url}: {len(files)} files, {sum(sizes)} bytes.")
+        self.job.say(f"Outputs are uploaded to {shown(self._url)}: {len(files)} files, {sum(sizes)} bytes.")
 
     def _put(self, system: Any, root: str, path: Path) -> int:
         remote = f"{root}/{path.relative_to(self._source)}"
@@ -67,23 +74,16 @@ class OutputUpload(ContextManager):
         system.put_file(str(path), remote)
         return path.stat().st_size
 
-    def _open(self) -> tuple[Any, str]:
-        with _told(self._url):
-            system, root = url_to_fs(self._url, **self._options, **self.job.secrets(self._secrets))
+    def _open(self, secrets: Mapping[str, str]) -> tuple[Any, str]:
+        system, root = url_to_fs(self._url, **self._options, **secrets)
         return system, root
 
-
-class _told:  # noqa: N801 - used as a function
-    """Maps whatever the store's library raises to one sentence; secrets stand in none of them."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, PhaseError) or not isinstance(error, Exception):
-            return
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise PhaseError(f"outputs cannot be uploaded to {self._url}: {reason}") from error
+    @contextmanager
+    def _told(self) -> Iterator[Mapping[str, str]]:
+        """The secrets' values; maps whatever the store's library raises in the block to one sentence without them."""
+        secrets = self.job.secrets(self._secrets)
+        try:
+            yield secrets
+        except Exception as error:  # noqa: BLE001 - libraries raise what they like, and their words may hold a key
+            said = Scrubber(secrets.values()).scrubbed(str(error)).strip().partition("\n")[0] or type(error).__name__
+            raise PhaseError(f"outputs cannot be uploaded to {shown(self._url)}: {said}") from None

@@ -10,8 +10,8 @@ import asyncio
 import os
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
+from runyard.agent.scrubbing import Scrubber, shown
 from runyard.errors import PhaseError
 from runyard.spec import Datastore
 
@@ -34,15 +34,13 @@ NO_KEY = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalE
 # Codes of S3 and HTTP that stand for a server's trouble, not for ours.
 PASSING_CODES = {"408", "429", "500", "502", "503", "504", "InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout"}
 DENYING_CODES = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
-# Shorter ones are parts of other words.
-SHORTEST_SECRET = 4
 
 
 class Trouble:
     """Makes sentences about one datastore."""
 
     def __init__(self, store: Datastore, secrets: Iterable[str]) -> None:
-        self._secrets = sorted((one for one in secrets if len(one) >= SHORTEST_SECRET), key=len, reverse=True)
+        self._scrubber = Scrubber(secrets)
         self.store = f"the datastore {store.name} ({shown(store.url)})"
 
     def of(self, error: BaseException, what: str) -> PhaseError:
@@ -79,20 +77,9 @@ class Trouble:
             return os.strerror(refused.errno)
         if isinstance(error, asyncio.TimeoutError):
             return "there was no answer in time"
-        text = " ".join((str(error) or type(error).__name__).split())
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        text = " ".join(self._scrubber.scrubbed(str(error) or type(error).__name__).split())
         kind = "" if isinstance(error, OSError | ImportError | BrokenOffError) else f"{type(error).__name__}: "
         return kind + text
-
-
-def shown(url: str) -> str:
-    """An address without what may be a secret in it: a password, and a query, which may be a signature."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "an address that is none"
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _code(error: BaseException) -> str:

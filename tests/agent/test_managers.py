@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -276,3 +277,47 @@ def test_outputs_are_uploaded_to_the_users_own_store(tmp_path: Path) -> None:
     assert run.complete().returncode == 0
     assert (store / "r" / "sub" / "model.bin").read_text() == "weights\n"
     assert "1 files, 8 bytes" in run.text("75")
+
+
+# A file system whose library tells all that it knows.
+LEAKY = """
+from fsspec import AbstractFileSystem
+
+class Leaky(AbstractFileSystem):
+    protocol = "leaky"
+
+    def __init__(self, key, **options):
+        super().__init__(**options)
+        self.key = key
+
+    def makedirs(self, path, exist_ok=False):
+        raise OSError(f"login with {self.key} refused at ftp://bob:pw@host/store?signature=abc, see https://host/help")
+"""
+
+
+def test_what_a_store_says_of_its_keys_stands_in_no_message(tmp_path: Path) -> None:
+    package = tmp_path / "code" / "leaky-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: leaky\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[fsspec.specs]\nleaky = leaky:Leaky\n")
+    (package.parent / "leaky.py").write_text(LEAKY)
+    spec = CODE + '[[context_managers]]\nuse = "output_upload"\n'
+    spec += 'options = { url = "leaky://anna@store", secrets = { key = "env:STORE_KEY" } }\n'
+    run = PhasedRun(tmp_path, spec, *script("echo never"), env={"STORE_KEY": "open/sesame"})
+    done = run.complete()
+    wanted = "outputs cannot be uploaded to leaky://store/r: login with *** refused at ftp://host/store, see https://host/help"
+    assert wanted in done.stderr.decode()
+    logs = [path.read_text(errors="replace") for path in run.run_dir.glob("*logs/**/*") if path.is_file()]
+    told = [done.stderr.decode(), json.dumps(run.state()), *logs]
+    assert [text for text in logs if "refused at" in text]
+    for secret in ("sesame", "pw@", "bob", "anna", "signature"):
+        assert not [text for text in told if secret in text]
+
+
+def test_an_upload_to_an_address_with_a_password_is_refused_without_telling_it(tmp_path: Path) -> None:
+    spec = '[[context_managers]]\nuse = "output_upload"\noptions = { url = "ftp://bob:sesame@host/store" }\n'
+    run = PhasedRun(tmp_path, spec, *script("echo never"))
+    done = run.complete()
+    assert done.returncode != 0
+    assert "url holds a password (it is not shown)" in done.stderr.decode()
+    assert "sesame" not in done.stderr.decode()
