@@ -13,7 +13,6 @@ import fcntl
 import os
 import resource
 import select
-import signal
 import time
 
 from runyard.atomic import write_bytes, write_json
@@ -25,7 +24,10 @@ from .journal import PhaseLog, SystemLog
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal  # without the enums around it, whose import costs 8 ms
 
 # Between two looks while the log grows, and when it has been still: a line's time is right to this much.
 HOT_S = 0.02

@@ -8,7 +8,6 @@ Standard library only.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 
@@ -23,8 +22,11 @@ from .process import Process
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from typing import Any
+else:
+    import _signal as signal  # without the enums around it, whose import costs 8 ms
 
 # After a capture that died: one that cannot live must not take a core.
 CAPTURE_PAUSE_S = 0.5

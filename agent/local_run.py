@@ -6,7 +6,6 @@ Reads run.json and stop.json; writes the 55 and 110 logs. Standard library only.
 from __future__ import annotations
 
 import os
-import signal
 
 from runyard import names
 from runyard.atomic import read_json
@@ -17,7 +16,10 @@ from .stop import new_stop, read_stop, request_stop
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal  # without the enums around it, whose import costs 8 ms
 
 
 class LocalRun:

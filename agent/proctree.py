@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
@@ -143,8 +142,10 @@ def send_group(leader: int, number: int) -> None:
 
 def describe_signal(number: int) -> str:
     """SIGSEGV for 11; the number where it has no name."""
+    from signal import Signals
+
     try:
-        return signal.Signals(number).name
+        return Signals(number).name
     except ValueError:
         return f"signal {number}"
 

@@ -7,7 +7,6 @@ still holds what was prepared, .runyard/phase/release/request.json. Standard lib
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from runyard import names
@@ -18,9 +17,12 @@ from .local_run import LocalRun
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
+    import signal
     from typing import Any
 
     from .stage import Stage
+else:
+    import _signal as signal  # without the enums around it, whose import costs 8 ms
 
 # A collector that has taken nothing all the time will hardly begin now.
 SHORT_PATIENCE_S = 1.0

@@ -12,7 +12,6 @@ from __future__ import annotations
 import gc
 import os
 import resource
-import signal
 import time
 
 from runyard import names
@@ -25,7 +24,10 @@ from .release import Release
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal  # without the enums around it, whose import costs 8 ms
 
 # Between two looks at what cannot signal us: stop requests, captures that another shepherd forked.
 TICK_S = 0.1

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import sys
 import time
 
@@ -21,7 +20,10 @@ from .local_run import LocalRun
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal  # without the enums around it, whose import costs 8 ms
 
 # How often a phase is started again that died without a word.
 MOST_DEATHS = 2

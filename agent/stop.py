@@ -7,7 +7,6 @@ Standard library only.
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from runyard.atomic import read_json, write_json
@@ -15,7 +14,10 @@ from runyard.names import STOP_FILE
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal  # without the enums around it, whose import costs 8 ms
 
 DEFAULT_GRACE_S = 10.0
 

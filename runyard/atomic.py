@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from _thread import get_ident  # threading's own, without threading's import time
 
+from . import quick_json
 from .names import FILE_MODE
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
@@ -46,13 +46,13 @@ def _sync_folder(folder: str) -> None:
 
 def write_json(path: str, value: Any, *, durable: bool = True) -> None:
     """Replace `path` by `value` as one line of JSON."""
-    write_bytes(path, json.dumps(value, separators=(",", ":")).encode() + b"\n", durable=durable)
+    write_bytes(path, quick_json.dumps(value).encode() + b"\n", durable=durable)
 
 
 def read_json(path: str) -> Any:
     """The value in `path`, or None where there is no such file or it is no JSON (a file from a half-made folder)."""
     try:
         with open(path, "rb") as file:
-            return json.loads(file.read())
+            return quick_json.loads(file.read())
     except (FileNotFoundError, ValueError):
         return None
