@@ -1,13 +1,18 @@
-"""`scratch`: a folder of the run's own for what need not outlive it. Removed in release, whatever is in it."""
+"""`scratch`: a folder of the run's own for what need not outlive it. Removed in release, whatever is in it.
+
+Writes only below the folder that it makes; reads /proc/self/mountinfo: what the driver has mounted there is taken off first.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from pathlib import Path
 
+from runyard.agent.mounts import mounted_below, unmount
 from runyard.context import ContextManager, Job, Volume
-from runyard.errors import InputError
+from runyard.errors import InputError, PhaseError
 
 VARIABLE = "RUNYARD_SCRATCH_DIR"
 
@@ -19,24 +24,41 @@ class Scratch(ContextManager):
         super().__init__(job)
         if root and not Path(root).is_absolute():
             raise InputError(f"scratch: root {root!r} is no absolute path")
-        self._path = Path(root, f"runyard-{job.run_id}") if root else job.work_dir / "scratch"
+        self._root = Path(root) if root else job.work_dir
         self._is_apart = bool(root)
+        # Nobody else has this name, and the ledger knows it before the folder is made.
+        self.state["path"] = str(self._root / f"runyard-{job.run_id}-{secrets.token_hex(4)}")
 
     def __enter__(self) -> Scratch:
-        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.state["path"] = str(self._path)
-        self.job.env[VARIABLE] = str(self._path)
+        path = Path(self.state["path"])
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            raise PhaseError(f"the scratch folder {path} is there already, and is somebody else's") from None
+        except OSError as error:
+            raise PhaseError(f"no scratch folder can be made in {self._root}: {error.strerror}") from None
+        self.job.env[VARIABLE] = str(path)
         if self._is_apart:
-            self.job.volumes.append(Volume(str(self._path), str(self._path)))
-        self.job.say(f"The scratch folder is {self._path}.")
+            self.job.volumes.append(Volume(str(path), str(path)))
+        self.job.say(f"The scratch folder is {path}.")
         return self
 
     def __exit__(self, *raised: object) -> None:
-        size_bytes = sum(_sizes(self._path))
-        shutil.rmtree(self._path, ignore_errors=True)
-        if self._path.exists():
-            raise OSError(f"the scratch folder {self._path} cannot be removed whole")
-        self.job.say(f"The scratch folder {self._path} is removed ({size_bytes} bytes).")
+        given = self.state.get("path")
+        if not given or not os.path.lexists(given):
+            return
+        path = Path(given)
+        for place in mounted_below(path):
+            self.job.say(f"Taking off the mount {place}.")
+        troubles = unmount(path)
+        if mounted_below(path):  # what is mounted there is the user's, and is not to be removed with the folder
+            why = "; ".join(troubles) or "something is still mounted in it"
+            raise PhaseError(f"the scratch folder {path} is not removed: {why}")
+        size_bytes = sum(_sizes(path))
+        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            raise PhaseError(f"the scratch folder {path} cannot be removed whole")
+        self.job.say(f"The scratch folder {path} is removed ({size_bytes} bytes).")
 
 
 def _sizes(folder: Path) -> list[int]:

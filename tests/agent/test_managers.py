@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -252,6 +255,78 @@ def test_a_scratch_folder_lives_as_long_as_the_run(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert not Path(done.stdout.decode().strip()).exists()
     assert "is removed (6 bytes)" in run.text("75")
+
+
+def test_a_scratch_folder_below_a_root_is_the_runs_own_and_what_was_there_stays(tmp_path: Path) -> None:
+    root = tmp_path / "fast"
+    (root / "runyard-r").mkdir(parents=True)
+    (root / "runyard-r" / "kept").write_text("somebody else's")
+    spec = f'[[context_managers]]\nuse = "scratch"\noptions = {{ root = "{root}" }}\n'
+    run = PhasedRun(tmp_path, spec, *script("echo hello > $RUNYARD_SCRATCH_DIR/x; ls -d $RUNYARD_SCRATCH_DIR"))
+    done = run.complete()
+    assert done.returncode == 0
+    assert done.stdout.decode().startswith(f"{root}/runyard-r-")
+    assert [path.name for path in root.iterdir()] == ["runyard-r"]
+    assert (root / "runyard-r" / "kept").read_text() == "somebody else's"
+
+
+def test_a_scratch_folder_whose_root_is_not_there_fails_the_run_in_one_sentence(tmp_path: Path) -> None:
+    spec = f'[[context_managers]]\nuse = "scratch"\noptions = {{ root = "{tmp_path}/nowhere" }}\n'
+    done = PhasedRun(tmp_path, spec, *script("echo never")).complete()
+    assert f"no scratch folder can be made in {tmp_path}/nowhere: No such file or directory" in done.stderr.decode()
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Path:
+    """A folder of the user's, fit for mounting elsewhere."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("needs_system(mount): mounting needs root")
+    folder = tmp_path / "bucket"
+    folder.mkdir()
+    (folder / "precious").write_text("data")
+    return folder
+
+
+@pytest.mark.needs_system("mount")
+def test_what_a_driver_mounts_in_its_scratch_folder_is_taken_off_and_not_emptied(tmp_path: Path, bucket: Path) -> None:
+    mounting = f"mkdir $RUNYARD_SCRATCH_DIR/in && mount --bind {bucket} $RUNYARD_SCRATCH_DIR/in && ls $RUNYARD_SCRATCH_DIR/in"
+    run = PhasedRun(tmp_path, '[[context_managers]]\nuse = "scratch"\n', *script(mounting))
+    done = run.complete()
+    assert (done.returncode, done.stdout) == (0, b"precious\n")
+    assert (bucket / "precious").read_text() == "data"
+    assert "Taking off the mount" in run.text("75")
+    assert run.mounts() == []
+
+
+# In a namespace whose mounts cannot be taken off.
+LEAVE_SCRATCH = """
+import sys
+from pathlib import Path
+from tests.agent.managers_job import job_in
+from runyard.agent.managers.scratch import Scratch
+
+scratch = Scratch(job_in(Path(sys.argv[1])))
+scratch.state = {"path": sys.argv[2]}
+scratch.__exit__(None, None, None)
+"""
+
+
+@pytest.mark.needs_system("mount")
+def test_a_scratch_folder_whose_mount_stays_is_not_removed(tmp_path: Path, bucket: Path) -> None:
+    scratch = tmp_path / "scratch"
+    (scratch / "in").mkdir(parents=True)
+    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs_system(mount): user namespaces cannot be made here")
+    subprocess.run(["mount", "--bind", str(bucket), str(scratch / "in")], check=True)
+    try:
+        python = [sys.executable, "-c", LEAVE_SCRATCH, str(tmp_path), str(scratch)]
+        done = subprocess.run([*unshare, *python], capture_output=True, text=True, check=False)
+    finally:
+        subprocess.run(["umount", str(scratch / "in")], check=True)
+    assert f"the scratch folder {scratch} is not removed: " in done.stderr
+    assert (bucket / "precious").read_text() == "data"
 
 
 def test_resources_are_sampled_while_the_driver_runs(tmp_path: Path) -> None:
