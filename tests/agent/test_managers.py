@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from runyard import names
+from runyard.agent import proctree
 from runyard.agent.stop import request_stop
 from tests.agent.phased_runs import PhasedRun, is_there, probe, script
 from tests.waiting import wait_for
@@ -342,6 +343,38 @@ def test_resources_are_sampled_while_the_driver_runs(tmp_path: Path) -> None:
     go.touch()
     assert run.finish()["status"] == "Completed"
     assert "Sampling has ended" in run.text("75")
+
+
+SAMPLE = """
+import sys
+from pathlib import Path
+from tests.agent.managers_job import job_in
+from runyard.agent.managers.resource_sampling import ResourceSampling
+
+with ResourceSampling(job_in(Path(sys.argv[1])), interval_s=3600):
+    pass
+"""
+OWN_PROC = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+
+
+@pytest.mark.parametrize("namespace", [[], OWN_PROC], ids=["on the host", "in a namespace with a proc of its own"])
+def test_drivers_that_a_sampler_cannot_see_are_told_as_unknown_and_not_as_nothing(tmp_path: Path, namespace: list[str]) -> None:
+    if namespace and subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs_system(unshare): user namespaces cannot be made here")
+    for folder in ("work", "proc/0"):
+        (tmp_path / folder).mkdir(parents=True)
+    driver = {"pid": os.getpid(), "start_ticks": proctree.start_ticks(os.getpid())}
+    (tmp_path / "proc/0/started.json").write_text(json.dumps(driver))
+    python = [sys.executable, "-c", SAMPLE, str(tmp_path)]
+    done = subprocess.run([*namespace, *python], capture_output=True, text=True, check=True)
+    lines = (tmp_path / "logs/azureml/resources-n.jsonl").read_text().splitlines()
+    sample = json.loads(lines[-1])
+    assert sample["memory_total_bytes"] > 0
+    if namespace:
+        assert sample["processes"] is None
+        assert "could not be seen from here" in done.stdout
+    else:
+        assert sample["processes"][0]["memory_bytes"] > 0
 
 
 def test_outputs_are_uploaded_to_the_users_own_store(tmp_path: Path) -> None:
