@@ -66,7 +66,7 @@ class PhasedRun(NodeRun):
             options.pop("env", {})
         )
         flags = ("--spec", str(folder / "run.toml"), *options.pop("flags", ()))
-        super().__init__(folder / "spool", *command, flags=flags, env=env, **options)
+        super().__init__(options.pop("spool", folder / "spool"), *command, flags=flags, env=env, **options)
 
     @property
     def journal(self) -> Path:

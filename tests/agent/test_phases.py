@@ -297,3 +297,55 @@ def test_a_leftover_of_a_manager_is_ended_in_release(tmp_path: Path) -> None:
     run = PhasedRun(tmp_path, spec, "true")
     assert run.complete().returncode == 0
     assert not is_alive(int(note.read_text()))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("a small file system needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_spool_whose_disk_is_filled_by_preparation_still_ends_the_run_and_frees_it(tmp_path: Path, small_disk: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "big").write_bytes(b"x" * (8 << 20))
+    run = PhasedRun(tmp_path, f'[datastores.big]\nurl = "file://{data}"\n', *script("echo never"), spool=small_disk)
+    assert run.complete().returncode == 1
+    assert run.state()["failure"]["phase"] == "preparation"
+    assert "full" in run.state()["cause"]
+    assert not run.path(names.WORK_DIR).exists()
+
+
+def test_a_driver_that_fills_the_disk_with_its_work_still_ends_the_run_and_frees_it(tmp_path: Path, small_disk: Path) -> None:
+    filling = "head -c 100000000 /dev/zero > checkpoint; exit 3"
+    run = PhasedRun(tmp_path, 'code = "code"\n', *script(filling), spool=small_disk)
+    assert run.complete().returncode == 3
+    assert not run.path(names.WORK_DIR).exists()
+    assert run.state()["status"] == "Failed"
+
+
+def test_release_that_runs_out_of_time_over_a_manager_frees_the_rest_all_the_same(tmp_path: Path) -> None:
+    journal, go = tmp_path / "journal", tmp_path / "never"
+    spec = 'code = "code"\n' + probe("slow", journal, timeout="60s", at_leave="wait", until=str(go))
+    run = PhasedRun(tmp_path, spec + '[limits]\nrelease = "1s"\n', "true")
+    assert run.complete().returncode == 1
+    assert run.state()["failure"]["phase"] == "release"
+    assert not run.path(names.WORK_DIR).exists()
+    assert run.leftovers() == []
+
+
+def test_a_phase_that_was_asked_to_stop_before_it_began_ends_without_a_traceback(tmp_path: Path) -> None:
+    staged = Staged(tmp_path, "preparation")
+    run = staged.run
+    run.launch()
+    wait_for(lambda: run.path(names.RUN_FILE).exists(), "the run")
+    request_stop(str(run.run_dir), signal.SIGTERM, 5.0, "somebody asked")
+    assert run.finish()["status"] == "Canceled"
+    logs = "".join(path.read_text(errors="replace") for path in run.run_dir.glob("azureml-logs/*.txt"))
+    assert "Traceback" not in logs
