@@ -8,9 +8,11 @@ It is named in run.toml by an entry point of the group `runyard.context_managers
         def __enter__(self) -> "Tunnel": ...
         def __exit__(self, *raised: object) -> None: ...
 
-Any class that takes the job and its options so and has these two methods will do. The same object is entered and left, unless
-its process was killed in between: then a new object is made, is given the `state` that the first one had once it was entered,
-and is only left. What has to be undone should therefore be in `state`, which has to be fit for JSON.
+Any class that takes the job and its options so and has these two methods will do. The same object is entered and left, also
+where a stop or its time limit cuts it off in the middle of `__enter__`; only where it raises by itself it has to undo what it
+did. Where its process has died, a new object is made, is given the `state` that the first one had, and is only left: the one
+from after `__enter__`, or, before that, from after the constructor. What has to be undone should therefore be in `state`, which
+has to be fit for JSON.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ class Job:
 
 
 class ContextManager:
-    """A base for managers: keeps the job, and the state that survives the death of the process that has entered it."""
+    """A base for managers: keeps the job, and the state that survives the death of the process that enters it."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -64,4 +66,4 @@ class ContextManager:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        """Undo what was entered. Has to bear with a state that is not whole, and with being called twice."""
+        """Undo what was entered. Has to bear with a state that is empty or not whole, and with being called twice."""

@@ -167,6 +167,20 @@ def test_a_cancel_leaves_the_very_object_that_was_being_entered(tmp_path: Path, 
     assert "Traceback" not in run.text("65")
 
 
+def test_a_cancel_while_managers_are_left_waits_for_them(tmp_path: Path) -> None:
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    first = probe("a", journal, at_leave="wait", until=str(go))
+    spec = probes(tmp_path, first, hard("b", journal, at_enter="fail"))
+    run = PhasedRun(tmp_path, spec, *script("echo never"), env={"RUNYARD_RUN__GRACE_S": "20"})
+    run.begin()
+    wait_for(lambda: "leave a token-of-a" in run.told(), "the leaving")
+    request_stop(str(run.run_dir), signal.SIGTERM, 20.0, "asked by a test")
+    wait_for(lambda: run.state()["status"] == "CancelRequested", "the stop")
+    go.touch()
+    assert run.finish()["status"] == "Canceled"
+    assert run.told() == ["enter a -", "enter b -", "leave a token-of-a"]
+
+
 def test_what_a_manager_plans_in_its_constructor_is_known_after_its_process_died_over_entering_it(tmp_path: Path) -> None:
     journal, go = tmp_path / "journal", tmp_path / "go"
     run = PhasedRun(
