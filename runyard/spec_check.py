@@ -239,6 +239,8 @@ def _check_manager(manager: Manager) -> None:
     options = dict(manager.options)
     check_secrets(options.pop("secrets", {}), {}, f"{where}: secrets")
     check_options(options, f"{where}: options")
+    if isinstance(options.get("url"), str):
+        check_url(options["url"], f"{where}: url")
 
 
 def _check_resources(resources: Resources, kind: str) -> None:

@@ -30,6 +30,7 @@ from .result import EXIT_FAILED, write_result
 EXIT_TWICE = 75
 STOP_LOOK_S = 0.1
 LOCK_S = 0.5
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(run_dir: str, name: str) -> None:
@@ -119,18 +120,21 @@ def _offer_credentials(phase: Phase) -> None:
 
 
 def _cancel_when_asked(phase: Phase) -> None:
-    """SIGTERM and stop.json raise Canceled in the main thread, once. Release is not stopped."""
+    """SIGTERM, SIGINT and stop.json raise Canceled in the main thread, once. Release is not stopped."""
     if phase.name in ("release", "cleanup"):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in _STOPS:
+            signal.signal(number, signal.SIG_IGN)
         return
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        del frame
-        signal.signal(number, signal.SIG_IGN)
+        del number, frame
+        for stop in _STOPS:
+            signal.signal(stop, signal.SIG_IGN)
         if not phase.is_done:
             raise Canceled
 
-    signal.signal(signal.SIGTERM, on_signal)
+    for number in _STOPS:
+        signal.signal(number, on_signal)
     stop = phase.run_dir / names.STOP_FILE
 
     def watch() -> None:

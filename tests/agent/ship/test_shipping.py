@@ -109,7 +109,7 @@ def test_thousands_of_files_arrive_with_few_kept_open(collector: CollectorProces
             run.append(name, b"more")
             expected[name] += b"more"
         run.end()
-        wait_for(run.shipped, "all shipped", limit_s=40)
+        wait_for(run.shipped, "all shipped", limit_s=100)
         assert watcher.poll() is None
     finally:
         watcher.kill()
