@@ -114,6 +114,9 @@ class Capture:
         # What an earlier capture has begun to start and did not live to see started is in the way.
         proctree.send(proctree.with_argument(f"--name={wanted['name']}"), signal.SIGKILL)
         state = container.state(wanted["name"])
+        if state is not None and not container.is_ours(wanted["name"], self._run["mark"]):
+            self._fail_to_start(f"there is another container called {wanted['name']}, which is not this run's")
+            return
         if state is not None and state["Status"] in ("created", "configured", "initialized"):
             container.remove([wanted["name"]], 0)
             state = None
@@ -123,11 +126,14 @@ class Capture:
                 error_out = self._log.driver_out if self._log.driver_err < 0 else self._log.driver_err
                 container.start(argv, launch["env"], self._log.driver_out, error_out)
         except (container.ContainerError, OSError) as error:
-            write_exit(self._directory, exit_code=None, signal_number=None, cause=str(error))
-            self.finish_empty()
+            self._fail_to_start(str(error))
             return
         pid = container.pid(wanted["pid_file"]) or int((state or {}).get("Pid") or 0)
         self.resume(self._write_started(pid, container=wanted["name"]))
+
+    def _fail_to_start(self, cause: str) -> None:
+        write_exit(self._directory, exit_code=None, signal_number=None, cause=cause)
+        self.finish_empty()
 
     def resume(self, started: dict[str, Any]) -> None:
         """Capture a driver that an earlier capture started; whoever is its parent now records its exit."""

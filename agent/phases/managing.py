@@ -32,8 +32,7 @@ STOPS = (Canceled, KeyboardInterrupt)
 class Managers:
     """The context managers of one run, in the process that enters or leaves them. For its main thread only."""
 
-    def __init__(self, wanted: list[Manager], job: Job, run_dir: Path, on_hang: object = None) -> None:
-        del on_hang  # the process that hangs is ended without it
+    def __init__(self, wanted: list[Manager], job: Job, run_dir: Path) -> None:
         folder = run_dir / names.phase_dir("preparation")
         self._wanted = wanted
         self._job = job

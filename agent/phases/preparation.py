@@ -23,7 +23,6 @@ from .code_outputs import link_kept
 from .job import job_of, managers_of
 from .managing import Managers
 from .phase import Phase
-from .result import end_hanging
 
 TIMEOUT_S = 30.0
 RELEASE_LOOK_S = 0.1
@@ -42,7 +41,7 @@ class Preparation:
         self._job = job_of(phase)
         self._log = SystemLog(str(phase.run_dir / names.PREPARATION_SYSTEM_LOG), "runyard.preparation")
         self._sidecar: Any = None
-        self._managers = Managers(managers_of(phase.spec), self._job, phase.run_dir, self._on_hang)
+        self._managers = Managers(managers_of(phase.spec), self._job, phase.run_dir)
 
     def run(self) -> dict[str, Any]:
         """Blocks until all is there; the result's data."""
@@ -125,6 +124,3 @@ class Preparation:
         self._managers.leave()
         if self._sidecar:
             self._sidecar.end_release()
-
-    def _on_hang(self, cause: str) -> None:
-        end_hanging(self._phase, cause)

@@ -29,7 +29,6 @@ from . import leftovers
 from .job import job_of, managers_of
 from .managing import Managers
 from .phase import Phase
-from .result import end_hanging
 from .sidecar import ROOT_DIR, Sidecar
 
 # What is about to end by itself may take so long.
@@ -74,7 +73,7 @@ def _leave_managers(phase: Phase) -> list[str]:
     job.outcome = (read_json(str(phase.run_dir / names.RELEASE_REQUEST)) or {}).get("outcome") or {}
     if job.code_dir is not None:
         sys.path.insert(0, str(job.code_dir))
-    managers = Managers(wanted, job, phase.run_dir, lambda cause: end_hanging(phase, cause))
+    managers = Managers(wanted, job, phase.run_dir)
     sidecar = Sidecar(phase) if phase.spec.sidecar else None
     if sidecar is None or not sidecar.has_lived:
         managers.leave()

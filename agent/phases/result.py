@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from contextlib import suppress
 from typing import Any
 
 from runyard import names
@@ -33,12 +31,3 @@ def write_result(phase: Phase, result: dict[str, Any]) -> None:
             if time.monotonic() > deadline_s:
                 raise
             time.sleep(_LOOK_S)
-
-
-def end_hanging(phase: Phase, cause: str) -> None:
-    """End this process, whose main thread hangs: called in another thread. Never returns."""
-    phase.say(cause)
-    if not phase.is_done and phase.name != "release":
-        with suppress(OSError):
-            write_result(phase, phase.failure(cause))
-    os._exit(EXIT_FAILED)

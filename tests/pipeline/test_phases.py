@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,15 @@ import pytest
 from runyard import names
 from runyard.agent.launch import ensure_shepherd
 from tests.agent.node_runs import NodeRun
-from tests.agent.phased_runs import PhasedRun, is_there, probe, script
+from tests.agent.phased_runs import is_there, probe, script
 from tests.collector_process import CollectorProcess
 from tests.podman_site import PodmanSite, make_context
 from tests.waiting import wait_for
 
-from .conftest import NodeRunFactory
+from .conftest import NodeRunFactory, PhasedFactory
 from .test_pipeline import node_folder, runyard
 
 pytestmark = pytest.mark.needs_system("podman runc docker-registry busybox-static")
-
-PhasedFactory = Callable[..., PhasedRun]
 
 COMMON = {
     "azureml-logs/55_azureml-execution-{node}.txt",
@@ -41,17 +38,6 @@ COMMON = {
 }
 SIDECAR = {f"logs/azureml/sidecar/{{node}}/{name}.txt" for name in ("start_cms", "prep_cmd", "release_cmd")}
 SYSTEM_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\|runyard\.\w+\|(DEBUG|INFO|WARNING|ERROR)\|.+")
-
-
-@pytest.fixture
-def phased(collector: CollectorProcess, podman_site: PodmanSite, tmp_path: Path) -> PhasedFactory:
-    """Makes runs with a run.toml that know the collector and the site's podman."""
-
-    def make(spec: str, *command: str, run_id: str = "r") -> PhasedRun:
-        env = podman_site.environ | {"RUNYARD_COLLECTOR_URL": collector.url, "RUNYARD_TOKEN": collector.token}
-        return PhasedRun(tmp_path, spec, *command, run_id=run_id, env=env)
-
-    return make
 
 
 def container(site: PodmanSite, folder: Path, *steps: str) -> str:
