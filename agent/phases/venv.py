@@ -24,8 +24,12 @@ from .words import since, telling
 MARK = "complete.json"
 REQUIREMENTS = "requirements.txt"
 CONSTRAINTS = "constraints.txt"
-# They would make pip install somewhere else, or find modules that the venv does not have.
-_MISLEADING = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "PIP_PREFIX", "PIP_ROOT", "PIP_TARGET", "PIP_USER", "UV_TARGET")
+# They would make pip install somewhere else, or find modules that the venv does not have; COLUMNS would make uv break the line
+# that tells why it failed.
+_MISLEADING = (
+    *("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "PIP_PREFIX", "PIP_ROOT", "PIP_TARGET", "PIP_USER", "UV_TARGET"),
+    "COLUMNS",
+)
 
 
 def run(phase: Phase) -> dict[str, Any]:

@@ -154,6 +154,7 @@ def test_all_that_a_venv_is_made_from_is_in_its_key_and_nothing_else(tmp_path: P
 
 
 def test_requirements_that_cannot_be_resolved_fail_with_the_installers_words(place: Place) -> None:
+    place.environ["COLUMNS"] = "40"
     run = place.run(OFFLINE + "nosuch==9\n")
     result = run.complete("image")
     assert result["result"] == "failed"
