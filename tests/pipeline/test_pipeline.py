@@ -86,6 +86,7 @@ def test_a_follower_sees_a_run_from_before_its_start_to_its_end(
     process = run.start()
     collector.kill()
     collector.restart()
+    wait_for(lambda: b"5" in runyard(collector, "logs", "r", check=False), "all lines at the collector that came back")
     go.touch()
     process.communicate(timeout=60)
     out, _ = follower.communicate(timeout=60)
@@ -102,6 +103,7 @@ def test_a_collector_that_comes_late_gets_everything(
     run = node_run("sh", "-c", script, env={"RUNYARD_SHIP__BACKOFF_MAX_S": "0.3"})
     process = run.start()
     collector.restart()
+    wait_for(lambda: b"8" in runyard(collector, "logs", "r", check=False), "all lines at the collector that came late")
     go.touch()
     _, error = process.communicate(timeout=60)
     assert process.returncode == 2
