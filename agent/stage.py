@@ -45,7 +45,6 @@ class Stage:
         self._result_path = os.path.join(self._directory, "result.json")
         self._pid = 0  # 0: not our child
         self._started_s = 0.0  # when we started it
-        self._is_killed = False
         os.makedirs(self._directory, mode=names.DIR_MODE, exist_ok=True)
         self._record: dict[str, Any] = read_json(self._path("started.json")) or {"deaths": 0, "tries": 0}
 
@@ -91,12 +90,11 @@ class Stage:
 
     def kill(self) -> None:
         """End it, with all it has started, now; it counts as canceled."""
-        self._kill("it was asked to stop")
+        self._kill("a stop")
 
     def _kill(self, why: str) -> None:
-        if not self._is_killed:
-            self._local.log.warning(f"the phase is killed: {why}", phase=self.phase)
-        self._is_killed = True
+        if "killed" not in self._record:
+            self._local.log.warning(f"the phase is killed at {why}", phase=self.phase)
         if self._pid:
             proctree.send([*proctree.descendants(self._pid), self._pid], signal.SIGKILL)
         self._local.kill_marked(self.phase)
@@ -119,7 +117,6 @@ class Stage:
         if is_again and not self._is_stopped:
             self._local.log.warning("the phase failed and is tried again", phase=self.phase, cause=result["cause"])
             os.rename(self._result_path, self._path(f"result-{self._record['tries']}.json"))
-            self._record["is_open"] = False
             self.result = None
 
     def _begin_or_fail(self) -> None:
@@ -127,31 +124,29 @@ class Stage:
             return  # its lock may be about to be taken by a process that it has started
         why = self._record.get("killed", "")
         is_stopped = self._is_stopped
-        if self._record.get("is_open"):
+        tries = self._record["tries"]
+        if tries and not os.path.exists(self._path(f"result-{tries}.json")):
             self._record["deaths"] += 1
-            self._clear()
+            self._local.kill_marked(self.phase)  # what it has left running would be in the way of the next one
         if why or is_stopped or self._record["deaths"] > MOST_DEATHS:
             self._give_up("canceled" if is_stopped else "failed", f"ended at {why}" if why else self._last_words())
         else:
             self._begin()
 
-    def _clear(self) -> None:
-        """What a dead process of this phase has left running would be in the way of the next one."""
-        self._local.kill_marked(self.phase)
-
     def _last_words(self) -> str:
         return f"its process died {self._record['deaths']} times without a word (was it killed?); its log is {self._log}"
 
     def _give_up(self, result: str, cause: str) -> None:
-        size = _size(self._local.path(self._log))
-        self.result = {"result": result, "cause": cause, "log": self._log, "start": size, "end": size, "is_given_up": True}
+        from .log_place import last_words
+
+        start, end = last_words(self._local.path(self._log))
+        self.result = {"result": result, "cause": cause, "log": self._log, "start": start, "end": end, "is_given_up": True}
         write_json(self._result_path, self.result, durable=False)
 
     def _begin(self) -> None:
         if self._record["deaths"]:
             self._local.log.warning("the phase died and is taken up again", phase=self.phase)
         self._record["tries"] += 1
-        self._record["is_open"] = True
         if self._record.get("boot_id") != proctree.boot_id():  # another boot's monotonic clock tells nothing
             self._record |= {"boot_id": proctree.boot_id(), "begun_mono_ns": time.monotonic_ns()}
         write_json(self._path("started.json"), self._record, durable=False)
@@ -179,10 +174,3 @@ class Stage:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(127)
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0

@@ -39,7 +39,7 @@ def run(
     )
     try:
         return process.wait()
-    except BaseException:
+    except BaseException:  # a cancel or a time limit: whatever it is, the tool must not outlive it
         end(process)
         raise
 
@@ -71,7 +71,7 @@ def ask(argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> Ans
     )
     try:
         stdout, stderr = process.communicate()
-    except BaseException:
+    except BaseException:  # as in run
         end(process)
         raise
     return Answer(process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
