@@ -13,8 +13,6 @@ from runyard.reader import Document
 from .connection import add_connection_arguments, add_output_argument, client_of
 from .terminal import clean, duration, moment, say, say_json, size, status_text, table
 
-# Of a phase that died without a word so much is shown.
-LAST_LINES = 20
 TRANSITIONS_HEAD = ("AT", "STATUS", "PHASE", "TOOK")
 NODES_HEAD = ("NODE", "IP", "HOST", "STATUS", "PHASE", "HEARD", "FOLDER", "CAUSE")
 PROCESSES_HEAD = ("RANK", "NAME", "STATUS", "EXIT", "PID", "STARTED", "TOOK", "NODE", "LOG")
@@ -95,12 +93,10 @@ def _place(found: Document, failure: Document) -> list[tuple[str, str]]:
     log, start, end = failure["log"], failure["start"], failure["end"]
     if not log:
         return []
-    if start is None or end is None:
+    if start is None or end is None or start == end:
         return [("told in", log)]
-    where, part = f"bytes {start} to {end}", f"tail -c +{start + 1} | head -c {end - start}"
-    if start == end:  # it died without a word: what it said last stands before that
-        where, part = f"before byte {end}", f"head -c {end} | tail -n {LAST_LINES}"
-    return [("told in", f"{log}, {where}"), ("see it", f"{_shown(found, failure)} | {part}")]
+    part = f"tail -c +{start + 1} | head -c {end - start}"
+    return [("told in", f"{log}, bytes {start} to {end}"), ("see it", f"{_shown(found, failure)} | {part}")]
 
 
 def _shown(found: Document, failure: Document) -> str:

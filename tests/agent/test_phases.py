@@ -161,6 +161,8 @@ def test_a_phase_that_is_killed_again_and_again_fails_the_run_with_its_cause(tmp
     assert state["status"] == "Failed"
     assert state["failure"]["phase"] == "preparation"
     assert "died 3 times" in state["cause"]
+    place = state["failure"]
+    assert b"enter held" in staged.run.path(place["log"]).read_bytes()[place["start"] : place["end"]]
     assert staged.nothing_is_left()
 
 

@@ -196,15 +196,6 @@ def test_the_command_that_show_names_shows_exactly_the_place(collector: Collecto
         assert shown_place(collector, node) == PLACE
 
 
-def test_of_a_phase_that_died_without_a_word_show_names_what_it_said_last(collector: CollectorProcess) -> None:
-    node = Node(collector)
-    said = b"".join(b"line %d\n" % number for number in range(100))
-    node.send(node.open_one(PREPARATION_LOG), 0, said + b"said later\n")
-    failure = {"phase": "preparation", "cause": "it was killed", "log": PREPARATION_LOG, "start": len(said), "end": len(said)}
-    node.put_state("Failed", failure=failure)
-    assert shown_place(collector, node) == b"".join(said.splitlines(keepends=True)[-20:])
-
-
 def test_show_counts_the_time_of_a_phase_that_goes_on(collector: CollectorProcess) -> None:
     node = Node(collector)
     told = [{"status": "Preparing", "phase": "image", "wall_ns": time.time_ns() - 200 * 10**9}]
