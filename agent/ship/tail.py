@@ -132,7 +132,8 @@ class Descriptors:
             self.close(tail)
 
     def _close_stillest(self) -> None:
-        # A quarter at once, so that the sorting is paid for by the next openings.
-        for tail in sorted(self._open, key=lambda tail: tail.grown_s)[: max(1, self._limit // 4)]:
-            if not tail.is_leaving and tail not in self.pinned:
-                self.close(tail)
+        # A quarter at once, so that the sorting is paid for by the next openings. Of those that may be closed: the stillest
+        # of all can be the very files that a request needs.
+        idle = [tail for tail in self._open if not tail.is_leaving and tail not in self.pinned]
+        for tail in sorted(idle, key=lambda tail: tail.grown_s)[: max(1, self._limit // 4)]:
+            self.close(tail)
