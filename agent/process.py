@@ -76,5 +76,6 @@ class Process:
             "signal": exit_.get("signal"),
             "started_ns": started.get("wall_ns"),
             "ended_ns": exit_.get("wall_ns"),
+            "ended_mono_ns": exit_.get("mono_ns"),
             "log": self.log,
         }

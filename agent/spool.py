@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from runyard import names
 from runyard.atomic import write_json
+from runyard.distribution import Distribution
 from runyard.errors import InputError, SpoolError
 
 from .node import node_id
@@ -61,6 +62,8 @@ class RunSpec:
     work_dir: str = ""  # of all runs; empty: in the run's own folder
     builder: str = "auto"
     drain_s: float = 10.0
+    distribution: Distribution = Distribution()  # noqa: RUF009 - frozen
+    attempt: int = 0
 
 
 class SpoolLock:
@@ -163,8 +166,10 @@ class NewRun:
             "timeout_s": spec.timeout_s,
             "grace_s": spec.grace_s,
             "streams": spec.streams,
-            "world_size": 1,
-            "ranks": [0],
+            "distribution": asdict(spec.distribution),
+            "world_size": spec.distribution.world_size,
+            "ranks": list(spec.distribution.ranks),
+            "attempt": spec.attempt,
             "collector_url": spec.collector_url,
             "quota_bytes": spec.quota_bytes,
             "quota_policy": spec.quota_policy,

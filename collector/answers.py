@@ -7,7 +7,7 @@ from typing import Any, Literal
 from msgspec import UNSET, UnsetType
 
 from .messages import Body, NodeStatus, RunStatus
-from .report import Failure, Phase, ProcessStatus, Transition
+from .report import Clock, Evidence, Failure, Phase, ProcessStatus, Transition
 
 
 class Node(Body, frozen=True, kw_only=True):
@@ -24,6 +24,8 @@ class Node(Body, frozen=True, kw_only=True):
     cause: str
     failure: Failure | None
     transitions: list[Transition]
+    attempt: int
+    clock: Clock | None
 
 
 class ProcessOfRun(Body, frozen=True, kw_only=True):
@@ -38,7 +40,9 @@ class ProcessOfRun(Body, frozen=True, kw_only=True):
     signal: int | None
     started_ns: int | None
     ended_ns: int | None
+    ended_mono_ns: int | None
     log: str
+    evidence: Evidence | None
 
 
 class Run(Body, frozen=True, kw_only=True):
@@ -64,6 +68,9 @@ class Run(Body, frozen=True, kw_only=True):
     ended_ns: int | None
     heard_ns: int | None
     is_complete: bool
+    node_count: int
+    world_size: int
+    attempt: int
 
 
 class RunInFull(Run, frozen=True, kw_only=True):
@@ -92,6 +99,7 @@ class StateAnswer(Body, frozen=True, kw_only=True):
     """What a node is asked to do: {"signal", "grace_s", "reason"} to end the driver, or null."""
 
     stop: dict[str, Any] | None
+    now_ns: int  # the wall clock of the collector while it answered
 
 
 class OpenedStream(Body, frozen=True, kw_only=True):

@@ -55,9 +55,13 @@ def create_run(connection: Connection, wanted: CreateRun) -> bool:
         raise Problem(409, "run-id-taken", f"there is another run {wanted.run_id!r}; choose another run id")
     if auth.is_known(connection, wanted.run_token_sha256):
         raise Problem(409, "token-taken", "another run or user has this token; make a new one for each run")
-    fields = ("run_id", "experiment", "name", "cwd", "user", "hostname", "timeout_s", "created_ns")
+    fields = (
+        *("run_id", "experiment", "name", "cwd", "user", "hostname", "timeout_s", "created_ns"),
+        *("node_count", "world_size", "on_failure", "failure_grace_s"),
+    )
     values = {field: getattr(wanted, field) for field in fields}
     values |= {"key_sha256": key_sha256, "command": json.dumps(wanted.command)} | asdict(State())
+    values |= {"attempt": 0, "creator": "", "secret": ""}
     connection.execute(sa.insert(runs).values(values))
     rows = [{"run_id": wanted.run_id, "key": key, "value": value} for key, value in wanted.tags.items()]
     if rows:
@@ -126,7 +130,7 @@ def register_node(connection: Connection, run_id: str, node: RegisterNode) -> st
     if folder in known.values():  # a third node with this address whose id starts as the second one's
         folder = f"{node.ip}_{node.node_id}"
     values: dict[str, Any] = {"run_id": run_id, "node_id": node.node_id, "ip": node.ip, "hostname": node.hostname}
-    values |= {"folder": folder, "seq": -1, "heard_ns": time.time_ns(), "transitions": []} | asdict(State())
+    values |= {"folder": folder, "seq": -1, "heard_ns": time.time_ns(), "transitions": [], "attempt": 0} | asdict(State())
     connection.execute(sa.insert(nodes).values(values))
     _update_run(connection, run_id)
     return folder
@@ -147,7 +151,9 @@ def put_state(connection: Connection, run_id: str, node_id: str, told: NodeState
         return None
     values: dict[str, Any] = {field: getattr(told, field) for field in State.__dataclass_fields__}
     values["is_complete"] = told.is_complete and told.status in state.FINAL
-    values |= {"transitions": told.transitions, "seq": told.seq, "heard_ns": time.time_ns()}
+    values |= {"transitions": told.transitions, "seq": told.seq, "heard_ns": time.time_ns(), "attempt": told.attempt}
+    if told.clock is not None:
+        values["clock"] = told.clock
     connection.execute(sa.update(nodes).where(this_node).values(values))
     _replace_processes(connection, run_id, node_id, told.processes)
     _update_run(connection, run_id)

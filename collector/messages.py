@@ -86,6 +86,10 @@ class CreateRun(Body, frozen=True, kw_only=True):
     user: Text = ""
     hostname: Text = ""
     timeout_s: Annotated[float, Meta(ge=0)] | None = None
+    node_count: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    world_size: Annotated[int, Meta(ge=1, le=10_000_000)] = 1
+    on_failure: Literal["fail-fast", "wait"] = "fail-fast"
+    failure_grace_s: Annotated[float, Meta(ge=0)] = 30.0
 
     def __post_init__(self) -> None:
         _check_run_id("run_id", self.run_id)

@@ -12,9 +12,19 @@ from msgspec import Meta
 from .messages import MAX_PER_REQUEST, Body, Code, Count, NodeStatus, Small, Text
 
 # In the order in which a run goes through them; "" before the first.
-Phase = Literal["", "image", "execution", "preparation", "driver", "release"]
+Phase = Literal["", "image", "execution", "preparation", "rendezvous", "driver", "release"]
 PHASES: tuple[str, ...] = get_args(Phase)
 ProcessStatus = Literal["Started", "Completed", "Failed", "Terminated"]
+
+
+class Evidence(Body, frozen=True, kw_only=True):
+    """What the node knows of a process's end beside its exit code, for the verdict on a run that failed."""
+
+    exception: Text = ""  # the exception that ended it, in one line
+    exception_mono_ns: Count | None = None  # when it came, on the node's monotonic clock
+    error_file: Text = ""  # what torch's error file says
+    oom: Text = ""  # what the kernel or the control group says of its memory
+    stopped_by: Text = ""  # who had asked it to end before it did
 
 
 class Process(Body, frozen=True, kw_only=True):
@@ -28,7 +38,16 @@ class Process(Body, frozen=True, kw_only=True):
     signal: Code | None = None
     started_ns: Count | None = None
     ended_ns: Count | None = None
+    ended_mono_ns: Count | None = None
     log: Text = ""
+    evidence: Evidence | None = None
+
+
+class Clock(Body, frozen=True, kw_only=True):
+    """What a node has measured: the collector's wall clock is its own monotonic clock + offset_ns, give or take error_ns."""
+
+    offset_ns: int
+    error_ns: Count
 
 
 class Failure(Body, frozen=True, kw_only=True):
@@ -53,6 +72,8 @@ class NodeState(Body, frozen=True, kw_only=True):
     """What a node says about its part of the run."""
 
     seq: Count
+    attempt: Small = 0
+    clock: Clock | None = None
     status: NodeStatus
     phase: Phase = ""
     exit_code: Code | None = None

@@ -6,6 +6,7 @@ Each reads a checked request, asks the catalog, and answers; what is decided is 
 from __future__ import annotations
 
 import asyncio
+import time
 
 import msgspec
 from aiohttp import web
@@ -93,7 +94,7 @@ async def put_state(call: Call) -> web.Response:
     call.parts.pulse.beat(call.run_id, node_id)
     if row is not None:
         call.parts.hub.told(call.run_id, row.state, row.silent_if)
-    return json_response(StateAnswer(stop=None))
+    return json_response(StateAnswer(stop=None, now_ns=time.time_ns()))
 
 
 async def make_token(call: Call) -> web.Response:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from .messages import decode, encode
-from .report import Failure, Transition
+from .report import Clock, Evidence, Failure, Transition
 
 # A byte of a name that is not UTF-8 is the half character U+DC80 to U+DCFF in Python (os.fsdecode), which no database keeps.
 # It lies there as one of the last 128 private characters, which no file is named with.
@@ -97,6 +97,13 @@ runs = Table(
     Column("is_complete", Boolean, nullable=False),
     Column("phase", String(16), nullable=False),
     Column("failure", Json(Failure)),
+    Column("node_count", BigInteger, nullable=False),
+    Column("world_size", BigInteger, nullable=False),
+    Column("on_failure", String(16), nullable=False),
+    Column("failure_grace_s", Float, nullable=False),
+    Column("attempt", BigInteger, nullable=False),  # the newest that a node has told of
+    Column("creator", FreeText, nullable=False),  # who may let further nodes join; empty: the administrator
+    Column("secret", String(64), nullable=False),  # known to the nodes of the run alone; empty until they meet
     Index(None, "created_ns", "run_id"),
     Index(None, "experiment"),
     Index(None, "status"),
@@ -131,6 +138,8 @@ nodes = Table(
     Column("phase", String(16), nullable=False),
     Column("failure", Json(Failure)),
     Column("transitions", Json(list[Transition]), nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("clock", Json(Clock)),
     UniqueConstraint("run_id", "folder"),
     Index(None, "node_id"),
 )
@@ -149,6 +158,22 @@ processes = Table(
     Column("started_ns", BigInteger),
     Column("ended_ns", BigInteger),
     Column("log", FreeText, nullable=False),
+    Column("ended_mono_ns", BigInteger),
+    Column("evidence", Json(Evidence)),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
+    Column("attempt", BigInteger, primary_key=True),
+    Column("node_rank", BigInteger, primary_key=True),
+    Column("node_id", String(64), nullable=False),
+    Column("ip", String(64), nullable=False),
+    Column("hostname", FreeText, nullable=False),
+    Column("port", BigInteger, nullable=False),  # free on that node when it joined
+    Column("processes", BigInteger, nullable=False),
+    Column("joined_ns", BigInteger, nullable=False),
 )
 
 streams = Table(

@@ -19,6 +19,11 @@ IMAGE_LOG = "azureml-logs/20_image_build_log.txt"
 SYSTEM_LOG = "logs/azureml/110_azureml.log"
 PREPARATION_SYSTEM_LOG = "logs/azureml/job_prep_azureml.log"
 RELEASE_SYSTEM_LOG = "logs/azureml/job_release_azureml.log"
+MPI_LOG = "azureml-logs/70_mpi_log.txt"
+# The overall logs of a run on several nodes, row A15: at the collector only.
+EXECUTION_LOGS = "logs/azureml/executionlogs.txt"
+STDOUT_LOGS = "logs/azureml/stdoutlogs.txt"
+STDERR_LOGS = "logs/azureml/stderrlogs.txt"
 
 # What is ours alone lies below this folder of a run, on the node and at the collector.
 PRIVATE_DIR = ".runyard"

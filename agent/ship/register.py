@@ -10,12 +10,28 @@ from typing import Any
 
 from runyard.client import CollectorClient
 
-_COPIED = ("run_id", "experiment", "key", "created_ns", "command", "name", "tags", "cwd", "user", "hostname", "timeout_s")
+_COPIED = (
+    "run_id",
+    "experiment",
+    "key",
+    "created_ns",
+    "command",
+    "name",
+    "tags",
+    "cwd",
+    "user",
+    "hostname",
+    "timeout_s",
+    "world_size",
+)
+_COPIED_OF_DISTRIBUTION = ("node_count", "on_failure", "failure_grace_s")
 
 
 def payload(run: dict[str, Any]) -> dict[str, Any]:
     """The body of POST /runs. The run's token itself stays on the node."""
     body = {name: run[name] for name in _COPIED if name in run}
+    distribution = run.get("distribution") or {}
+    body |= {name: distribution[name] for name in _COPIED_OF_DISTRIBUTION if name in distribution}
     body["run_token_sha256"] = hashlib.sha256(run["run_token"].encode()).hexdigest()
     return body
 

@@ -82,7 +82,7 @@ class Remote:
     def open_streams(self, wanted: Sequence[tuple[str, int, str]]) -> list[dict[str, Any]]:
         """Open (name, generation, source) each; at most STREAMS_PER_REQUEST. Answers are in the same order."""
         streams = [{"name": name, "generation": generation, "source_id": source} for name, generation, source in wanted]
-        body = {"node_id": self._run["node_id"], "attempt": 0, "streams": streams}
+        body = {"node_id": self._run["node_id"], "attempt": self._run.get("attempt", 0), "streams": streams}
         return list(self._json(self._client, "POST", f"{self._run_path}/streams", body)["streams"])
 
     def seal(self, seals: Sequence[dict[str, Any]], *, timeout_s: float) -> list[dict[str, Any]]:
@@ -92,6 +92,7 @@ class Remote:
 
     def put_state(self, state: dict[str, Any]) -> None:
         """Tell the node's word on the run."""
+        state = state | {"attempt": self._run.get("attempt", 0)}
         self._json(self._client, "PUT", f"{self._run_path}/nodes/{path_segment(self._run['node_id'])}/state", state)
 
     def sign_of_life(self) -> None:

@@ -23,7 +23,19 @@ WORDS_PER_EPOCH = 1 << 32
 _MOST_EPOCHS = 1 << 31
 
 _TOLD = ("status", "phase", "exit_code", "signal", "cause", "failure", "transitions", "started_ns", "ended_ns")
-_TOLD_OF_PROCESS = ("rank", "name", "pid", "status", "exit_code", "signal", "started_ns", "ended_ns", "log")
+_TOLD_OF_PROCESS = (
+    "rank",
+    "name",
+    "pid",
+    "status",
+    "exit_code",
+    "signal",
+    "started_ns",
+    "ended_ns",
+    "ended_mono_ns",
+    "log",
+    "evidence",
+)
 
 
 class Report:

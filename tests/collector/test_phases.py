@@ -148,8 +148,18 @@ def test_the_catalog_of_an_earlier_version_is_brought_up(tmp_path: Path) -> None
         with database:
             for table, column in (("runs", "phase"), ("runs", "failure"), ("nodes", "phase"), ("nodes", "failure")):
                 database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+            for column in ("node_count", "world_size", "on_failure", "failure_grace_s", "attempt", "creator", "secret"):
+                database.execute(f"ALTER TABLE runs DROP COLUMN {column}")
+            for table, column in (
+                ("nodes", "attempt"),
+                ("nodes", "clock"),
+                ("processes", "ended_mono_ns"),
+                ("processes", "evidence"),
+            ):
+                database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
             database.execute("ALTER TABLE nodes DROP COLUMN transitions")
             database.execute("DROP TABLE snapshots")
+            database.execute("DROP TABLE members")
             database.execute("UPDATE alembic_version SET version_num = '0001'")
         database.close()
         collector.start()
