@@ -11,7 +11,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,8 +25,16 @@ STOP_LIMIT_S = 15.0
 class CollectorProcess:
     """One collector. Its log (JSON lines) lies in `log_file`."""
 
-    def __init__(self, data_dir: Path, *, environ: Mapping[str, str] | None = None, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        arguments: tuple[str, ...] = (),
+        within: Sequence[str] = (),
+    ) -> None:
         self.data_dir = data_dir
+        self._within = within
         self.log_file = data_dir.with_name(data_dir.name + ".log")
         self.url = ""
         self.token = ""
@@ -58,7 +66,7 @@ class CollectorProcess:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, *self._arguments], stdout=subprocess.PIPE, stderr=log, env=self._environ, text=True
+                [*self._within, *command, *self._arguments], stdout=subprocess.PIPE, stderr=log, env=self._environ, text=True
             )
         match = READY.match(self._first_line())
         if match is None:
@@ -123,10 +131,16 @@ def _clean_environment() -> dict[str, str]:
 
 @contextmanager
 def running_collector(
-    folder: Path, *, environ: Mapping[str, str] | None = None, arguments: tuple[str, ...] = ()
+    folder: Path,
+    *,
+    environ: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
+    within: Sequence[str] = (),
 ) -> Iterator[CollectorProcess]:
-    """A collector with its data in `folder`/collector, ended at the end of the block."""
-    process = CollectorProcess(folder / "collector", environ=environ, arguments=arguments)
+    """A collector with its data in `folder`/collector, ended at the end of the block. `within` are words that start it in
+    another place and become it: for one in a network namespace, with `--host` among the arguments, its `url` is reached only
+    from there."""
+    process = CollectorProcess(folder / "collector", environ=environ, arguments=arguments, within=within)
     try:
         process.start()
         yield process
