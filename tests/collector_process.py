@@ -37,6 +37,7 @@ class CollectorProcess:
         self._within = within
         self.log_file = data_dir.with_name(data_dir.name + ".log")
         self.url = ""
+        self.local_url = ""  # where the test reaches it, if that is another way than its nodes have
         self.token = ""
         self._port = 0
         self._arguments = arguments
@@ -84,7 +85,7 @@ class CollectorProcess:
 
     def client(self, token: str | None = None, *, timeout_s: float = 10.0) -> CollectorClient:
         """A new client, with the administrator's token unless another one is given."""
-        client = CollectorClient(self.url, self.token if token is None else token, timeout_s=timeout_s)
+        client = CollectorClient(self.local_url or self.url, self.token if token is None else token, timeout_s=timeout_s)
         self._clients.append(client)
         return client
 

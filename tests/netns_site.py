@@ -19,6 +19,9 @@ from typing import Any
 
 import pytest
 
+from tests.collector_process import CollectorProcess, running_collector
+from tests.relay import relay
+
 TOOLS = ("ip", "nft", "tc", "nsenter", "unshare", "hostname")
 NEEDED = "iproute2 nftables util-linux"
 _numbers = itertools.count()
@@ -94,6 +97,17 @@ class Site:
     def slow(self, node: Node, rate: str) -> None:
         """From now on the node sends no faster than `rate`, as tc writes it (2mbit)."""
         node.run("tc", "qdisc", "replace", "dev", "host0", "root", "tbf", "rate", rate, "burst", "16k", "latency", "500ms")
+
+
+@contextmanager
+def hub_collector(site: Site, folder: Path, *, arguments: tuple[str, ...] = ()) -> Iterator[CollectorProcess]:
+    """A real collector in the hub: nodes reach it at its `url`, the test through a relay."""
+    arguments = ("--host", site.hub.ip, *arguments)
+    with running_collector(folder, arguments=arguments, within=site.hub.words([])) as collector:
+        port = int(collector.url.rpartition(":")[2])
+        with relay(site.hub.ip, port, within=site.hub.words([])) as url:
+            collector.local_url = url
+            yield collector
 
 
 @contextmanager
