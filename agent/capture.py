@@ -18,7 +18,7 @@ import time
 from runyard.atomic import write_bytes, write_json
 from runyard.names import FILE_MODE, SYSTEM_LOG, execution_log, process_dir
 
-from . import proctree
+from . import evidence, oom, proctree
 from .driver_log import DriverLog
 from .journal import PhaseLog, SystemLog
 
@@ -66,10 +66,12 @@ class Capture:
         self._rank = rank
         self._log = DriverLog(run_dir, log_name, rank, is_split=run["streams"] == "split")
         self._markers = (proctree.marker(run), f"RUNYARD_RANK={rank}")
+        self._memory: oom.MemoryWatch | None = None
 
     def start(self, launch: dict[str, Any], stdin: int) -> None:
         """Start the driver and capture it to its end."""
         proctree.become_subreaper()
+        evidence.prepare(launch, self._directory, self._run)
         if "container" in launch:
             self._start_container(launch)
             return
@@ -177,7 +179,9 @@ class Capture:
             pidfd = -1
         is_there = is_there or (lambda: not _has_ended(pid))
         wait_s = HOT_S
+        self._memory = oom.MemoryWatch(pid)
         while is_there():
+            self._memory.look()
             wait_s = HOT_S if self._log.tick() else min(STILL_S, wait_s * 1.25)
             poller.poll(wait_s * 1000)
         if pidfd >= 0:
@@ -208,6 +212,10 @@ class Capture:
         while not self._log.is_settled and self._log.trouble_errno not in (errno.EFBIG, errno.EROFS):
             if not self._log.tick():
                 time.sleep(STILL_S)
+        try:
+            evidence.write(self._directory, self._run_dir, self._memory)
+        except Exception as error:  # noqa: BLE001 - no evidence is worth that a run does not end
+            SystemLog(self._system_log, "runyard.capture").warning("a driver's evidence is lost", why=repr(error))
         write_bytes(os.path.join(self._directory, "captured"), b"", durable=False)
 
 

@@ -20,11 +20,14 @@ ProcessStatus = Literal["Started", "Completed", "Failed", "Terminated"]
 class Evidence(Body, frozen=True, kw_only=True):
     """What the node knows of a process's end beside its exit code, for the verdict on a run that failed."""
 
+    cause: Text = ""  # why it could not be started, or how it ended where no exit code tells
     exception: Text = ""  # the exception that ended it, in one line
+    exception_first: Text = ""  # where that one began: what it was raised from, or while handling
     exception_mono_ns: Count | None = None  # when it came, on the node's monotonic clock
     error_file: Text = ""  # what torch's error file says
     oom: Text = ""  # what the kernel or the control group says of its memory
     stopped_by: Text = ""  # who had asked it to end before it did
+    stopped_mono_ns: Count | None = None  # when, on the node's monotonic clock
 
 
 class Process(Body, frozen=True, kw_only=True):
