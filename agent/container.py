@@ -54,6 +54,11 @@ def name_of(run: dict[str, Any], part: str = "") -> str:
     return f"runyard-{run['run_id']}-{run['mark'][:8]}{part}"
 
 
+def driver_name(run: dict[str, Any], rank: int) -> str:
+    """The name of the container of one of the run's drivers: with the rank, where the run has several."""
+    return name_of(run, "" if run["world_size"] == 1 else f"-{rank}")
+
+
 def label_flag(run: dict[str, Any]) -> str:
     """What tells later that a container is this run's; `run` is its run.json."""
     return f"--label={LABEL}={run['mark']}"

@@ -1,5 +1,6 @@
-"""What the driver is started with, once the phases before it are done: their paths, variables and volumes put in. Pure but for
-reading their results in .runyard/phase/<phase>/result.json. Standard library only."""
+"""What a driver process is started with, once the phases before it are done: their paths, variables and volumes put in, and
+what tells the process its rank. Pure but for reading their results in .runyard/phase/<phase>/result.json.
+Standard library only; not loaded for a plain run."""
 
 from __future__ import annotations
 
@@ -8,8 +9,7 @@ import os
 from runyard import names
 from runyard.atomic import read_json
 
-from . import work_folder
-from .container import label_flag, name_of
+from . import meeting, rank_environment, work_folder
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
@@ -22,8 +22,34 @@ _SYSTEM_DIRS = frozenset(("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", 
 _SYSTEM_PLACES = frozenset(("/", "/home", "/opt", "/root", "/tmp", "/var"))  # noqa: S108 - a name, not a file of ours
 
 
-def apply(launch: dict[str, Any], local: LocalRun) -> None:
-    """Change `launch` in place. What a person set by hand (--env) stays before what a phase has set."""
+def complete(launch: dict[str, Any], local: LocalRun, rank: int) -> None:
+    """Make environment.json's `launch`, in place, that of the process `rank`: whoever starts it, a shepherd or a launcher's task.
+
+    What a person set by hand (--env) stays before everything, but for RUNYARD_…, by which processes are found.
+    """
+    if local.spec:
+        apply(launch, local, rank)
+    launch["env"]["RUNYARD_RANK"] = str(rank)
+    own = {*launch.get("own", ()), *(local.spec.get("env") or {})}
+    if rank_environment.is_distributed(local.run):
+        given = rank_environment.variables(local.run, meeting.of(local.run_dir, local.run), rank, gpus=_gpus(launch["env"]))
+        given["AZUREML_OUTPUT_DIRECTORY"] = local.path(names.OUTPUTS_DIR)
+        launch["env"] |= {name: value for name, value in given.items() if name not in own or name.startswith("RUNYARD_")}
+    from . import worker_logs
+
+    launch["env"] |= worker_logs.variables(launch["argv"], launch["env"], local.path(worker_logs.LOGS_DIR))
+
+
+def _gpus(env: dict[str, str]) -> int:
+    """How many GPUs the process may use."""
+    chosen = env.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return len([word for word in chosen.split(",") if word.strip() not in ("", "-1")])
+    return len([name for name in os.listdir("/dev") if name.startswith("nvidia") and name[6:].isdigit()])
+
+
+def apply(launch: dict[str, Any], local: LocalRun, rank: int = 0) -> None:
+    """Put into `launch`, in place, what the phases before have come to."""
     image, execution, preparation = (_data(local, phase) for phase in ("image", "execution", "preparation"))
     own = local.spec.get("env") or {}
     launch["env"] |= {name: value for name, value in (image.get("env") or {}).items() if name not in own}
@@ -38,9 +64,11 @@ def apply(launch: dict[str, Any], local: LocalRun) -> None:
     if gpus.isdigit() and not local.is_container and "CUDA_VISIBLE_DEVICES" not in own:
         launch["env"]["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(int(gpus))))
     if local.is_container:
+        from .container import driver_name, label_flag
+
         launch["env"] = _of_container(launch["env"], local.spec)
         launch["container"] = {
-            "name": name_of(local.run),
+            "name": driver_name(local.run, rank),
             "image": execution["image"],
             "flags": [label_flag(local.run), *(execution.get("gpu_flags") or []), *_limits(local.spec.get("resources") or {})],
             "volumes": _volumes(local, launch["cwd"]) + (preparation.get("volumes") or []),

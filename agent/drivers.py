@@ -17,7 +17,7 @@ from runyard.atomic import read_json
 from . import capture, proctree
 from .journal import ProcessJournal
 from .local_run import LocalRun
-from .outcome import outcome
+from .outcome import cause_of, first_failed, outcome
 from .process import Process
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
@@ -51,9 +51,16 @@ class Drivers:
         self._on_change = on_change
         self._journal = ProcessJournal(local.run_dir, run["node_id"], run["node_ip"])
         self._is_begun = False
+        self._distribution: dict[str, Any] = run.get("distribution") or {}
+        # rank_environment.is_distributed, which a plain run does not load.
+        self._is_distributed = run["world_size"] > 1 or self._distribution.get("kind", "none") != "none"
 
     def step(self) -> None:
         """Look at every process; start what is to be started."""
+        if self._is_distributed and not self._is_begun:
+            from . import meeting
+
+            meeting.ensure(self._local.run_dir, self._local.run)  # before the first process looks for it
         self._is_begun = True
         for process in self.processes:
             process.refresh()
@@ -67,6 +74,8 @@ class Drivers:
         self._remove_environment()
         if all(process.is_over for process in self.processes):
             self._conclude()
+        elif len(self.processes) > 1:
+            self._fail_fast()
 
     @property
     def never_started(self) -> bool:
@@ -182,22 +191,25 @@ class Drivers:
             elif launch is None or os.path.exists(os.path.join(process.directory, "exit.json")):
                 life.finish_empty()
             else:
-                launch["env"]["RUNYARD_RANK"] = str(process.rank)
-                self._prepare(launch)
-                life.start(launch, stdin=0)
+                self._prepare(launch, process.rank)
+                life.start(launch, stdin=self._stdin(process))
             code = 0
         except BaseException:  # noqa: BLE001 - this fork must never go on as a second shepherd
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(code)
 
-    def _prepare(self, launch: dict[str, Any]) -> None:
-        """Put what the phases before have come to into what the driver is started with."""
-        if not self._local.spec:
-            return
-        from .driver_launch import apply
+    def _prepare(self, launch: dict[str, Any], rank: int) -> None:
+        """Make of what all processes are started with what this one is."""
+        launch["env"]["RUNYARD_RANK"] = str(rank)
+        if self._local.spec or self._is_distributed or any("torch" in word for word in launch["argv"]):
+            from .driver_launch import complete
 
-        apply(launch, self._local)
+            complete(launch, self._local, rank)
+
+    def _stdin(self, process: Process) -> int:
+        """Of several processes the first one reads what `runyard run` was given: two readers would tear it apart."""
+        return 0 if process is self.processes[0] else os.open(os.devnull, os.O_RDONLY)
 
     def _settle_exit(self, process: Process) -> None:
         # Captured, and no exit.json: nobody was left who could have reaped the driver.
@@ -240,8 +252,29 @@ class Drivers:
             except FileNotFoundError:
                 pass
 
+    def _fail_fast(self) -> None:
+        """Where one process has failed, ask the others to end, once they have had the time to do so by themselves.
+
+        Nothing of this is kept but the exits and the request: whichever shepherd looks at them comes to the same.
+        """
+        bad = first_failed(self._exits())
+        if bad is None or self._distribution.get("on_failure") == "wait" or self._local.stop() is not None:
+            return
+        if time.monotonic_ns() < bad["mono_ns"] + self._distribution.get("failure_grace_s", 0.0) * 1e9:
+            return
+        cause = cause_of(bad)
+        self._local.log.warning("a process has failed: the others are asked to end", cause=cause)
+        self._local.host.say(f"Ending the other processes: {cause}.")
+        self._local.ask_stop(signal.SIGTERM, cause, is_failure=True)
+
+    def _exits(self) -> list[dict[str, Any]]:
+        """How processes have ended, as far as they have; with their rank, where the run has several."""
+        is_one = self._local.run["world_size"] == 1
+        ended = [(process.rank, process.exit) for process in self.processes if process.exit is not None]
+        return [exit_ | ({} if is_one else {"rank": rank}) for rank, exit_ in ended]
+
     def _conclude(self) -> None:
-        word = outcome([process.exit or {} for process in self.processes], self._local.stop())
+        word = outcome(self._exits(), self._local.stop())
         results = {"Completed": "done", "Failed": "failed", "Canceled": "canceled"}
         result = word | {"result": results[word["status"]]}
         if word["status"] == "Failed":
@@ -252,8 +285,7 @@ class Drivers:
         """Where the log of the first process that failed tells why: its last traceback, or else its last lines."""
         from .log_place import last_words
 
-        bad = next(
-            (process for process in self.processes if process.exit and process.exit["exit_code"] != 0), self.processes[0]
-        )
+        first = first_failed(self._exits()) or {}
+        bad = next((process for process in self.processes if process.rank == first.get("rank")), self.processes[0])
         start, end = last_words(self._local.path(bad.log))
         return {"log": bad.log, "start": start, "end": end}

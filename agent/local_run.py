@@ -42,12 +42,13 @@ class LocalRun:
         """What the run was asked, None where it was not asked to stop."""
         return read_stop(self.run_dir) or self._asked
 
-    def ask_stop(self, number: int, reason: str, *, is_time_limit: bool = False) -> dict[str, Any]:
+    def ask_stop(self, number: int, reason: str, *, is_time_limit: bool = False, is_failure: bool = False) -> dict[str, Any]:
         """Ask it to stop, durably where the disk lets us; returns what is asked now."""
+        grace_s, why = self.run["grace_s"], {"is_time_limit": is_time_limit, "is_failure": is_failure}
         try:
-            return request_stop(self.run_dir, number, self.run["grace_s"], reason, is_time_limit=is_time_limit)
+            return request_stop(self.run_dir, number, grace_s, reason, **why)
         except OSError:  # a full disk: asked for as long as we live
-            self._asked = self._asked or new_stop(number, self.run["grace_s"], reason, is_time_limit=is_time_limit)
+            self._asked = self._asked or new_stop(number, grace_s, reason, **why)
             return self._asked
 
     def limit_s(self, phase: str) -> float:

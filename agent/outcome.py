@@ -13,11 +13,15 @@ EXIT_TIME_LIMIT = 124
 
 
 def outcome(exits: list[dict[str, Any]], stop: dict[str, Any] | None) -> dict[str, Any]:
-    """The run's final word from its processes' exits: pure. The first process that did not end well gives the cause."""
-    bad = next((exit_ for exit_ in exits if exit_.get("exit_code") != 0), None)
+    """The run's final word from its processes' exits: pure. The first process that did not end well gives the cause.
+
+    An exit that has a `rank` is told with it. A failure that came before a stop stays the run's outcome, unless it was a
+    person who then asked.
+    """
+    bad = first_failed(exits)
     code = bad.get("exit_code") if bad else 0
     number = bad.get("signal") if bad else None
-    if stop is None or not was_stopped(exits, stop):
+    if stop is None or not was_stopped(exits, stop) or (_is_of_our_own(stop) and _was_before(bad, stop)):
         stop = None
     elif code is None:
         code = 128 + int(stop["signal"])
@@ -27,10 +31,31 @@ def outcome(exits: list[dict[str, Any]], stop: dict[str, Any] | None) -> dict[st
         return {"status": "Canceled", "exit_code": code, "signal": number, "cause": stop["reason"]}
     if not bad:
         return {"status": "Completed", "exit_code": 0, "signal": None, "cause": ""}
+    return {"status": "Failed", "exit_code": code, "signal": number, "cause": cause_of(bad)}
+
+
+def first_failed(exits: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Of the exits, the first one in time that was no good one."""
+    bad = [exit_ for exit_ in exits if exit_.get("exit_code") != 0]
+    return min(bad, key=lambda exit_: exit_.get("mono_ns", 0)) if bad else None
+
+
+def cause_of(bad: dict[str, Any]) -> str:
+    """Why a process did not end well: `rank 2: exit code 1`."""
+    code, number = bad.get("exit_code"), bad.get("signal")
     cause = bad.get("cause") or (f"killed by {proctree.describe_signal(number)}" if number else f"exit code {code}")
-    return {"status": "Failed", "exit_code": code, "signal": number, "cause": cause}
+    return f"rank {bad['rank']}: {cause}" if "rank" in bad else str(cause)
 
 
 def was_stopped(exits: list[dict[str, Any]], stop: dict[str, Any] | None) -> bool:
     """Whether a process was still there when it was asked to end: a request that came too late changes no outcome."""
-    return stop is not None and any(exit_.get("mono_ns", 0) >= stop["asked_mono_ns"] for exit_ in exits)
+    return stop is not None and any(not _was_before(exit_, stop) for exit_ in exits if "mono_ns" in exit_)
+
+
+def _was_before(exit_: dict[str, Any] | None, stop: dict[str, Any]) -> bool:
+    return exit_ is not None and exit_.get("mono_ns", 0) < stop["asked_mono_ns"]
+
+
+def _is_of_our_own(stop: dict[str, Any]) -> bool:
+    """Whether nobody asked: the time limit did, or another process's failure."""
+    return bool(stop.get("is_time_limit") or stop.get("is_failure"))

@@ -20,7 +20,7 @@ class Process:
 
     def __init__(self, run_dir: str, run: dict[str, Any], rank: int) -> None:
         self.rank = rank
-        self.name = f"worker_{rank}"
+        self.name = _name(run, rank)
         self.log = names.driver_log(rank, run["world_size"])
         self.directory = os.path.join(run_dir, names.process_dir(rank))
         self.capture_pid = 0  # 0: not our child
@@ -28,6 +28,7 @@ class Process:
         self.started: dict[str, Any] | None = None
         self.exit: dict[str, Any] | None = None
         self.is_captured = False
+        self.evidence: dict[str, Any] | None = None
 
     def refresh(self) -> None:
         """Look at the marks on disk."""
@@ -38,6 +39,8 @@ class Process:
             self.exit = read_json(os.path.join(self.directory, "exit.json"))
         if self.started is None:
             self.started = read_json(os.path.join(self.directory, "started.json"))
+        if self.evidence is None and self.is_captured:  # written before that mark
+            self.evidence = read_json(os.path.join(self.directory, "evidence.json"))
 
     @property
     def is_driver_there(self) -> bool:
@@ -78,4 +81,13 @@ class Process:
             "ended_ns": exit_.get("wall_ns"),
             "ended_mono_ns": exit_.get("mono_ns"),
             "log": self.log,
+            "evidence": self.evidence,
         }
+
+
+def _name(run: dict[str, Any], rank: int) -> str:
+    if not (run.get("distribution") or {}).get("parameter_servers"):
+        return f"worker_{rank}"
+    from .rank_environment import task_of
+
+    return "{}_{}".format(*task_of(run, rank))

@@ -199,7 +199,7 @@ class Shepherd:
             return
         if self._quota is not None:
             self._quota.release()
-        if not stop["is_time_limit"] and self.state["status"] != "CancelRequested":
+        if _is_asked(stop) and self.state["status"] != "CancelRequested":
             self._move("CancelRequested")
             self._tell()
         if self.state["phase"] == "release":
@@ -228,7 +228,7 @@ class Shepherd:
     def _move(self, status: str) -> None:
         """Note that the run has come to another status or phase."""
         stop = self.local.stop()
-        if stop is not None and not stop["is_time_limit"] and status not in ("Completed", "Failed", "Canceled"):
+        if stop is not None and _is_asked(stop) and status not in ("Completed", "Failed", "Canceled"):
             status = "CancelRequested"
         phase = self.state["phase"]
         last = self.state["transitions"][-1:]
@@ -273,6 +273,11 @@ class Shepherd:
                 os.unlink(self.local.path(name))
             except FileNotFoundError:
                 pass
+
+
+def _is_asked(stop: dict[str, Any]) -> bool:
+    """Whether somebody wants the run to be canceled: neither the time limit nor another process's failure does."""
+    return not (stop["is_time_limit"] or stop.get("is_failure"))
 
 
 def _failure(phase: str, result: dict[str, Any]) -> dict[str, Any]:

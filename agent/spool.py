@@ -64,6 +64,7 @@ class RunSpec:
     drain_s: float = 10.0
     distribution: Distribution = Distribution()  # noqa: RUF009 - frozen
     attempt: int = 0
+    own_variables: Sequence[str] = ()  # of `environment`, those that a person has set for this run (--env)
 
 
 class SpoolLock:
@@ -132,6 +133,7 @@ class NewRun:
             "argv": list(spec.argv),
             "env": self._driver_environment(),
             "cwd": spec.cwd,
+            "own": list(spec.own_variables),
             "umask": _umask(),
             "file_size_limits": list(resource.getrlimit(resource.RLIMIT_FSIZE)),
         }

@@ -175,6 +175,9 @@ DRIVER_VARIABLES = {
     "RUNYARD_OUTPUT_DIR",
     "RUNYARD_LOG_DIR",
     "RUNYARD_RANK",
+    "RUNYARD_LOCAL_RANK",
+    "RUNYARD_WORLD_SIZE",
+    "RUNYARD_NODE_RANK",
 }
 # Flags that are not called as their key is.
 FLAGS = {("client", "collector_url"): "--collector", ("spool", "dir"): "--spool"}

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from . import distribution
+from .distribution import Distribution
+
 HOST, VENV, CONTAINER = "host", "venv", "container"
 DOWNLOAD, MOUNT = "download", "mount"
 
@@ -130,6 +133,7 @@ class Spec:
     resources: Resources = field(default_factory=Resources)
     limits: Limits = field(default_factory=Limits)
     retries: Retries = field(default_factory=Retries)
+    distribution: Distribution = field(default_factory=Distribution)
 
     def to_json(self) -> dict[str, Any]:
         """As a value for JSON; a copy."""
@@ -144,4 +148,5 @@ def from_json(value: Mapping[str, Any]) -> Spec:
     parts["command"] = tuple(parts.get("command", ()))
     parts["datastores"] = tuple(Datastore(**one) for one in parts.get("datastores", ()))
     parts["context_managers"] = tuple(Manager(**one) for one in parts.get("context_managers", ()))
+    parts["distribution"] = distribution.from_json(parts.get("distribution", {}))
     return Spec(**parts)

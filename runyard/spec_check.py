@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
-from . import names
+from . import distribution, names
+from .distribution import Distribution
 from .errors import InputError
 from .settings import LONGEST_S
 from .spec import CONTAINER, DOWNLOAD, HOST, MOUNT, VENV, Datastore, Environment, Limits, Manager, Resources, Retries, Spec
@@ -31,6 +32,7 @@ _PARTS: dict[str, type[Any]] = {
     "Resources": Resources,
     "Limits": Limits,
     "Retries": Retries,
+    "Distribution": Distribution,
     "tuple[Datastore, ...]": Datastore,
     "tuple[Manager, ...]": Manager,
 }
@@ -62,6 +64,9 @@ def check(spec: Spec) -> None:
         _check_manager(manager)
     _check_resources(spec.resources, spec.environment.kind)
     _check_numbers(spec)
+    why = distribution.why_wrong(replace(spec.distribution, node_rank=0))  # which node this is, no description says
+    if why:
+        raise InputError(why)
 
 
 def _check_kinds(part: Any, prefix: str) -> None:

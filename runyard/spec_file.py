@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import requirements, spans
+from .distribution import Distribution
 from .errors import InputError
 from .spec import DOWNLOAD, HOST, Datastore, Environment, Limits, Manager, Resources, Retries, Spec
 from .spec_check import OWNERS
@@ -29,6 +30,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "resources": tuple(member.name for member in fields(Resources)),
     "limits": tuple(member.name.removesuffix("_s") for member in fields(Limits)),
     "retries": tuple(member.name for member in fields(Retries)),
+    "distribution": (
+        *("kind", "nodes", "processes_per_node", "parameter_servers", "on_failure", "failure_grace", "stall_after"),
+        *("rendezvous", "mpi_args"),
+    ),
 }
 
 
@@ -64,6 +69,7 @@ def parse(document: Mapping[str, Any], folder: Path, *, registry: str = "", repo
         resources=_resources(_Table("resources", table.section("resources"))),
         limits=_limits(_Table("limits", table.section("limits"))),
         retries=_retries(_Table("retries", table.section("retries"))),
+        distribution=_distribution(_Table("distribution", table.section("distribution"))),
     )
 
 
@@ -250,6 +256,21 @@ def _limits(table: _Table) -> Limits:
 
 def _retries(table: _Table) -> Retries:
     return Retries(**{name: table.take(name, "int", count) for name, count in asdict(Retries()).items()})
+
+
+def _distribution(table: _Table) -> Distribution:
+    one = Distribution()
+    return Distribution(
+        kind=table.take("kind", "str", one.kind),
+        node_count=table.take("nodes", "int", one.node_count),
+        processes_per_node=table.take("processes_per_node", "int", one.processes_per_node),
+        parameter_servers=table.take("parameter_servers", "int", one.parameter_servers),
+        on_failure=table.take("on_failure", "str", one.on_failure),
+        failure_grace_s=_span_s(table, "failure_grace", one.failure_grace_s),
+        stall_after_s=_span_s(table, "stall_after", one.stall_after_s),
+        rendezvous_s=_span_s(table, "rendezvous", one.rendezvous_s),
+        mpi_args=tuple(table.take("mpi_args", "tuple[str, ...]", ())),
+    )
 
 
 def _span_s(table: _Table, key: str, default_s: float) -> float:

@@ -96,6 +96,10 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _are_whole(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_whole, value))
+
+
 def _are_texts(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(map(_is_text, value))
 
@@ -110,6 +114,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "bool": (lambda value: isinstance(value, bool), "true or false"),
     "int": (_is_whole, "a whole number"),
     "float": (_is_number, "a number"),
+    "tuple[int, ...]": (_are_whole, "a list of whole numbers"),
     "tuple[str, ...]": (_are_texts, 'a list of texts, as in ["a", "b"]'),
     "Mapping[str, str]": (_are_named_texts, 'a table of texts, as in { a = "1" }'),
     "Mapping[str, Any]": (lambda value: isinstance(value, dict), "a table, as in { a = 1 }"),

@@ -97,7 +97,7 @@ def _remove_containers(phase: Phase) -> list[str]:
         return []
     for folder in (phase.run_dir / names.PRIVATE_DIR / "proc").glob("*/"):
         container.remove_variables(str(folder / container.VARIABLES_FILE))
-    ours = [container.name_of(phase.run)]
+    ours = [container.driver_name(phase.run, rank) for rank in phase.run["ranks"]]
     if phase.spec.sidecar:
         ours.append(container.name_of(phase.run, container.SIDECAR))
     for name in container.remove(ours, phase.run["grace_s"], mark=phase.run["mark"]):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runyard import names, settings
+from runyard.distribution import Distribution
 from runyard.errors import InputError
 
 from .run_common import DEFAULT_EXPERIMENT, Common, over, spec_values
@@ -50,6 +51,21 @@ DETAILS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
 }
 MANY = ("--datastore", "--mount", "--context-manager", "--build-arg", "--limit", "--retries")
+# The same for how the run is spread.
+SEVERAL = (
+    ("--nproc-per-node", "N", "processes on each node, each with a log of its own; default: 1"),
+    ("--distribution", "KIND", "pytorch, tensorflow or mpi: which variables the processes get, and who starts them"),
+    ("--nnodes", "N", "nodes of the run: the same command is started on each, with the same --run-id; default: 1"),
+    ("--node-rank", "R", "which of the nodes this is, from 0, the head node"),
+    ("--rendezvous", "T", "how long the nodes wait for each other; default: 10m"),
+    ("--parameter-servers", "N", "tensorflow: so many of the processes, the last ones, are parameter servers"),
+    ("--on-failure", "POLICY", "fail-fast: when a process has failed, the others are ended (default); wait: they are not"),
+    ("--failure-grace", "T", "fail-fast: how long the others have to end by themselves; default: 30s"),
+    ("--stall-after", "T", "a rank that says nothing for so long has its stacks taken; 0: never (default)"),
+    ("--mpi-arg", "WORD", "for mpirun, as in --mpi-arg=--bind-to --mpi-arg=none; may be repeated"),
+    ("--launcher", "WHO", "auto (default): a Slurm step is recognised; none: it is not; slurm: there has to be one"),
+)
+SLURM_MARK = "SLURM_STEP_ID"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         group = parser.add_argument_group(title)
         for flag, metavar, text in flags:
             group.add_argument(flag, action="append" if flag in MANY else "store", metavar=metavar, help=text)
+    group = parser.add_argument_group("several processes and nodes")
+    for flag, metavar, text in SEVERAL:
+        if flag == "--rendezvous":  # it may be given bare
+            group.add_argument(flag, nargs="?", const="", metavar=metavar, help=text)
+        else:
+            group.add_argument(flag, action="append" if flag == "--mpi-arg" else "store", metavar=metavar, help=text)
     group = parser.add_argument_group("sidecar", "prepare and release in a container or process of its own, beside the driver")
     group.add_argument("--sidecar", action="store_true", default=None, help="with one")
     group.add_argument("--no-sidecar", action="store_false", dest="sidecar", help="without one, whatever the file says")
@@ -92,6 +114,7 @@ def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
 
     spec = _described(args, loaded)
     common = spec_values(spec) if spec is not None else _plain(args)
+    distribution = _distribution(args, spec, loaded)
     run_id = args.run_id or f"{common.experiment}_{int(time.time())}_{os.urandom(4).hex()}"
     cwd = _start_dir(common)
     environment = dict(os.environ) | common.env
@@ -117,6 +140,25 @@ def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
         work_dir=_folder(loaded.environment.work_dir),
         builder=loaded.environment.builder,
         drain_s=loaded.run.drain_s,
+        distribution=distribution,
+        own_variables=tuple(common.env),
+    )
+
+
+def _distribution(args: argparse.Namespace, spec: Spec | None, loaded: settings.Settings) -> Distribution:
+    """How the run is spread; a plain run on one node loads nothing for it."""
+    asked = Distribution() if spec is None else spec.distribution
+    flags = (getattr(args, flag[2:].replace("-", "_")) for flag, _, _ in SEVERAL)
+    if asked == Distribution() and all(value is None for value in flags) and not os.environ.get(SLURM_MARK):
+        return asked
+    from . import run_distribution
+
+    return run_distribution.settled(
+        run_distribution.over(asked, args) if spec is None else asked,  # a description has them in it already
+        args,
+        os.environ,
+        has_collector=bool(loaded.client.collector_url),
+        is_container=spec is not None and spec.environment.kind == "container",
     )
 
 
@@ -138,7 +180,7 @@ def _plain(args: argparse.Namespace) -> Common:
 
 
 def is_detailed(args: argparse.Namespace) -> bool:
-    """Whether any flag of DETAILS was given, or one that says whether there is a sidecar."""
+    """Whether any flag of DETAILS was given, or one that says whether there is a sidecar: then there is a description."""
     flags = [flag for group in DETAILS.values() for flag, _, _ in group]
     return any(getattr(args, flag[2:].replace("-", "_")) is not None for flag in [*flags, "--sidecar"])
 

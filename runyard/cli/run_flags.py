@@ -18,6 +18,7 @@ from runyard.spec import CONTAINER, MOUNT, VENV, Datastore, Environment, Limits,
 from runyard.spec_check import check
 from runyard.spec_kinds import nearest
 
+from . import run_distribution
 from .run_common import over, pairs, spec_values
 
 
@@ -51,6 +52,7 @@ def _over(base: Spec, args: argparse.Namespace, defaults: settings.Environment) 
         resources=_resources(args, base.resources),
         limits=_limits(args.limit or [], base.limits),
         retries=_retries(args.retries or [], base.retries),
+        distribution=run_distribution.over(base.distribution, args),
     )
 
 
