@@ -1,4 +1,4 @@
-"""A small data-parallel training as anybody would write it. Each rank prints numbered lines and keeps a copy of what it printed.
+"""A small data-parallel training as anybody would write it. Each rank prints numbered lines and keeps a copy of them.
 
 Arguments: steps, seconds between two steps, folder for the copies. A line ends with the machine's monotonic clock, which all
 namespaces share.
@@ -7,6 +7,7 @@ namespaces share.
 import os
 import sys
 import time
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -16,10 +17,10 @@ steps, pause_s, folder = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(1)
 torch.distributed.init_process_group("gloo")
 rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-copies = {1: open(f"{folder}/{rank}.out", "wb", 0), 2: open(f"{folder}/{rank}.err", "wb", 0)}
+copies = {1: Path(folder, f"{rank}.out").open("wb", 0), 2: Path(folder, f"{rank}.err").open("wb", 0)}  # noqa: SIM115
 
 
-def tell(descriptor, text):
+def tell(descriptor: int, text: str) -> None:
     line = f"{text} at={time.monotonic_ns()}\n".encode()
     copies[descriptor].write(line)
     os.write(descriptor, line)
