@@ -23,7 +23,7 @@ _SYSTEM_PLACES = frozenset(("/", "/home", "/opt", "/root", "/tmp", "/var"))  # n
 
 
 def complete(launch: dict[str, Any], local: LocalRun, rank: int) -> None:
-    """Make environment.json's `launch`, in place, that of the process `rank`: whoever starts it, a shepherd or a launcher's task.
+    """Make environment.json's `launch`, in place, that of the process `rank`, whoever starts it.
 
     What a person set by hand (--env) stays before everything, but for RUNYARD_…, by which processes are found.
     """

@@ -73,7 +73,7 @@ class Echo:
             try:
                 count = self._write_piece(target, min(PIECE_BYTES, end - self._position))
             except BlockingIOError:  # somebody made the descriptor non-blocking for all who share it
-                _wait_writable(target)
+                wait_writable(target)
                 continue
             except OSError:  # whatever it is, EPIPE mostly: that side's echo ends, nothing else
                 self._closed.add(target)
@@ -95,7 +95,8 @@ class Echo:
         return os.write(target, piece) if piece else 0
 
 
-def _wait_writable(target: int) -> None:
+def wait_writable(target: int) -> None:
+    """Block until `target` takes bytes, or for a second."""
     import select
 
     select.select((), (target,), (), 1.0)

@@ -1,9 +1,9 @@
-"""The variables by which a process of a distributed run finds the others: of Runyard, of Azure ML's names, of PyTorch, TensorFlow.
+"""The variables by which a process of a distributed run finds the others: Runyard's, Azure ML's, PyTorch's, TensorFlow's.
 
 Pure, standard library only: from run.json, from what the nodes' meeting came to (agent/meeting.py), and the rank.
 
-Of a node's ports only the first, its member's, was held when the node joined. TensorFlow wants one of every process: that is the
-member's port plus the local rank; the following ones were seen to be free on a single node, and are not looked at on several.
+TensorFlow wants a port of every process: that is the member's port plus the local rank. On a single node all of them were free
+when the meeting was written down; on several only the member's own port is known to have been, when the node joined.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NONE, _PYTORCH, _TENSORFLOW = "none", "pytorch", "tensorflow"
 
 def is_distributed(run: dict[str, Any]) -> bool:
     """Whether the run's processes are to know of each other; `run` is its run.json."""
-    return run["world_size"] > 1 or (run.get("distribution") or {}).get("kind", _NONE) != _NONE
+    return bool(run["world_size"] > 1 or (run.get("distribution") or {}).get("kind", _NONE) != _NONE)
 
 
 def task_of(run: dict[str, Any], rank: int) -> tuple[str, int]:

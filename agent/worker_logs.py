@@ -1,8 +1,8 @@
 """The logs of the workers of a user's own torchrun, split by rank without a change to its command line.
 
-torchrun takes its flags also from variables, PET_<FLAG>, which no other program reads. With --log-dir and --tee each worker writes
-its own files, byte for byte, and torchrun copies their lines, labelled with the rank, to its own output: so the driver's log stays
-the whole. The files lie in the run's logs/ and are sent while they grow:
+torchrun takes its flags also from variables, PET_<FLAG>, which no other program reads. With --log-dir and --tee each worker
+writes files of its own, byte for byte, and torchrun copies their lines, labelled with the rank, to its own output: so the
+driver's log stays the whole. The files lie in the run's logs/ and are sent while they grow:
 logs/torchrun/<id>/attempt_<n>/<local rank>/stdout.log and stderr.log. Pure, standard library only.
 """
 

@@ -30,6 +30,7 @@ from .stop import request_stop
 if TYPE_CHECKING:
     from typing import Any
 
+    from .labelled_echo import LabelledEcho
     from .ship import Shipper
 
 HOT_S = 0.01
@@ -79,7 +80,8 @@ class Wrapper:
             log = (state.get("failure") or {}).get("log")
             _say(f"run {self._new.spec.run_id} failed: {state.get('cause')}{f'; see {self._run_dir / log}' if log else ''}")
             return EXIT_UNKNOWN
-        if state["status"] == "Failed" and code >= 126:
+        is_one = self._new.description["world_size"] == 1
+        if state["status"] == "Failed" and (code >= 126 or not is_one):
             _say(str(state.get("cause")))
         return int(code)
 
@@ -186,7 +188,9 @@ class Wrapper:
         """Start the shepherd again where it died, and say what keeps the driver from going on."""
         try:
             ensure_shepherd(str(self._run_dir))
-            is_started = bool(self._new.description["spec"]) or (self._run_dir / names.process_dir(0) / "started.json").exists()
+            run = self._new.description
+            first = names.process_dir(run["ranks"][0])
+            is_started = bool(run["spec"]) or (self._run_dir / first / "started.json").exists()
             if age_s > START_PATIENCE_S and not is_started and not self._is_start_told:
                 self._is_start_told = True
                 _say(f"the driver has not started after {age_s:.0f} s: {_last_line(self._run_dir / names.SHEPHERD_ERRORS)}")
@@ -207,7 +211,7 @@ class Wrapper:
             _say(PHASE_WORDS.get(phase, phase))
 
     def _echo_to_end(self) -> None:
-        echo, wait_s = Echo(self._run_dir, names.driver_log(0, 1)), HOT_S
+        echo, wait_s = self._echo(), HOT_S
         while True:
             is_over = self._is_over.is_set()
             if echo.step():
@@ -218,6 +222,16 @@ class Wrapper:
             else:
                 wait_s = min(STILL_S, wait_s * 1.3)
                 self._is_over.wait(wait_s)
+
+    def _echo(self) -> Echo | LabelledEcho:
+        """One process is echoed as it is; the lines of several stand behind their ranks."""
+        run = self._new.description
+        logs = [(rank, names.driver_log(rank, run["world_size"])) for rank in run["ranks"]]
+        if len(logs) == 1:
+            return Echo(self._run_dir, logs[0][1])
+        from .labelled_echo import LabelledEcho
+
+        return LabelledEcho(self._run_dir, logs)
 
     def _final_state(self) -> dict[str, Any] | None:
         state = read_json(self._state_path)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runyard.distribution import Distribution
 from runyard.errors import InputError
 from runyard.spec import Datastore, Environment, Limits, Manager, Resources, Retries, Spec, from_json
 from runyard.spec_check import check
@@ -31,6 +32,7 @@ _numbers = st.floats(0, 1e9)
 def _made(kind: type[Any], **parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     by_kind = {"str": _texts, "float": _numbers, "int": st.integers(0, 100), "bool": st.booleans(), "Mapping[str, str]": _pairs}
     by_kind |= {"Mapping[str, Any]": _options, "tuple[str, ...]": st.lists(_texts, max_size=3).map(tuple)}
+    by_kind |= {"tuple[int, ...]": st.lists(st.integers(0, 100), max_size=3).map(tuple)}
     return st.builds(
         kind, **{item.name: parts[item.name] if item.name in parts else by_kind[str(item.type)] for item in fields(kind)}
     )
@@ -44,6 +46,7 @@ specs = _made(
     resources=_made(Resources),
     limits=_made(Limits),
     retries=_made(Retries),
+    distribution=_made(Distribution),
 )
 
 
@@ -83,7 +86,9 @@ _RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "requirements": _words | _few,
     "options": _nested | _nested.map(lambda options: {"secrets": options}), "secrets": _named, "timeout": _words | _counts,
     "gpus": _words | _counts, "cpus": _numbers, "driver": _words | _counts, "image": _words, "execution": _counts,
-    "preparation": _counts, "release": _words | _counts,
+    "preparation": _counts, "release": _words | _counts, "nodes": _counts, "processes_per_node": _counts, "mpi_args": _few,
+    "parameter_servers": _counts, "kind": st.sampled_from(["none", "pytorch", "tensorflow", "mpi", "venv", "host"]),
+    "on_failure": st.sampled_from(["wait", "fail-fast", "x"]), "failure_grace": _words | _counts, "rendezvous": _counts,
 }  # fmt: skip
 
 
@@ -95,7 +100,7 @@ def _nearly_right(section: str) -> st.SearchStrategy[dict[str, Any]]:
 
 
 _sections = {
-    **{section: _nearly_right(section) for section in ("environment", "resources", "limits")},
+    **{section: _nearly_right(section) for section in ("environment", "resources", "limits", "distribution")},
     "retries": st.dictionaries(st.sampled_from(KEYS["retries"]), _counts),
     "datastores": st.dictionaries(_words, _nearly_right("datastores"), max_size=2),
     "context_managers": st.lists(_nearly_right("context_managers"), max_size=2),
