@@ -85,6 +85,18 @@ class Site:
         """Put the cable back."""
         self.hub.run("ip", "link", "set", node.port, "up")
 
+    def cut_off(self, node: Node, other: Node) -> None:
+        """From now on no packet passes between these two; both reach everybody else."""
+        node.run("nft", "add", "table", "inet", "cut")
+        for chain, side in (("input", "saddr"), ("output", "daddr")):
+            node.run("nft", "add", "chain", "inet", "cut", chain, f"{{ type filter hook {chain} priority 0 ; }}")
+            node.run("nft", "add", "rule", "inet", "cut", chain, "ip", side, other.ip, "drop")
+
+    def join(self, node: Node, other: Node) -> None:
+        """The end of what `cut_off` has begun, with whomever."""
+        del other
+        node.run("nft", "delete", "table", "inet", "cut")
+
     def lossy(self, node: Node, percent: int) -> None:
         """From now on so many of a hundred packets that come to the node are lost; 0 ends it."""
         node.run("nft", "add", "table", "inet", "loss")

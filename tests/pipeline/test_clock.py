@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -15,6 +13,7 @@ from runyard import names
 from runyard.timeindex import unpack
 from tests.agent.node_runs import LOG, NodeRun
 from tests.collector_process import running_collector
+from tests.shifted_clock import needs_compiler, shifted_clock
 from tests.waiting import wait_for
 
 LINES = """
@@ -29,22 +28,11 @@ def has_lines(run: NodeRun, count: int) -> bool:
     return run.log().count(b"\n") > count
 
 
-@pytest.fixture
-def shift(tmp_path: Path) -> Path:
-    """The file that says by how many seconds the wall clock of preloaded processes is off."""
-    library = tmp_path / "shifted_clock.so"
-    source = Path(__file__).with_name("shifted_clock.c")
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
-    path = tmp_path / "shift"
-    path.write_text("0")
-    return path
-
-
-@pytest.mark.needs_system("gcc")
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+@needs_compiler
 @pytest.mark.parametrize("jumps_s", [(-3600, 7200), (86400, -86400)])
-def test_a_clock_that_jumps_changes_timestamps_and_nothing_else(tmp_path: Path, shift: Path, jumps_s: tuple[int, int]) -> None:
-    faked = {"LD_PRELOAD": str(tmp_path / "shifted_clock.so"), "SHIFT_FILE": str(shift)}
+def test_a_clock_that_jumps_changes_timestamps_and_nothing_else(tmp_path: Path, jumps_s: tuple[int, int]) -> None:
+    clock = shifted_clock(tmp_path)
+    faked = clock.environ
     with running_collector(tmp_path, environ=faked) as collector:
         reached = {"RUNYARD_COLLECTOR_URL": collector.url, "RUNYARD_TOKEN": collector.token}
         run = NodeRun(tmp_path / "spool", sys.executable, "-c", LINES, flags=("--timeout", "1h"), env=faked | reached)
@@ -52,7 +40,7 @@ def test_a_clock_that_jumps_changes_timestamps_and_nothing_else(tmp_path: Path, 
         client = collector.client()
         for number, jump_s in enumerate(jumps_s):
             wait_for(partial(has_lines, run, 15 * (number + 1)), "some lines")
-            shift.write_text(str(jump_s))
+            clock.shift(jump_s)
             assert client.json("GET", "/runs/r")["status"] == "Running"
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 0
