@@ -92,9 +92,8 @@ class Site:
             node.run("nft", "add", "chain", "inet", "cut", chain, f"{{ type filter hook {chain} priority 0 ; }}")
             node.run("nft", "add", "rule", "inet", "cut", chain, "ip", side, other.ip, "drop")
 
-    def join(self, node: Node, other: Node) -> None:
+    def join(self, node: Node) -> None:
         """The end of what `cut_off` has begun, with whomever."""
-        del other
         node.run("nft", "delete", "table", "inet", "cut")
 
     def lossy(self, node: Node, percent: int) -> None:

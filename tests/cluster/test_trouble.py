@@ -70,7 +70,7 @@ def test_a_partition_two_killed_collectors_and_a_wrong_clock_change_nothing(tmp_
             collector.kill()
             collector.start()
             time.sleep(PARTITION_S / 2)
-            site.join(site.nodes[2], site.hub)
+            site.join(site.nodes[2])
             for name, (code, said) in run.ended(200).items():
                 assert code == 0, f"{name}: {said}"
             shown = run.run()
