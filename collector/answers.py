@@ -96,10 +96,34 @@ class RegisteredNode(Body, frozen=True, kw_only=True):
 
 
 class StateAnswer(Body, frozen=True, kw_only=True):
-    """What a node is asked to do: {"signal", "grace_s", "reason"} to end the driver, or null."""
+    """What a node is asked to do: {"signal", "grace_s", "reason", "is_failure"} to end the driver, or null.
+
+    A `grace_s` of null is the node's own; `is_failure`: the run has failed, it was not canceled.
+    """
 
     stop: dict[str, Any] | None
     now_ns: int  # the wall clock of the collector while it answered
+    took_ns: int  # how long it had worked for this answer
+
+
+class Member(Body, frozen=True, kw_only=True):
+    """A node that has come to meet the others of its run."""
+
+    node_rank: int
+    node_id: str
+    ip: str
+    hostname: str
+    port: int
+    processes: int
+    ranks: list[int]
+
+
+class RendezvousAnswer(Body, frozen=True, kw_only=True):
+    """Who has come, by node rank, and once all have: the secret that only they know."""
+
+    members: list[Member]
+    is_whole: bool
+    secret: str
 
 
 class OpenedStream(Body, frozen=True, kw_only=True):

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import answers, file_routes, health, messages, metrics, report, run_routes, snapshot_routes, stream_routes
+from . import (
+    answers,
+    file_routes,
+    health,
+    messages,
+    metrics,
+    rendezvous_routes,
+    report,
+    run_routes,
+    snapshot_routes,
+    stream_routes,
+)
 from .auth import ADMIN, NODE, RUN, USER
 from .route import FRAMES_TYPE, TAR_TYPE, Answer, Call, Route
 
@@ -68,6 +79,10 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "PUT", f"{V1}/runs/{{run_id}}/nodes/{{node_id}}/state", run_routes.put_state, "Tell a node's state", _WRITERS,
         _answers(answers.StateAnswer), (404, 507), body=report.NodeState,
+    ),
+    Route(
+        "POST", f"{V1}/runs/{{run_id}}/rendezvous", rendezvous_routes.meet, "Meet the run's other nodes", _WRITERS,
+        _answers(answers.RendezvousAnswer), (404, 409, 507), query=messages.RendezvousQuery, body=messages.Rendezvous,
     ),
     Route(
         "POST", f"{V1}/runs/{{run_id}}/streams", stream_routes.open_streams, "Open streams", _WRITERS,

@@ -11,14 +11,15 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from . import auth, state
+from . import auth, failures, rendezvous, state
 from .answers import Node, ProcessOfRun
+from .auth import Principal
 from .messages import CreateRun, RegisterNode
 from .problems import Problem, no_such_run
 from .report import NodeState, Process
@@ -27,6 +28,7 @@ from .state import State
 
 # Stands for the node of a run before one has registered: its creation was the last sign of life.
 NO_NODE = ""
+MOST_OF_CAUSE = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class RunRow:
     tags: dict[str, str]
     heard: dict[str, int | None]
     silent_if: tuple[str, ...]
+    folders: dict[str, str]
 
     @property
     def state(self) -> State:
@@ -45,24 +48,37 @@ class RunRow:
         return State(**{field: getattr(self.row, field) for field in State.__dataclass_fields__})
 
 
-def create_run(connection: Connection, wanted: CreateRun) -> bool:
-    """Adds the run and its token; False where it is there already with the same key. Raises a 409 where the id is taken."""
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a node's word has led to: the run as it is then, None where nothing changed; and what the node is asked to do."""
+
+    row: RunRow | None
+    stop: dict[str, Any] | None
+
+
+def create_run(connection: Connection, wanted: CreateRun, who: Principal) -> bool:
+    """Adds the run and its token; False where it is there already with the same key, or where a further node of it has joined.
+    Raises a 409 where the id is taken, or where the node cannot be one of this run."""
     key_sha256 = hashlib.sha256(wanted.key.encode()).hexdigest()
-    known = connection.execute(sa.select(runs.c.key_sha256).where(runs.c.run_id == wanted.run_id)).first()
+    known = connection.execute(sa.select(runs).where(runs.c.run_id == wanted.run_id)).first()
     if known is not None:
-        if known.key_sha256 == key_sha256:
+        is_ours = known.node_count > 1 and rendezvous.is_of_run(connection, wanted.run_token_sha256, wanted.run_id)
+        if known.key_sha256 == key_sha256 or is_ours:
             return False
-        raise Problem(409, "run-id-taken", f"there is another run {wanted.run_id!r}; choose another run id")
     if auth.is_known(connection, wanted.run_token_sha256):
         raise Problem(409, "token-taken", "another run or user has this token; make a new one for each run")
+    if known is not None:
+        rendezvous.join_run(connection, known, wanted, who)
+        return False
     fields = (
         *("run_id", "experiment", "name", "cwd", "user", "hostname", "timeout_s", "created_ns"),
         *("node_count", "world_size", "on_failure", "failure_grace_s"),
     )
     values = {field: getattr(wanted, field) for field in fields}
     values |= {"key_sha256": key_sha256, "command": json.dumps(wanted.command)} | asdict(State())
-    values |= {"attempt": 0, "creator": "", "secret": ""}
+    values |= {"attempt": 0, "creator": rendezvous.name_of(who), "secret": ""}
     connection.execute(sa.insert(runs).values(values))
+    rendezvous.take_seat(connection, wanted)
     rows = [{"run_id": wanted.run_id, "key": key, "value": value} for key, value in wanted.tags.items()]
     if rows:
         connection.execute(sa.insert(tags), rows)
@@ -92,15 +108,19 @@ def with_details(connection: Connection, rows: list[Any]) -> list[RunRow]:
         tags_of[tag.run_id][tag.key] = tag.value
     heard: dict[str, dict[str, int | None]] = {run_id: {} for run_id in ids}
     silent_if: dict[str, list[str]] = {run_id: [] for run_id in ids}
-    query = sa.select(nodes.c.run_id, nodes.c.node_id, nodes.c.heard_ns, nodes.c.status).where(nodes.c.run_id.in_(ids))
-    for node in connection.execute(query):
+    folders: dict[str, dict[str, str]] = {run_id: {} for run_id in ids}
+    columns = (nodes.c.run_id, nodes.c.node_id, nodes.c.heard_ns, nodes.c.status, nodes.c.folder)
+    for node in connection.execute(sa.select(*columns).where(nodes.c.run_id.in_(ids))):
+        folders[node.run_id][node.node_id] = node.folder
         heard[node.run_id][node.node_id] = node.heard_ns
         if node.status not in state.FINAL:
             silent_if[node.run_id].append(node.node_id)
-    for run_id in ids:
-        if not heard[run_id]:
-            silent_if[run_id].append(NO_NODE)
-    return [RunRow(row, tags_of[row.run_id], heard[row.run_id], tuple(silent_if[row.run_id])) for row in rows]
+    for row in rows:
+        if not silent_if[row.run_id] and row.status not in state.FINAL:  # no node has come, or all that have come have ended
+            silent_if[row.run_id].append(NO_NODE)
+    return [
+        RunRow(row, tags_of[row.run_id], heard[row.run_id], tuple(silent_if[row.run_id]), folders[row.run_id]) for row in rows
+    ]
 
 
 def nodes_of(connection: Connection, run_id: str) -> list[Node]:
@@ -140,40 +160,63 @@ def _folders(run_id: str) -> sa.Select[Any]:
     return sa.select(nodes.c.node_id, nodes.c.folder).where(nodes.c.run_id == run_id)
 
 
-def put_state(connection: Connection, run_id: str, node_id: str, told: NodeState) -> RunRow | None:
-    """Writes down what a node says; the run as it is then, or None where the node has said something newer before."""
+def put_state(connection: Connection, run_id: str, node_id: str, told: NodeState) -> Heard:
+    """Writes down what a node says, unless it has said something newer before."""
     require_run(connection, run_id)
     this_node = (nodes.c.run_id == run_id) & (nodes.c.node_id == node_id)
-    known = connection.execute(sa.select(nodes.c.seq).where(this_node)).first()
+    known = connection.execute(sa.select(nodes).where(this_node)).first()
     if known is None:
         raise Problem(404, "no-such-node", f"node {node_id[:64]!r} has not registered with run {run_id}")
-    if told.seq <= known.seq:
-        return None
-    values: dict[str, Any] = {field: getattr(told, field) for field in State.__dataclass_fields__}
-    values["is_complete"] = told.is_complete and told.status in state.FINAL
-    values |= {"transitions": told.transitions, "seq": told.seq, "heard_ns": time.time_ns(), "attempt": told.attempt}
-    if told.clock is not None:
-        values["clock"] = told.clock
-    connection.execute(sa.update(nodes).where(this_node).values(values))
-    _replace_processes(connection, run_id, node_id, told.processes)
-    _update_run(connection, run_id)
-    return run(connection, run_id)
+    row = None
+    if told.seq > known.seq:
+        values: dict[str, Any] = {field: getattr(told, field) for field in State.__dataclass_fields__}
+        values["is_complete"] = told.is_complete and told.status in state.FINAL
+        values |= {"transitions": told.transitions, "attempt": told.attempt}
+        is_news = any(getattr(known, field) != value for field, value in values.items())
+        values |= {"seq": told.seq, "heard_ns": time.time_ns(), "clock": told.clock or known.clock}
+        connection.execute(sa.update(nodes).where(this_node).values(values))
+        is_news |= _replace_processes(connection, run_id, node_id, told.processes)
+        if is_news:  # a thousand nodes that say again what they have said must not cost a look at a thousand nodes each
+            _update_run(connection, run_id)
+            row = run(connection, run_id)
+    return Heard(row, failures.stop_for(connection, run_id, node_id))
 
 
-def _replace_processes(connection: Connection, run_id: str, node_id: str, told: list[Process]) -> None:
+def _replace_processes(connection: Connection, run_id: str, node_id: str, told: list[Process]) -> bool:
+    """Whether they are others than were known."""
     mine = (processes.c.run_id == run_id) & (processes.c.node_id == node_id)
+    fields = Process.__struct_fields__
+    query = sa.select(*(processes.c[field] for field in fields)).where(mine).order_by(processes.c.rank)
+    known = [Process(**row._mapping) for row in connection.execute(query)]
+    if known == sorted(told, key=lambda process: process.rank):
+        return False
     connection.execute(sa.delete(processes).where(mine))
     owner = {"run_id": run_id, "node_id": node_id}
-    rows = [owner | {field: getattr(process, field) for field in Process.__struct_fields__} for process in told]
+    rows = [owner | {field: getattr(process, field) for field in fields} for process in told]
     if rows:
         connection.execute(sa.insert(processes), rows)
+    return True
 
 
 def _update_run(connection: Connection, run_id: str) -> None:
-    columns = [nodes.c[field] for field in State.__dataclass_fields__]
-    rows = connection.execute(sa.select(*columns).where(nodes.c.run_id == run_id))
-    whole = state.of_run([State(**row._mapping) for row in rows])
-    connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(asdict(whole)))
+    this_run = runs.c.run_id == run_id
+    known = connection.execute(sa.select(runs.c.node_count, runs.c.failed_ns).where(this_run)).one()
+    columns = [nodes.c[field] for field in (*State.__dataclass_fields__, "node_id", "attempt")]
+    parts: dict[str, State] = {}
+    attempt = 0
+    for row in connection.execute(sa.select(*columns).where(nodes.c.run_id == run_id)):
+        parts[row.node_id] = State(**{field: getattr(row, field) for field in State.__dataclass_fields__})
+        attempt = max(attempt, row.attempt)
+    failure = failures.first(connection, run_id) if known.node_count > 1 else None
+    values: dict[str, Any] = {"attempt": attempt}
+    failed = None
+    if failure is not None:
+        values["failed_ns"] = known.failed_ns or time.time_ns()
+        failed = replace(
+            parts[failure.node_id], exit_code=failure.exit_code, signal=failure.signal, cause=failure.sentence[:MOST_OF_CAUSE]
+        )
+    whole = state.of_run(list(parts.values()), known.node_count, failed)
+    connection.execute(sa.update(runs).where(this_run).values(values | asdict(whole)))
 
 
 def flush_heard(connection: Connection, heard: Mapping[tuple[str, str], int]) -> None:

@@ -38,6 +38,7 @@ from .hub import Hub
 from .ingest import Ingest
 from .metrics import Metrics
 from .pulse import Pulse
+from .rendezvous import Meetings
 from .route import Parts
 from .seals import Sealer
 from .snapshots import Snapshots
@@ -144,6 +145,7 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
         streams=streams,
         committer=committer,
         hub=hub,
+        meetings=Meetings(),
         pulse=pulse,
         ingest=ingest,
         sealer=Sealer(store, database, committer, digester, hub),
@@ -178,6 +180,7 @@ async def _serve(
         await stop.wait()
         log.info("stopping")
         parts.hub.close()
+        parts.meetings.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -30,6 +30,7 @@ Text = Annotated[str, Meta(max_length=4096, pattern=_NO_NUL)]
 Argument = Annotated[str, Meta(max_length=131072, pattern=_NO_NUL)]
 RunId = Annotated[str, Meta(max_length=MAX_RUN_ID_LENGTH, min_length=1, extra_json_schema={"pattern": _RUN_ID_PATTERN})]
 NodeId = Annotated[str, Meta(min_length=8, max_length=64, extra_json_schema={"pattern": "^[0-9a-z_-]{8,64}$"})]
+Ip = Annotated[str, Meta(max_length=45, extra_json_schema={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})]
 StreamName = Annotated[str, Meta(max_length=MAX_NAME_BYTES, min_length=1, extra_json_schema={"pattern": _NAME_PATTERN})]
 Hex32 = Annotated[str, Meta(min_length=32, max_length=32, pattern="^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, Meta(min_length=64, max_length=64, pattern="^[0-9a-f]{64}$")]
@@ -71,6 +72,12 @@ def _check_node_id(text: str) -> None:
         raise ValueError(f"node_id {text[:100]!r} is not made of 8 to 64 of the characters 0-9, a-z, '_' and '-'")
 
 
+def _check_ip(text: str) -> None:
+    if "%" in text:
+        raise ValueError(f"ip {text!r} has a zone; leave it out")
+    ipaddress.ip_address(text)
+
+
 class CreateRun(Body, frozen=True, kw_only=True):
     """Describes a new run."""
 
@@ -90,24 +97,49 @@ class CreateRun(Body, frozen=True, kw_only=True):
     world_size: Annotated[int, Meta(ge=1, le=10_000_000)] = 1
     on_failure: Literal["fail-fast", "wait"] = "fail-fast"
     failure_grace_s: Annotated[float, Meta(ge=0)] = 30.0
+    node_id: NodeId | None = None
+    node_rank: Small | None = None
 
     def __post_init__(self) -> None:
         _check_run_id("run_id", self.run_id)
         _check_run_id("experiment", self.experiment)
+        if self.node_id is not None:
+            _check_node_id(self.node_id)
 
 
 class RegisterNode(Body, frozen=True, kw_only=True):
     """A node of a run says who it is."""
 
     node_id: NodeId
-    ip: Annotated[str, Meta(max_length=45, extra_json_schema={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})]
+    ip: Ip
     hostname: Text
 
     def __post_init__(self) -> None:
         _check_node_id(self.node_id)
-        if "%" in self.ip:
-            raise ValueError(f"ip {self.ip!r} has a zone; leave it out")
-        ipaddress.ip_address(self.ip)
+        _check_ip(self.ip)
+
+
+class Rendezvous(Body, frozen=True, kw_only=True):
+    """A node is ready to meet the others of its run."""
+
+    node_id: NodeId
+    node_rank: Small
+    attempt: Small = 0
+    ip: Ip
+    hostname: Text
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    processes: Small = 1
+    ranks: Annotated[list[Small], Meta(max_length=10_000)] = []
+
+    def __post_init__(self) -> None:
+        _check_node_id(self.node_id)
+        _check_ip(self.ip)
+
+
+class RendezvousQuery(Body, frozen=True, kw_only=True):
+    """How long the answer may wait for the others."""
+
+    wait_s: Annotated[float, Meta(ge=0, le=30)] = 0.0
 
 
 class StreamToOpen(Body, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ class Pulse:
     a collector that was away has no right to call its nodes lost."""
 
     def __init__(self, lost_contact_s: float) -> None:
-        self._lost_contact_s = lost_contact_s
+        self.lost_contact_s = lost_contact_s
         self._started_s = time.monotonic()
         self._heard: dict[tuple[str, str], _Heard] = {}
         self._unflushed: set[tuple[str, str]] = set()
@@ -41,7 +41,7 @@ class Pulse:
 
     def is_lost(self, run_id: str, node_ids: Iterable[str]) -> bool:
         """Whether one of the nodes has been silent for longer than lost_contact_s."""
-        oldest = time.monotonic() - self._lost_contact_s
+        oldest = time.monotonic() - self.lost_contact_s
         if oldest < self._started_s:
             return False
         heard = (self._heard.get((run_id, node_id)) for node_id in node_ids)
@@ -51,7 +51,7 @@ class Pulse:
         """What the catalog does not know yet; forgets what has long been silent, so that memory stays bounded."""
         changed = {key: self._heard[key].wall_ns for key in self._unflushed}
         self._unflushed.clear()
-        oldest = time.monotonic() - 10 * self._lost_contact_s
+        oldest = time.monotonic() - 10 * self.lost_contact_s
         for key in [key for key, heard in self._heard.items() if heard.mono_s < oldest]:
             del self._heard[key]
         return changed

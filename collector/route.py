@@ -24,6 +24,7 @@ from .messages import NoQuery
 from .metrics import Metrics
 from .problems import Problem, invalid
 from .pulse import Pulse
+from .rendezvous import Meetings
 from .seals import Sealer
 from .snapshots import Snapshots
 from .store import FileStore
@@ -44,6 +45,7 @@ class Parts:
     streams: Streams
     committer: Committer
     hub: Hub
+    meetings: Meetings
     pulse: Pulse
     ingest: Ingest
     sealer: Sealer

@@ -19,6 +19,9 @@ from .pulse import Pulse
 from .report import NodeState
 from .route import Call, json_response
 
+# Silent nodes that a cause names.
+MOST_NAMED = 20
+
 
 def shown_status(row: RunRow, pulse: Pulse) -> str:
     """The status as it is shown: a run does not respond while one of its nodes is silent."""
@@ -34,13 +37,23 @@ def run_answer(row: RunRow, pulse: Pulse) -> Run:
     heard = [pulse.heard_ns(row.row.run_id, node_id) or heard_ns for node_id, heard_ns in row.heard.items()]
     values["heard_ns"] = max((heard_ns for heard_ns in heard if heard_ns is not None), default=None)
     values |= {"tags": row.tags, "command": msgspec.json.decode(row.row.command), "status": shown_status(row, pulse)}
+    if values["status"] == listing.NOT_RESPONDING and row.row.node_count > 1:
+        values["cause"] = _who_is_silent(row, pulse)
     return Run(**values)
+
+
+def _who_is_silent(row: RunRow, pulse: Pulse) -> str:
+    """Which nodes keep a run from being heard: they have not failed, and end nobody."""
+    silent = [row.folders[node_id] for node_id in row.silent_if if node_id and pulse.is_lost(row.row.run_id, [node_id])]
+    if silent:
+        return f"not heard from for {pulse.lost_contact_s:g} s: node {', '.join(sorted(silent)[:MOST_NAMED])}"
+    return f"only {len(row.folders)} of its {row.row.node_count} nodes were ever heard from"
 
 
 async def create_run(call: Call) -> web.Response:
     """POST /runs"""
     wanted: CreateRun = call.body
-    is_new = await call.parts.database.write(catalog.create_run, wanted)
+    is_new = await call.parts.database.write(catalog.create_run, wanted, call.who)
     if is_new:
         call.parts.pulse.beat(wanted.run_id, catalog.NO_NODE)
     row = await call.parts.database.read(catalog.run, wanted.run_id)
@@ -63,6 +76,8 @@ async def show_run(call: Call) -> web.Response:
     processes = await database.read(catalog.processes_of, call.run_id)
     # A node of an earlier version has gone through statuses without telling when: what the others tell is shown.
     told = [node.transitions for node in nodes if node.transitions or node.status == "NotStarted"]
+    if row.row.node_count > len(nodes) and not row.state.is_final:
+        told.append([])  # of those that have not come yet
     whole = msgspec.structs.asdict(run_answer(row, pulse)) | {
         "transitions": await asyncio.to_thread(state.transitions_of_run, told),
         "nodes": [_with_pulse(node, call.run_id, pulse) for node in nodes],
@@ -87,14 +102,17 @@ async def register_node(call: Call) -> web.Response:
 
 async def put_state(call: Call) -> web.Response:
     """PUT /runs/{run_id}/nodes/{node_id}/state"""
+    begun_ns = time.monotonic_ns()
     node_id = call.request.match_info["node_id"]
     call.who.require_node(node_id)
     told: NodeState = call.body
-    row = await call.parts.database.write(catalog.put_state, call.run_id, node_id, told)
+    heard = await call.parts.database.write(catalog.put_state, call.run_id, node_id, told)
     call.parts.pulse.beat(call.run_id, node_id)
-    if row is not None:
-        call.parts.hub.told(call.run_id, row.state, row.silent_if)
-    return json_response(StateAnswer(stop=None, now_ns=time.time_ns()))
+    if heard.row is not None:
+        call.parts.hub.told(call.run_id, heard.row.state, heard.row.silent_if)
+        if heard.row.row.failed_ns is not None or heard.row.state.is_final:
+            call.parts.meetings.changed(call.run_id)
+    return json_response(StateAnswer(stop=heard.stop, now_ns=time.time_ns(), took_ns=time.monotonic_ns() - begun_ns))
 
 
 async def make_token(call: Call) -> web.Response:

@@ -104,6 +104,7 @@ runs = Table(
     Column("attempt", BigInteger, nullable=False),  # the newest that a node has told of
     Column("creator", FreeText, nullable=False),  # who may let further nodes join; empty: the administrator
     Column("secret", String(64), nullable=False),  # known to the nodes of the run alone; empty until they meet
+    Column("failed_ns", BigInteger),  # when the collector was first told of a failure; of runs on several nodes
     Index(None, "created_ns", "run_id"),
     Index(None, "experiment"),
     Index(None, "status"),
@@ -171,8 +172,9 @@ members = Table(
     Column("node_id", String(64), nullable=False),
     Column("ip", String(64), nullable=False),
     Column("hostname", FreeText, nullable=False),
-    Column("port", BigInteger, nullable=False),  # free on that node when it joined
+    Column("port", BigInteger, nullable=False),  # free on that node when it came; 0: it has joined the run and not come yet
     Column("processes", BigInteger, nullable=False),
+    Column("ranks", Json(list[int]), nullable=False),
     Column("joined_ns", BigInteger, nullable=False),
 )
 

@@ -38,15 +38,31 @@ class State:
         return self.status in FINAL
 
 
-def of_run(nodes: Sequence[State]) -> State:
-    """A run's state: its only node's; of several, it has failed if one has, and has ended when all have."""
+def awaited(nodes: Sequence[State], node_count: int) -> int:
+    """How many nodes have never been heard of and are still waited for: none any more once all the others are ending without
+    having completed, for what is missing can then change nothing."""
+    is_given_up = bool(nodes) and all(node.status in FINAL or node.status == "Finalizing" for node in nodes)
+    if is_given_up and any(node.exit_code or node.failure or node.status in ("Failed", "Canceled") for node in nodes):
+        return 0
+    return max(0, node_count - len(nodes))
+
+
+def of_run(nodes: Sequence[State], node_count: int = 1, failed: State | None = None) -> State:
+    """A run's state: its only node's; of several, it has failed if one has, and has ended when all have. `failed` is the part
+    that failed first, where that is known better than by the nodes' own wall clocks."""
     if not nodes:
         return State()
-    if len(nodes) == 1:
+    if node_count == len(nodes) == 1:
         return nodes[0]
+    is_missing = awaited(nodes, node_count) > 0
+    if is_missing:
+        nodes = [*nodes, State()]
     status = _status({node.status for node in nodes})
     decisive = _first_ended([node for node in nodes if node.status == status]) if status in FINAL else None
-    failed = decisive or _first_ended([node for node in nodes if node.failure])
+    if status == "Failed" and failed is not None:
+        decisive = failed
+    explained = [failed] if failed is not None and failed.failure else [node for node in nodes if node.failure]
+    explaining = decisive or _first_ended(explained)
     started = [node.started_ns for node in nodes if node.started_ns is not None]
     ended = [node.ended_ns for node in nodes if node.ended_ns is not None]
     return State(
@@ -58,7 +74,7 @@ def of_run(nodes: Sequence[State]) -> State:
         ended_ns=max(ended, default=None) if status in FINAL else None,
         is_complete=all(node.is_complete for node in nodes),
         phase=decisive.phase if decisive else _phase({(node.status, node.phase) for node in nodes}, status),
-        failure=failed.failure if failed else None,
+        failure=explaining.failure if explaining else None,
     )
 
 

@@ -148,7 +148,16 @@ def test_the_catalog_of_an_earlier_version_is_brought_up(tmp_path: Path) -> None
         with database:
             for table, column in (("runs", "phase"), ("runs", "failure"), ("nodes", "phase"), ("nodes", "failure")):
                 database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-            for column in ("node_count", "world_size", "on_failure", "failure_grace_s", "attempt", "creator", "secret"):
+            for column in (
+                "node_count",
+                "world_size",
+                "on_failure",
+                "failure_grace_s",
+                "attempt",
+                "creator",
+                "secret",
+                "failed_ns",
+            ):
                 database.execute(f"ALTER TABLE runs DROP COLUMN {column}")
             for table, column in (
                 ("nodes", "attempt"),

@@ -21,6 +21,7 @@ def upgrade() -> None:
         ("secret", sa.String(64), ""),
     ):
         op.add_column("runs", sa.Column(name, kind, nullable=False, server_default=default))
+    op.add_column("runs", sa.Column("failed_ns", sa.BigInteger))
     op.add_column("nodes", sa.Column("attempt", sa.BigInteger, nullable=False, server_default="0"))
     op.add_column("nodes", sa.Column("clock", sa.Text))
     op.add_column("processes", sa.Column("ended_mono_ns", sa.BigInteger))
@@ -35,6 +36,7 @@ def upgrade() -> None:
         sa.Column("hostname", sa.Text, nullable=False),
         sa.Column("port", sa.BigInteger, nullable=False),
         sa.Column("processes", sa.BigInteger, nullable=False),
+        sa.Column("ranks", sa.Text, nullable=False),
         sa.Column("joined_ns", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("run_id", "attempt", "node_rank", name="pk_members"),
     )

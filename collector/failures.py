@@ -1,0 +1,102 @@
+"""Which failure of a run on several nodes came first, as far as its nodes' own words tell, and when the others are to end.
+
+Reads from the tables `runs`, `nodes` and `processes`. Ends are put in order on the collector's time line: a node's monotonic
+clock with the offset that it has measured, so that a node whose wall clock is off takes no blame; where it has measured none,
+its wall clock.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from . import state
+from .schema import nodes, processes, runs
+
+FAIL_FAST = "fail-fast"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFailure:
+    """What failed first: a process, or (rank None) a node in another way."""
+
+    node_id: str
+    ip: str
+    rank: int | None
+    exit_code: int | None
+    signal: int | None
+    why: str
+
+    @property
+    def sentence(self) -> str:
+        """As the run's cause tells it."""
+        return f"rank {self.rank} on {self.ip} failed: {self.why}" if self.rank is not None else f"node {self.ip}: {self.why}"
+
+    @property
+    def clause(self) -> str:
+        """The same within another sentence."""
+        return f"{'node' if self.rank is None else f'rank {self.rank} on'} {self.ip} failed ({self.why})"
+
+
+def first(connection: Connection, run_id: str) -> FirstFailure | None:
+    """The failure that came first; None where nothing has failed."""
+    fields = ("node_id", "ip", "status", "exit_code", "signal", "cause", "ended_ns", "failure", "clock", "transitions")
+    query = sa.select(*(nodes.c[field] for field in fields)).where(nodes.c.run_id == run_id)
+    ended_badly = (processes.c.run_id == run_id) & processes.c.status.in_(("Failed", "Terminated"))
+    of_node: dict[str, list[Any]] = {}
+    for process in connection.execute(sa.select(processes).where(ended_badly)):
+        of_node.setdefault(process.node_id, []).append(process)
+    has_failed = (nodes.c.status == "Failed") | nodes.c.failure.is_not(None) | nodes.c.node_id.in_(list(of_node))
+    found = [_of_node(node, of_node.get(node.node_id, [])) for node in connection.execute(query.where(has_failed))]
+    return min((one for one in found if one is not None), key=lambda one: (one[0], one[1].node_id), default=(0, None))[1]
+
+
+def _of_node(node: Any, ended: list[Any]) -> tuple[int, FirstFailure] | None:
+    """When this node's first failure came, and which it was."""
+    moments = {process.rank: _moment_ns(node, process) for process in ended}
+    failed = [one for one in ended if one.status == "Failed" and not (one.evidence and one.evidence.stopped_by)]
+    if failed:
+        one = min(failed, key=lambda process: moments[process.rank])
+        why = _how(one.exit_code, one.signal) or node.cause or "nothing is known of how"
+        return moments[one.rank], FirstFailure(node.node_id, node.ip, one.rank, one.exit_code, one.signal, why)
+    if node.status != "Failed" and node.failure is None:
+        return None
+    why = node.cause or f"{node.failure.phase} failed: {node.failure.cause}"
+    at_ns = min(moments.values(), default=node.ended_ns or (node.transitions[-1].wall_ns if node.transitions else 0))
+    return at_ns, FirstFailure(node.node_id, node.ip, None, node.exit_code, node.signal, why)
+
+
+def _moment_ns(node: Any, process: Any) -> int:
+    if process.ended_mono_ns is not None and node.clock is not None:
+        return int(process.ended_mono_ns + node.clock.offset_ns)
+    return int(process.ended_ns or 0)
+
+
+def _how(exit_code: int | None, number: int | None) -> str:
+    if number:
+        with suppress(ValueError):
+            return f"killed by {signal.Signals(number).name}"
+        return f"killed by signal {number}"
+    return "" if exit_code is None else f"exit code {exit_code}"
+
+
+def stop_for(connection: Connection, run_id: str, node_id: str) -> dict[str, Any] | None:
+    """What a node that asks is told to do: to end, where another one has failed and the grace of a fail-fast run is over."""
+    run = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).first()
+    if run is None or run.on_failure != FAIL_FAST or run.failed_ns is None:
+        return None
+    if time.time_ns() < run.failed_ns + run.failure_grace_s * 1e9:
+        return None
+    this_node = (nodes.c.run_id == run_id) & (nodes.c.node_id == node_id)
+    status = connection.execute(sa.select(nodes.c.status).where(this_node)).scalar()
+    failure = first(connection, run_id)
+    if status in state.FINAL or status == "Finalizing" or failure is None or failure.node_id == node_id:
+        return None
+    reason = f"{failure.clause[:1000]}; the run ends (fail-fast)"
+    return {"signal": int(signal.SIGTERM), "grace_s": None, "reason": reason, "is_failure": True}
