@@ -69,7 +69,12 @@ def collect(directory: str, run_dir: str, exit_: dict[str, Any], memory: oom.Mem
         is_kill = exit_.get("signal") == 9 or exit_.get("exit_code") == 137
         found["oom"] = memory.why(is_kill=is_kill, since_mono_ns=started.get("mono_ns") or 0)
     found |= _stopped(run_dir, exit_)
-    return {name: value[:_MOST_CHARACTERS] if isinstance(value, str) else value for name, value in found.items() if value}
+    return {name: _tellable(value) if isinstance(value, str) else value for name, value in found.items() if value}
+
+
+def _tellable(text: str) -> str:
+    """What the collector takes: no NUL, no half character, and not too long."""
+    return text.replace("\0", "").encode(errors="replace").decode()[:_MOST_CHARACTERS]
 
 
 def _stopped(run_dir: str, exit_: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Whether the kernel has killed a process for memory: the count of its control group, and the kernel's own log.
 
-Reads from /proc, from the memory controller's files (cgroup v1 and v2) and, where it may, from /dev/kmsg. The count is the group's:
-several ranks may share one, and then only the kernel's log tells whose process it was. Standard library only.
+Reads from /proc, from the memory controller's files (cgroup v1 and v2) and, where it may, from /dev/kmsg. The count is the
+group's: several ranks may share one, and then only the kernel's log tells whose process it was. Standard library only.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""A folder for the driver's PYTHONPATH: Python itself loads what is called sitecustomize there, at the start of every program."""
+"""A folder for the driver's PYTHONPATH: whatever is called sitecustomize there, Python loads at the start of every program."""
