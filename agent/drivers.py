@@ -51,9 +51,19 @@ class Drivers:
         self._on_change = on_change
         self._journal = ProcessJournal(local.run_dir, run["node_id"], run["node_ip"])
         self._is_begun = False
+        self._watch: Any = None  # over how far the processes have come and whether they hang, where that was asked for
+        if run.get("is_watched"):
+            from .watch_start import WatchStart
+
+            self._watch = WatchStart(local)
         self._distribution: dict[str, Any] = run.get("distribution") or {}
         # rank_environment.is_distributed, which a plain run does not load.
         self._is_distributed = run["world_size"] > 1 or self._distribution.get("kind", "none") != "none"
+        self._launched: Any = None
+        if self._distribution.get("launcher"):
+            from .launched import Launched
+
+            self._launched = Launched(local)
 
     def step(self) -> None:
         """Look at every process; start what is to be started."""
@@ -71,7 +81,11 @@ class Drivers:
                 self._settle_exit(process)
             elif not process.capture_pid and time.monotonic() >= process.next_capture_s:
                 self._start(process)
+            if self._launched is not None:
+                self._launched.end_orphan(process)
         self._remove_environment()
+        if self._watch is not None:
+            self._watch.step()
         if all(process.is_over for process in self.processes):
             self._conclude()
         elif len(self.processes) > 1:
@@ -115,7 +129,7 @@ class Drivers:
             if process.capture_pid == pid:
                 process.capture_pid = 0
                 return True
-        return False
+        return self._watch is not None and bool(self._watch.reaped(pid))
 
     def ask_stop(self, number: int) -> None:
         """Send the signal to every driver's process group."""
@@ -152,13 +166,21 @@ class Drivers:
 
     def _start(self, process: Process) -> None:
         """Fork a capture for a process that has none: for a driver to be started, or for one that runs already."""
+        why_not = "" if self._launched is None or process.started else self._launched.why_not(process)
+        if self._launched is not None and not process.started and not process.exit and not why_not:
+            return  # its launcher will start it
         lock = capture.take_lock(self._local.run_dir, process.rank)
         if lock is None:
             return  # its capture lives, and goes on without us
         process.refresh()
+        if process.is_captured:
+            os.close(lock)
+            return
+        if self._launched is not None and process.started and process.is_driver_there:
+            self._launched.note_orphan(process)
         launch = read_json(self._local.path(names.ENVIRONMENT_FILE))
         if process.started is None:
-            cause = self._why_not_start(launch)
+            cause = why_not or self._why_not_start(launch)
             if cause:
                 self._local.log.error(cause, rank=process.rank)
                 capture.write_exit(process.directory, exit_code=None, signal_number=None, cause=cause)
@@ -223,6 +245,8 @@ class Drivers:
             cause = f"its exit code is lost: podman does not know the container {started['container']} any more"
         if started and started["boot_id"] != proctree.boot_id():
             cause = "its exit code is lost: the machine was started again"
+        elif self._launched is not None:
+            cause = self._launched.lost(process)
         self._local.log.error(cause, rank=process.rank)
         capture.write_exit(process.directory, exit_code=None, signal_number=None, cause=cause)
         process.refresh()
@@ -274,6 +298,8 @@ class Drivers:
         return [exit_ | ({} if is_one else {"rank": rank}) for rank, exit_ in ended]
 
     def _conclude(self) -> None:
+        if self._watch is not None:
+            self._watch.end()
         word = outcome(self._exits(), self._local.stop())
         results = {"Completed": "done", "Failed": "failed", "Canceled": "canceled"}
         result = word | {"result": results[word["status"]]}
