@@ -152,7 +152,7 @@ def _lines(tail: bytes, is_cut: bool) -> list[tuple[str, bool]]:
     if (is_cut or len(tail) > TAIL_BYTES) and len(pieces) > 1:
         pieces[0] = b""
     is_open = bool(pieces[-1])
-    lines = []
+    lines: list[tuple[str, bool]] = []
     for piece in reversed(pieces[-MOST_LINES:]):
         if piece:
             text = _ESCAPES.sub("", piece[: 4 * MOST_OF_LINE].decode("utf-8", "replace"))
