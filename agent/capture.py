@@ -72,6 +72,10 @@ class Capture:
         """Start the driver and capture it to its end."""
         proctree.become_subreaper()
         evidence.prepare(launch, self._directory, self._run)
+        if self._run.get("is_watched"):
+            from .stack_request import prepare
+
+            prepare(launch, self._directory)
         if "container" in launch:
             self._start_container(launch)
             return

@@ -64,6 +64,7 @@ class RunSpec:
     drain_s: float = 10.0
     distribution: Distribution = Distribution()  # noqa: RUF009 - frozen
     attempt: int = 0
+    progress: bool = False  # look at how far its processes have come, even if stalls are of no interest
     own_variables: Sequence[str] = ()  # of `environment`, those that a person has set for this run (--env)
 
 
@@ -172,6 +173,7 @@ class NewRun:
             "world_size": spec.distribution.world_size,
             "ranks": list(spec.distribution.ranks),
             "attempt": spec.attempt,
+            "is_watched": spec.progress or spec.distribution.stall_after_s > 0,
             "collector_url": spec.collector_url,
             "quota_bytes": spec.quota_bytes,
             "quota_policy": spec.quota_policy,

@@ -68,6 +68,8 @@ class Run:
     grace_s: float = _setting(10.0, "between asking a driver to end and killing its process tree")
     streams: str = _setting("split", "split: stderr told apart; together: one descriptor", choices=("split", "together"))
     connect_timeout_s: float = _setting(2.0, "limit for reaching the collector before the driver is started", minimum=0.1)
+    launch_s: float = _setting(120.0, "how long Slurm or mpirun has to start a run's processes on a ready node", minimum=1.0)
+    progress: str = _setting("off", "on: find step, rate and ETA of each process in its log", choices=("on", "off"))
     drain_s: float = _setting(10.0, "after the driver's end: how long the collector may stay unreachable before we leave")
 
 

@@ -144,6 +144,7 @@ def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
         own_variables=tuple(common.env),
     )
 
+        progress=loaded.run.progress == "on",
 
 def _distribution(args: argparse.Namespace, spec: Spec | None, loaded: settings.Settings) -> Distribution:
     """How the run is spread; a plain run on one node loads nothing for it."""
