@@ -1,7 +1,8 @@
 """Driver processes that somebody else's launcher starts, as their shepherd sees them: a Slurm step's tasks, mpirun's ranks.
 
-The shepherd starts none of them; it waits, says which never came, and ends those whose launcher has gone. Reads launcher_ended.json
-and the marks of agent/rank.py in .runyard/proc; writes orphaned.json there. Standard library only; a plain run does not load it.
+The shepherd starts none of them; it waits, says which never came, and ends those whose launcher has gone. Reads
+launcher_ended.json and the marks of agent/rank.py in .runyard/proc; writes orphaned.json there. Standard library only; a plain
+run does not load it.
 """
 
 from __future__ import annotations

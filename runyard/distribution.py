@@ -34,6 +34,7 @@ class Distribution:
     launcher: str = SHEPHERD
     launched_ranks: tuple[int, ...] = ()  # the ranks of this node where the launcher has dealt them out
     launched_world_size: int = 0
+    launch_s: float = 120.0  # how long the launcher has to start them, once the node is ready
     rendezvous_s: float = 600.0  # how long the nodes wait for each other
     on_failure: str = FAIL_FAST  # what becomes of the others when a process has failed
     failure_grace_s: float = 30.0  # fail-fast: how long they have to end by themselves

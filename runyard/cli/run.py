@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runyard import names, settings
-from runyard.distribution import Distribution
+from runyard.distribution import SLURM, Distribution
 from runyard.errors import InputError
 
 from .run_common import DEFAULT_EXPERIMENT, Common, over, spec_values
@@ -103,6 +103,10 @@ def run(args: argparse.Namespace) -> int:
     if loaded.client.collector_url:
         _ = loaded.token
     spec = _run_spec(args, loaded)
+    if spec.distribution.launcher == SLURM:
+        from runyard.agent.slurm_task import main
+
+        return main(spec, loaded)
     from runyard.agent.wrapper import Wrapper
 
     return Wrapper(spec, loaded).main()
@@ -115,7 +119,7 @@ def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
     spec = _described(args, loaded)
     common = spec_values(spec) if spec is not None else _plain(args)
     distribution = _distribution(args, spec, loaded)
-    run_id = args.run_id or f"{common.experiment}_{int(time.time())}_{os.urandom(4).hex()}"
+    run_id = args.run_id or _default_run_id(common.experiment, distribution)
     cwd = _start_dir(common)
     environment = dict(os.environ) | common.env
     if spec is None or spec.environment.kind == "host":
@@ -140,11 +144,11 @@ def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
         work_dir=_folder(loaded.environment.work_dir),
         builder=loaded.environment.builder,
         drain_s=loaded.run.drain_s,
+        progress=loaded.run.progress == "on",
         distribution=distribution,
         own_variables=tuple(common.env),
     )
 
-        progress=loaded.run.progress == "on",
 
 def _distribution(args: argparse.Namespace, spec: Spec | None, loaded: settings.Settings) -> Distribution:
     """How the run is spread; a plain run on one node loads nothing for it."""
@@ -160,7 +164,16 @@ def _distribution(args: argparse.Namespace, spec: Spec | None, loaded: settings.
         os.environ,
         has_collector=bool(loaded.client.collector_url),
         is_container=spec is not None and spec.environment.kind == "container",
+        launch_s=loaded.run.launch_s,
     )
+
+
+def _default_run_id(experiment: str, distribution: Distribution) -> str:
+    if os.environ.get(SLURM_MARK) and (distribution.launcher or distribution.node_count > 1):
+        from runyard.agent import slurm
+
+        return slurm.default_run_id(os.environ, experiment)
+    return f"{experiment}_{int(time.time())}_{os.urandom(4).hex()}"
 
 
 def _described(args: argparse.Namespace, loaded: settings.Settings) -> Spec | None:

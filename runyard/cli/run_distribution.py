@@ -46,13 +46,21 @@ def over(base: Distribution, args: argparse.Namespace) -> Distribution:
 
 
 def settled(
-    asked: Distribution, args: argparse.Namespace, environ: Mapping[str, str], *, has_collector: bool, is_container: bool
+    asked: Distribution,
+    args: argparse.Namespace,
+    environ: Mapping[str, str],
+    *,
+    has_collector: bool,
+    is_container: bool,
+    launch_s: float,
 ) -> Distribution:
     """What takes place on this node, with what a launcher says of it, checked. Raises InputError."""
     found = _launched(asked, args.launcher or "auto", environ)
+    is_step = found is not asked  # then all of its nodes are told the same by Slurm
     if found.kind == distribution.MPI and found.launcher == distribution.SHEPHERD:
         found = replace(found, launcher=distribution.MPIRUN)
-    why = distribution.why_wrong(found) or _why_not_here(found, args, has_collector, is_container)
+    found = replace(found, launch_s=launch_s)
+    why = distribution.why_wrong(found) or _why_not_here(found, args, has_collector, is_container, is_step)
     if why:
         raise InputError(why)
     return found
@@ -69,10 +77,11 @@ def _launched(asked: Distribution, launcher: str, environ: Mapping[str, str]) ->
         return asked
     from runyard.agent.slurm import distribution_from
 
-    return distribution_from(environ, asked) or asked
+    wanted = replace(asked, launcher=distribution.SLURM) if launcher == "slurm" else asked
+    return distribution_from(environ, wanted) or asked
 
 
-def _why_not_here(found: Distribution, args: argparse.Namespace, has_collector: bool, is_container: bool) -> str:
+def _why_not_here(found: Distribution, args: argparse.Namespace, has_collector: bool, is_container: bool, is_step: bool) -> str:
     """What a run of that kind needs beside its distribution."""
     if found.kind == distribution.MPI and is_container:
         return "--distribution mpi starts its ranks on the node itself; take no image and no containerfile with it"
@@ -81,7 +90,7 @@ def _why_not_here(found: Distribution, args: argparse.Namespace, has_collector: 
     several = f"a run on {found.node_count} nodes (--nnodes)"
     if not has_collector:
         return f"{several} needs a collector, where its nodes meet; name it with --collector or RUNYARD_COLLECTOR_URL"
-    if found.launcher == distribution.SLURM:
+    if is_step:
         return ""
     if not args.run_id:
         return f"{several} needs a run id that all of its nodes are given; name it with --run-id"
