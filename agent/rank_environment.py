@@ -2,8 +2,8 @@
 
 Pure, standard library only: from run.json, from what the nodes' meeting came to (agent/meeting.py), and the rank.
 
-TensorFlow wants a port of every process: that is the member's port plus the local rank. On a single node all of them were free
-when the meeting was written down; on several only the member's own port is known to have been, when the node joined.
+TensorFlow wants a port of every process: that is the member's port plus the local rank. All of them were free when the node
+joined (on a single node: when the meeting was written down); nothing holds them until the training binds them.
 """
 
 from __future__ import annotations
