@@ -1,0 +1,66 @@
+"""What the watch over a node's ranks has seen, on its way to the collector; and what the collector wants of it, on its way back.
+
+Reads from .runyard/progress.json; writes .runyard/stacks_wanted.json. For runs that ask for a watch; for others it does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import Any
+
+from runyard import names
+from runyard.atomic import read_json, write_json
+
+# What is new is told so often, and the collector is asked whether it wants stacks.
+TELL_S = 3.0
+ASK_S = 5.0
+
+
+class Watched:
+    """Belongs to the shipper's thread."""
+
+    def __init__(self, run_dir: str, *, is_on: bool) -> None:
+        self._path = f"{run_dir}/{names.PROGRESS_FILE}"
+        self._wanted_path = f"{run_dir}/{names.STACKS_WANTED_FILE}"
+        self._is_on = is_on
+        self._mark: tuple[int, int] | None = None
+        self._told_s = 0.0
+        self._wanted = 0
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether the state is to be told, changed or not."""
+        if not self._is_on or now_s - self._told_s < TELL_S:
+            return False
+        return now_s - self._told_s >= ASK_S or self._marked() != self._mark
+
+    def _marked(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._path)  # noqa: PTH116 - once in a look
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def add_to(self, processes: list[dict[str, Any]], now_s: float) -> None:
+        """Put into each process what is known of its progress."""
+        if not self._is_on:
+            return
+        self._told_s, self._mark = now_s, self._marked()
+        found = read_json(self._path)
+        if not isinstance(found, dict):
+            return
+        known = {one["rank"]: one for one in found.get("ranks", ())}
+        for process in processes:
+            one = known.get(process["rank"])
+            if one is not None:
+                progress = {name: value for name, value in one.items() if name != "rank"}
+                process["progress"] = progress | {"at_ns": found["at_ns"]}
+
+    def heard(self, answer: dict[str, Any]) -> None:
+        """Take note of what the collector wants; the watch looks there."""
+        wanted = int(answer.get("want_stacks") or 0)
+        if not self._is_on or wanted <= self._wanted:
+            return
+        with suppress(OSError):  # a full disk: it is asked for again with the next answer
+            write_json(self._wanted_path, {"number": wanted}, durable=False)
+            self._wanted = wanted
