@@ -28,6 +28,7 @@ from .seal import Hasher
 from .tail import Tail
 
 # A request should be over after about so long, so that live lines wait no longer behind a bulk of old ones.
+from .watched import Watched
 REQUEST_S = 0.25
 LEAST_BATCH_BYTES = 64 << 10
 FIRST_BATCH_BYTES = 4 << 20
@@ -65,6 +66,7 @@ class Transfer:
         self.report = Report(run_dir, list(run["ranks"]))
         self.hasher = Hasher(self._keep_alive)
         self._settings = settings
+        self._watched = Watched(run_dir, is_on=bool(run.get("is_watched")))
         self.say = say
         self._turn = turn
         self._arrivals = Arrivals(run_dir, say)
@@ -125,8 +127,10 @@ class Transfer:
         return has_more
 
     def tell(self, *, is_complete: bool) -> None:
-        """Tell the state as it is."""
-        self.remote.put_state(self.report.body(is_complete=is_complete))
+        """Tell the state as it is, and do what is asked in the answer."""
+        body = self.report.body(is_complete=is_complete)
+        self._watched.add_to(body["processes"], time.monotonic())
+        answer = self.remote.put_state(body)
         self._must_tell = False
         self._heard_s = time.monotonic()
 
@@ -134,6 +138,17 @@ class Transfer:
         """Take in all files there are now. Unless new ones are expected, those that no event has named tell of lost events."""
         started_s = time.monotonic()
         self._arrivals.watch(roots)
+        self._due.told(self._heard_s)
+        self._obey(answer.get("stop"))
+        self._watched.heard(answer)
+
+    def _obey(self, stop: dict[str, Any] | None) -> None:
+        """Pass on what the collector asks, once; the spool keeps it over any death."""
+        if stop is None or stop == self._obeyed:
+            return
+        grace_s = self._grace_s if stop.get("grace_s") is None else float(stop["grace_s"])
+        request_stop(self.run_dir, int(stop["signal"]), grace_s, str(stop["reason"]), is_failure=bool(stop.get("is_failure")))
+        self._obeyed = stop
         missed = self.files.scan(roots, started_s)
         ended_s = time.monotonic()
         self._is_scan_asked = False
@@ -195,7 +210,9 @@ class Transfer:
             self._grown_s = now_s
 
     def _tell_state(self) -> None:
-        if not self.report.refresh() and not (self._must_tell and self.report.is_known):
+        now_s = time.monotonic()
+        is_due = self.report.is_known and (self._must_tell or self._due.is_now(now_s) or self._watched.is_due(now_s))
+        if not self.report.refresh() and not is_due:
             return
         try:
             self.tell(is_complete=False)
