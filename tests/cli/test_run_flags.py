@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from runyard import names, settings
-from runyard.cli import run, run_common, run_flags
+from runyard.cli import run, run_common, run_distribution, run_flags
+from runyard.distribution import MPI, MPIRUN, PYTORCH, WAIT, Distribution
 from runyard.errors import InputError
 from runyard.spec import (
     CONTAINER,
@@ -238,6 +239,8 @@ def test_the_settings_registry_is_the_default_of_a_built_image() -> None:
         (("--retries", "image=many", "true"), ["--retries image='many'"]),
         (("--retries", "image=101", "true"), ["retries.image", "101"]),
         (("--sidecar", "--experiment", "a/b", "true"), ["experiment 'a/b'"]),
+        (("--sidecar", "--nproc-per-node", "two", "true"), ["--nproc-per-node 'two'", "no whole number"]),
+        (("--sidecar", "--parameter-servers", "1", "true"), ["--parameter-servers", "--distribution tensorflow"]),
     ],
 )
 def test_a_mistake_is_one_sentence(words: tuple[str, ...], parts: list[str]) -> None:
@@ -268,6 +271,98 @@ def test_a_secret_whose_variable_is_not_set_is_told_before_the_run(folder: Path,
         described("--spec", file)
     monkeypatch.setenv("X_KEY", SECRET)
     assert SECRET not in json.dumps(described("--spec", file).datastores[0].secrets)
+
+
+# ---- Several processes and nodes
+
+
+def spread(
+    *words: str, environ: dict[str, str] | None = None, collector: str = "http://c", base: Distribution | None = None
+) -> Distribution:
+    """What takes place, of these flags over that base, outside a Slurm step unless `environ` says otherwise."""
+    parser = argparse.ArgumentParser()
+    run.add_arguments(parser)
+    args = parser.parse_args(words)
+    asked = run_distribution.over(base or Distribution(), args)
+    is_container = args.image is not None
+    return run_distribution.settled(
+        asked, args, environ or {}, has_collector=bool(collector), is_container=is_container, launch_s=60.0
+    )
+
+
+def test_flags_say_how_a_run_is_spread_and_win_over_the_file() -> None:
+    flags = ("--nproc-per-node", "4", "--distribution", "pytorch", "--nnodes", "2", "--node-rank", "1", "--rendezvous", "5m")
+    flags += ("--on-failure", "wait", "--failure-grace", "10", "--stall-after", "15m", "--run-id", "r")
+    found = spread(*flags, "--", "python", "train.py", "--nnodes", "9")
+    assert found == Distribution(
+        kind=PYTORCH,
+        node_count=2,
+        node_rank=1,
+        processes_per_node=4,
+        rendezvous_s=300.0,
+        on_failure=WAIT,
+        failure_grace_s=10.0,
+        stall_after_s=900.0,
+        launch_s=60.0,
+    )
+    assert (found.world_size, found.ranks) == (8, (4, 5, 6, 7))
+    base = Distribution(kind=MPI, processes_per_node=2, mpi_args=("-x",), failure_grace_s=1.0)
+    found = spread("--nproc-per-node", "3", "--mpi-arg=--bind-to", "--mpi-arg", "none", "true", base=base)
+    assert (found.kind, found.processes_per_node, found.failure_grace_s) == (MPI, 3, 1.0)
+    assert found.mpi_args == ("-x", "--bind-to", "none")
+    assert found.launcher == MPIRUN
+
+
+def test_the_rendezvous_may_be_asked_for_without_a_time() -> None:
+    words = ("--run-id", "r", "--nnodes", "2", "--node-rank", "0", "--rendezvous", "--", "true")
+    assert spread(*words).rendezvous_s == Distribution().rendezvous_s
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("--nproc-per-node", "0"), ["--nproc-per-node", "0", "from 1"]),
+        (("--nproc-per-node", "-1"), ["--nproc-per-node '-1'"]),
+        (("--nnodes", "two"), ["--nnodes 'two'", "--nnodes 2"]),
+        (("--nnodes", "2", "--node-rank", "2", "--run-id", "r"), ["--node-rank", "2", "0 to 1"]),
+        (("--node-rank", "1"), ["--node-rank", "1", "--nnodes 1"]),
+        (("--nnodes", "2", "--node-rank", "0"), ["2 nodes", "--run-id"]),
+        (("--nnodes", "2", "--run-id", "r"), ["2 nodes", "--node-rank", "head"]),
+        (("--distribution", "horovod"), ["'horovod'", "pytorch, tensorflow, mpi"]),
+        (("--on-failure", "ignore"), ["'ignore'", "fail-fast or wait"]),
+        (("--failure-grace", "soon"), ["--failure-grace 'soon'", "30m"]),
+        (("--rendezvous", "python"), ["--rendezvous 'python'", "30m"]),
+        (("--rendezvous", "0"), ["--rendezvous", "10m"]),
+        (("--parameter-servers", "1"), ["--parameter-servers", "tensorflow"]),
+        (
+            ("--parameter-servers", "2", "--distribution", "tensorflow", "--nproc-per-node", "2"),
+            ["2 parameter servers", "no worker"],
+        ),
+        (("--mpi-arg", "x"), ["--mpi-arg", "--distribution mpi"]),
+        (("--distribution", "mpi", "--image", "x"), ["mpi", "image"]),
+        (("--launcher", "pbs"), ["'pbs'", "auto, none, slurm"]),
+        (("--launcher", "slurm"), ["srun", "SLURM_STEP_ID"]),
+    ],
+)
+def test_a_mistake_in_how_a_run_is_spread_is_one_sentence(words: tuple[str, ...], parts: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        spread(*words, "--", "true")
+    assert all(part in str(caught.value) for part in parts), str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_several_nodes_need_a_collector() -> None:
+    with pytest.raises(InputError, match=r"2 nodes .* needs a collector.*--collector"):
+        spread("--nnodes", "2", "--node-rank", "0", "--run-id", "r", "true", collector="")
+
+
+def test_a_distribution_alone_adds_no_phases(folder: Path) -> None:
+    file = written(folder, 'command = ["true"]\n[distribution]\nprocesses_per_node = 2\nkind = "pytorch"\n')
+    process = NodeRun(folder / "spool", flags=("--spec", file))
+    process.argv.remove("--")
+    assert process.complete().returncode == 0
+    told = process.json(names.RUN_FILE)
+    assert (told["spec"], told["world_size"], told["ranks"], told["distribution"]["kind"]) == (None, 2, [0, 1], "pytorch")
 
 
 # ---- As a person runs it
@@ -316,7 +411,16 @@ def test_a_plain_run_loads_nothing_that_reads_descriptions(folder: Path) -> None
     assert done.returncode == 0
     loaded = {line.rpartition(b"|")[2].strip().decode() for line in done.stderr.splitlines()}
     assert "runyard.agent.wrapper" in loaded
-    ours = {"spec_file", "spec_check", "spec_kinds", "spec_secrets", "spans", "requirements", "cli.run_flags"}
+    ours = {
+        "spec_file",
+        "spec_check",
+        "spec_kinds",
+        "spec_secrets",
+        "spans",
+        "requirements",
+        "cli.run_flags",
+        "cli.run_distribution",
+    }
     assert not loaded & ({"tomllib"} | {f"runyard.{name}" for name in ours})
 
 
@@ -324,7 +428,8 @@ def test_the_help_names_every_flag_that_the_reference_does(folder: Path) -> None
     done = subprocess.run([sys.executable, "-m", "runyard", "run", "--help"], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
     reference = (Path(__file__).parents[2] / "docs/run-toml.md").read_text()
-    flags = [flag for group in run.DETAILS.values() for flag, _, _ in group] + ["--sidecar", "--no-sidecar", "--timeout"]
+    flags = [flag for group in (*run.DETAILS.values(), run.SEVERAL) for flag, _, _ in group]
+    flags += ["--sidecar", "--no-sidecar", "--timeout"]
     for flag in flags:
         assert f"  {flag} " in done.stdout or f"  {flag}\n" in done.stdout
         assert f"`{flag}" in reference or f" {flag} " in reference

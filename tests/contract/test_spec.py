@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runyard import settings
+from runyard.distribution import TENSORFLOW, WAIT, Distribution
 from runyard.errors import InputError
 from runyard.spec import (
     CONTAINER,
@@ -101,6 +102,15 @@ def test_everything_that_a_file_says_is_in_the_spec(folder: Path) -> None:
         release = "1.5m"
         [retries]
         execution = 7
+        [distribution]
+        kind = "tensorflow"
+        nodes = 2
+        processes_per_node = 4
+        parameter_servers = 2
+        on_failure = "wait"
+        failure_grace = 5
+        stall_after = "15m"
+        rendezvous = "1h"
         """,
     )
     assert spec == Spec(
@@ -138,6 +148,16 @@ def test_everything_that_a_file_says_is_in_the_spec(folder: Path) -> None:
         resources=Resources(gpus="2", cpus=1.5, memory="8g", shm_size="512M"),
         limits=Limits(driver_s=7200.0, image_s=90.0, release_s=90.0),
         retries=Retries(execution=7),
+        distribution=Distribution(
+            kind=TENSORFLOW,
+            node_count=2,
+            processes_per_node=4,
+            parameter_servers=2,
+            on_failure=WAIT,
+            failure_grace_s=5.0,
+            stall_after_s=900.0,
+            rendezvous_s=3600.0,
+        ),
     )
 
 

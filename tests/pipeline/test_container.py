@@ -306,3 +306,18 @@ def test_a_sidecar_that_is_killed_takes_all_in_it_along_and_release_leaves_its_m
     assert left in run.text("75")
     assert (outputs / "journal").read_text().splitlines() == ["enter mine -", "leave mine token-of-mine"]
     assert podman_site.containers() == []
+
+
+def test_several_drivers_have_a_container_each_with_their_rank_and_none_is_left(make: Make, podman_site: PodmanSite) -> None:
+    flags = ("--nproc-per-node", "2", "--distribution", "pytorch", "--env", "MASTER_PORT=7")
+    run = make("", *script("echo $RANK $WORLD_SIZE $LOCAL_RANK $MASTER_ADDR:$MASTER_PORT; exit $RANK"), flags=flags)
+    done = run.complete()
+    assert done.returncode == 1, done.stderr
+    logs = [run.path(names.driver_log(rank, 2)).read_text() for rank in (0, 1)]
+    assert logs == ["0 2 0 127.0.0.1:7\n", "1 2 1 127.0.0.1:7\n"]
+    assert run.state()["cause"] == "rank 1: exit code 1"
+    ours = [container.driver_name(run.json(names.RUN_FILE), rank) for rank in (0, 1)]
+    assert len(set(ours)) == 2
+    for name in ours:
+        assert f"The container {name} is removed." in run.text("75")
+        assert podman_site.podman("ps", "--all", "--quiet", f"--filter=name={name}").strip() == ""
