@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from .stage import Stage
 
+RENDEZVOUS_PATIENCE_S = 60.0
+
 
 class Inline:
     """A phase that is over as soon as it has been said that there is nothing to do."""
@@ -61,13 +63,27 @@ def is_built(local: LocalRun) -> bool:
     return environment.get("kind") == "venv" or (environment.get("kind") == "container" and not environment.get("image"))
 
 
+def takes_place(local: LocalRun, phase: str) -> bool:
+    """Whether the run has this phase at all."""
+    if phase == "rendezvous":
+        return node_count(local) > 1
+    return phase != "image" or is_built(local)
+
+
+def node_count(local: LocalRun) -> int:
+    """How many nodes the run has."""
+    return int((local.run.get("distribution") or {}).get("node_count", 1))
+
+
 def stage_of(local: LocalRun, phase: str) -> Inline | Stage:
     """The stage of a phase before the driver."""
-    if not local.spec:
+    if not local.spec and phase != "rendezvous":
         return Inline(local, phase)
     from .stage import Stage
 
     host_log = names.execution_log(local.node_id)
+    if phase == "rendezvous":  # its process keeps the time itself, and says who has not come; this is for one that hangs
+        return Stage(local, phase, host_log, limit_s=float(local.run["distribution"]["rendezvous_s"]) + RENDEZVOUS_PATIENCE_S)
     if phase == "image":
         return Stage(local, phase, host_log)
     if phase == "execution":

@@ -1,6 +1,6 @@
 """The shepherd: one process per run and node that leads a run through its phases, ends it when asked, and tells its state.
 
-    image → execution → preparation → driver → release
+    image → execution → preparation → (on several nodes: rendezvous) → driver → release
 
 Reads run.json and stop.json and what the phases leave in .runyard; writes state.json. Everything it knows is on disk, so that
 another shepherd goes on where this one died. Release follows whatever has become of the phases before it.
@@ -37,12 +37,13 @@ DRAIN_TICK_S = 0.02
 # Characters of a cause that are told; the collector takes twice as many.
 MOST_OF_CAUSE = 2000
 
-PHASES = ("image", "execution", "preparation", "driver", "release")
+PHASES = ("image", "execution", "preparation", "rendezvous", "driver", "release")
 STATUS = {
     "": "Starting",
     "image": "Preparing",
     "execution": "Provisioning",
     "preparation": "Preparing",
+    "rendezvous": "Starting",
     "driver": "Running",
     "release": "Finalizing",
 }
@@ -51,6 +52,7 @@ ENTERED = {
     "image": "Making sure that the environment is built.",
     "execution": "Getting the environment onto this node.",
     "preparation": "Starting job preparation.",
+    "rendezvous": "Waiting for the run's other nodes.",
     "driver": "Starting the driver.",
     "release": "Starting job release.",
 }
@@ -147,7 +149,7 @@ class Shepherd:
         if phase == "driver" or result.get("result") in ("failed", "canceled") or self._is_stopped_early(phase):
             return "release"
         following = PHASES[PHASES.index(phase) + 1 :] if phase else PHASES
-        return next(phase for phase in following if phase != "image" or inline.is_built(self.local))
+        return next(phase for phase in following if inline.takes_place(self.local, phase))
 
     def _is_stopped_early(self, phase: str) -> bool:
         # Before anything was prepared, a stop is the drivers' matter: they are told to be over without having been started.

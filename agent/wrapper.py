@@ -44,6 +44,7 @@ PHASE_WORDS = {
     "image": "the environment is being built",
     "execution": "the environment is being brought to the node",
     "preparation": "code and data are being brought to the node",
+    "rendezvous": "waiting for the run's other nodes",
     "driver": "the driver runs",
     "release": "the node is being freed",
 }
@@ -102,7 +103,7 @@ class Wrapper:
         if not client.collector_url:
             _say(f"no collector is configured; the logs stay in {self._run_dir}, `runyard ship` sends them later")
             return False
-        from .ship.register import register
+        from .ship.register import REFUSED_FOR_GOOD, register
 
         try:
             register(
@@ -112,7 +113,7 @@ class Wrapper:
                 timeout_s=self._settings.run.connect_timeout_s,
             )
         except CollectorRefused as error:
-            if error.code in ("run-id-taken", "invalid"):
+            if error.code in REFUSED_FOR_GOOD or error.code == "invalid":
                 raise
             self._say_kept(error)
             return False
@@ -190,7 +191,8 @@ class Wrapper:
             ensure_shepherd(str(self._run_dir))
             run = self._new.description
             first = names.process_dir(run["ranks"][0])
-            is_started = bool(run["spec"]) or (self._run_dir / first / "started.json").exists()
+            marks = (first, names.phase_dir("rendezvous"))
+            is_started = bool(run["spec"]) or any((self._run_dir / mark / "started.json").exists() for mark in marks)
             if age_s > START_PATIENCE_S and not is_started and not self._is_start_told:
                 self._is_start_told = True
                 _say(f"the driver has not started after {age_s:.0f} s: {_last_line(self._run_dir / names.SHEPHERD_ERRORS)}")
@@ -206,7 +208,7 @@ class Wrapper:
         """Say which phase a run is in that takes its time before or after the driver."""
         state = read_json(self._state_path)
         phase = state.get("phase", "") if isinstance(state, dict) else ""
-        if self._new.description["spec"] and phase != self._phase:
+        if (self._new.description["spec"] or phase == "rendezvous") and phase != self._phase:
             self._phase = phase
             _say(PHASE_WORDS.get(phase, phase))
 

@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from . import auth, failures, rendezvous, state
+from . import auth, failures, progress, rendezvous, state
 from .answers import Node, ProcessOfRun
 from .auth import Principal
 from .messages import CreateRun, RegisterNode
@@ -54,6 +54,7 @@ class Heard:
 
     row: RunRow | None
     stop: dict[str, Any] | None
+    want_stacks: int
 
 
 def create_run(connection: Connection, wanted: CreateRun, who: Principal) -> bool:
@@ -132,10 +133,11 @@ def nodes_of(connection: Connection, run_id: str) -> list[Node]:
 
 def processes_of(connection: Connection, run_id: str) -> list[ProcessOfRun]:
     """The processes of a run, by rank."""
-    fields = ProcessOfRun.__struct_fields__
+    fields = (field for field in ProcessOfRun.__struct_fields__ if field != "progress")
     query = sa.select(*(processes.c[field] for field in fields)).where(processes.c.run_id == run_id)
     rows = connection.execute(query.order_by(processes.c.rank, processes.c.node_id))
-    return [ProcessOfRun(**row._mapping) for row in rows]
+    known = progress.of_run(connection, run_id)
+    return [ProcessOfRun(**row._mapping, progress=known.get((row.node_id, row.rank))) for row in rows]
 
 
 def register_node(connection: Connection, run_id: str, node: RegisterNode) -> str:
@@ -174,18 +176,22 @@ def put_state(connection: Connection, run_id: str, node_id: str, told: NodeState
         values |= {"transitions": told.transitions, "attempt": told.attempt}
         is_news = any(getattr(known, field) != value for field, value in values.items())
         values |= {"seq": told.seq, "heard_ns": time.time_ns(), "clock": told.clock or known.clock}
+        if known.failed_ns is None and failures.is_one(told):
+            values["failed_ns"] = time.time_ns()
         connection.execute(sa.update(nodes).where(this_node).values(values))
-        is_news |= _replace_processes(connection, run_id, node_id, told.processes)
+        is_news |= _replace_processes(connection, run_id, node_id, progress.without(told.processes))
+        progress.note(connection, run_id, node_id, told)
         if is_news:  # a thousand nodes that say again what they have said must not cost a look at a thousand nodes each
             _update_run(connection, run_id)
             row = run(connection, run_id)
-    return Heard(row, failures.stop_for(connection, run_id, node_id))
+    want_stacks = progress.wanted(connection, run_id) if any(process.progress for process in told.processes) else 0
+    return Heard(row, failures.stop_for(connection, run_id, node_id), want_stacks)
 
 
 def _replace_processes(connection: Connection, run_id: str, node_id: str, told: list[Process]) -> bool:
     """Whether they are others than were known."""
     mine = (processes.c.run_id == run_id) & (processes.c.node_id == node_id)
-    fields = Process.__struct_fields__
+    fields = [field for field in Process.__struct_fields__ if field != "progress"]
     query = sa.select(*(processes.c[field] for field in fields)).where(mine).order_by(processes.c.rank)
     known = [Process(**row._mapping) for row in connection.execute(query)]
     if known == sorted(told, key=lambda process: process.rank):

@@ -1,8 +1,8 @@
 """Which failure of a run on several nodes came first, as far as its nodes' own words tell, and when the others are to end.
 
 Reads from the tables `runs`, `nodes` and `processes`. Ends are put in order on the collector's time line: a node's monotonic
-clock with the offset that it has measured, so that a node whose wall clock is off takes no blame; where it has measured none,
-its wall clock.
+clock with the offset that it has measured, or else when the collector was told. Wall clocks of nodes have no say: one that is
+off must not be blamed. What ends because the collector said that another one failed is told later than that one was.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from . import state
+from .report import NodeState
 from .schema import nodes, processes, runs
 
 FAIL_FAST = "fail-fast"
+
+# On the collector's time line, and among the processes of one node on that node's own clock.
+_Moment = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +50,20 @@ class FirstFailure:
 
 def first(connection: Connection, run_id: str) -> FirstFailure | None:
     """The failure that came first; None where nothing has failed."""
-    fields = ("node_id", "ip", "status", "exit_code", "signal", "cause", "ended_ns", "failure", "clock", "transitions")
-    query = sa.select(*(nodes.c[field] for field in fields)).where(nodes.c.run_id == run_id)
+    fields = ("node_id", "ip", "status", "exit_code", "signal", "cause", "failure", "clock", "failed_ns")
+    query = sa.select(*(nodes.c[field] for field in fields)).where((nodes.c.run_id == run_id) & nodes.c.failed_ns.is_not(None))
     ended_badly = (processes.c.run_id == run_id) & processes.c.status.in_(("Failed", "Terminated"))
     of_node: dict[str, list[Any]] = {}
     for process in connection.execute(sa.select(processes).where(ended_badly)):
         of_node.setdefault(process.node_id, []).append(process)
-    has_failed = (nodes.c.status == "Failed") | nodes.c.failure.is_not(None) | nodes.c.node_id.in_(list(of_node))
-    found = [_of_node(node, of_node.get(node.node_id, [])) for node in connection.execute(query.where(has_failed))]
-    return min((one for one in found if one is not None), key=lambda one: (one[0], one[1].node_id), default=(0, None))[1]
+    found = [_of_node(node, of_node.get(node.node_id, [])) for node in connection.execute(query)]
+    known = [one for one in found if one is not None]
+    return min(known, key=lambda one: (one[0], one[1].node_id))[1] if known else None
 
 
-def _of_node(node: Any, ended: list[Any]) -> tuple[int, FirstFailure] | None:
+def _of_node(node: Any, ended: list[Any]) -> tuple[_Moment, FirstFailure] | None:
     """When this node's first failure came, and which it was."""
-    moments = {process.rank: _moment_ns(node, process) for process in ended}
+    moments = {process.rank: _moment(node, process) for process in ended}
     failed = [one for one in ended if one.status == "Failed" and not (one.evidence and one.evidence.stopped_by)]
     if failed:
         one = min(failed, key=lambda process: moments[process.rank])
@@ -68,14 +72,13 @@ def _of_node(node: Any, ended: list[Any]) -> tuple[int, FirstFailure] | None:
     if node.status != "Failed" and node.failure is None:
         return None
     why = node.cause or f"{node.failure.phase} failed: {node.failure.cause}"
-    at_ns = min(moments.values(), default=node.ended_ns or (node.transitions[-1].wall_ns if node.transitions else 0))
-    return at_ns, FirstFailure(node.node_id, node.ip, None, node.exit_code, node.signal, why)
+    moment = min(moments.values(), default=(node.failed_ns, 0))
+    return moment, FirstFailure(node.node_id, node.ip, None, node.exit_code, node.signal, why)
 
 
-def _moment_ns(node: Any, process: Any) -> int:
-    if process.ended_mono_ns is not None and node.clock is not None:
-        return int(process.ended_mono_ns + node.clock.offset_ns)
-    return int(process.ended_ns or 0)
+def _moment(node: Any, process: Any) -> _Moment:
+    mono_ns = int(process.ended_mono_ns or 0)
+    return (mono_ns + node.clock.offset_ns if mono_ns and node.clock is not None else int(node.failed_ns)), mono_ns
 
 
 def _how(exit_code: int | None, number: int | None) -> str:
@@ -84,6 +87,11 @@ def _how(exit_code: int | None, number: int | None) -> str:
             return f"killed by {signal.Signals(number).name}"
         return f"killed by signal {number}"
     return "" if exit_code is None else f"exit code {exit_code}"
+
+
+def is_one(told: NodeState) -> bool:
+    """Whether a node tells of a failure."""
+    return told.status == "Failed" or told.failure is not None or any(one.status == "Failed" for one in told.processes)
 
 
 def stop_for(connection: Connection, run_id: str, node_id: str) -> dict[str, Any] | None:

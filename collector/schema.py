@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from .messages import decode, encode
-from .report import Clock, Evidence, Failure, Transition
+from .report import Clock, Evidence, Failure, Progress, Transition
 
 # A byte of a name that is not UTF-8 is the half character U+DC80 to U+DCFF in Python (os.fsdecode), which no database keeps.
 # It lies there as one of the last 128 private characters, which no file is named with.
@@ -141,6 +141,7 @@ nodes = Table(
     Column("transitions", Json(list[Transition]), nullable=False),
     Column("attempt", BigInteger, nullable=False),
     Column("clock", Json(Clock)),
+    Column("failed_ns", BigInteger),  # when the collector was first told of a failure here
     UniqueConstraint("run_id", "folder"),
     Index(None, "node_id"),
 )
@@ -161,6 +162,22 @@ processes = Table(
     Column("log", FreeText, nullable=False),
     Column("ended_mono_ns", BigInteger),
     Column("evidence", Json(Evidence)),
+)
+
+progress = Table(
+    "progress",
+    metadata,
+    Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
+    Column("node_id", String(64), primary_key=True),
+    Column("attempt", BigInteger, nullable=False),
+    Column("ranks", Json(dict[int, Progress]), nullable=False),
+)
+
+stack_requests = Table(
+    "stack_requests",
+    metadata,
+    Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
+    Column("number", BigInteger, nullable=False),  # how often the stacks of all nodes were wanted
 )
 
 members = Table(

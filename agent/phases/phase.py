@@ -32,7 +32,7 @@ class Phase:
         self.run_dir = run_dir
         self.name = name
         self.run: dict[str, Any] = read_json(str(run_dir / names.RUN_FILE))
-        self.spec = spec.from_json(self.run["spec"])
+        self.spec = spec.from_json(self.run["spec"] or {})  # the rendezvous takes place without one, too
         # What `env:NAME` may refer to: only the variables that the spec names, of whoever started the run.
         self.environment: dict[str, str] = read_json(str(run_dir / names.SECRETS_FILE)) or {}
         self.cache_dir = Path(self.run["cache_dir"])  # shared by the runs on this node

@@ -25,6 +25,8 @@ _COPIED = (
     "world_size",
 )
 _COPIED_OF_DISTRIBUTION = ("node_count", "on_failure", "failure_grace_s")
+# Codes of a collector that will never take this run from this node.
+REFUSED_FOR_GOOD = frozenset({"run-id-taken", "run-differs", "rank-taken", "spool-shared", "not-yours"})
 
 
 def payload(run: dict[str, Any]) -> dict[str, Any]:
@@ -32,12 +34,14 @@ def payload(run: dict[str, Any]) -> dict[str, Any]:
     body = {name: run[name] for name in _COPIED if name in run}
     distribution = run.get("distribution") or {}
     body |= {name: distribution[name] for name in _COPIED_OF_DISTRIBUTION if name in distribution}
+    if distribution.get("node_count", 1) > 1:
+        body |= {"node_id": run["node_id"], "node_rank": distribution["node_rank"]}
     body["run_token_sha256"] = hashlib.sha256(run["run_token"].encode()).hexdigest()
     return body
 
 
 def register(run: dict[str, Any], url: str, token: str, *, timeout_s: float) -> None:
-    """Create the run at the collector at `url`, or find that it is there. Blocks; raises CollectorError."""
+    """Create the run at the collector at `url`, join it as a further node, or find it there. Blocks; raises CollectorError."""
     client = CollectorClient(url, token, timeout_s=timeout_s)
     try:
         client.json("POST", "/runs", payload(run))

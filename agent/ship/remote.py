@@ -6,6 +6,7 @@ Reads from and writes to the collector; the paths and members are those of docs/
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from runyard.agent.node import ip_towards
 from runyard.client import API_PREFIX, CollectorClient, path_segment
 from runyard.errors import CollectorRefused, CollectorUnreachable
 
+from .clock import Clock
 from .link import Answer, AnsweredEarly, FileShrank, Link, Stopped
 from .register import payload
 
@@ -42,6 +44,7 @@ class Remote:
             for sync in (False, True)
         }
         self.requests_total = 0
+        self.clock = Clock()
 
     @property
     def url(self) -> str:
@@ -90,10 +93,17 @@ class Remote:
         answer = self._json(self._client, "POST", f"{self._run_path}/seals", {"seals": list(seals)}, timeout_s=timeout_s)
         return list(answer["seals"])
 
-    def put_state(self, state: dict[str, Any]) -> None:
-        """Tell the node's word on the run."""
-        state = state | {"attempt": self._run.get("attempt", 0)}
-        self._json(self._client, "PUT", f"{self._run_path}/nodes/{path_segment(self._run['node_id'])}/state", state)
+    def put_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Tell the node's word on the run, and how its clock is; what the collector asks of this node: {"stop", …}."""
+        state = state | {"attempt": self._run.get("attempt", 0), "clock": self.clock.told(time.monotonic_ns())}
+        path = f"{self._run_path}/nodes/{path_segment(self._run['node_id'])}/state"
+        if not self._link.is_open:
+            self._link.open()  # connecting is no part of the round trip that is measured
+        sent_ns = time.monotonic_ns()
+        answer: dict[str, Any] = self._json(self._client, "PUT", path, state)
+        if isinstance(answer.get("now_ns"), int):
+            self.clock.measured(sent_ns, time.monotonic_ns(), answer["now_ns"], int(answer.get("took_ns") or 0))
+        return answer
 
     def sign_of_life(self) -> None:
         """Tell that this node is there."""

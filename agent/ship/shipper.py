@@ -22,6 +22,7 @@ from .backoff import Backoff
 from .drain import Drain
 from .finish import Finish
 from .link import FileShrank, Stopped
+from .register import REFUSED_FOR_GOOD
 from .remote import Remote
 from .scan import LIVE_ROOTS
 from .transfer import Resync, Transfer
@@ -124,7 +125,7 @@ class Shipper:
             return self._wait_after(str(error), self._backoff.next_s(error.retry_after_s))
         except CollectorError as error:
             self._is_told_off = True
-            self.is_refused = isinstance(error, CollectorRefused) and error.code == "run-id-taken"
+            self.is_refused = isinstance(error, CollectorRefused) and error.code in REFUSED_FOR_GOOD
             return self._wait_after(str(error), self._backoff.long_s())
         except (OSError, RunyardError) as error:
             # The node's own disk: the folder vanished, descriptors ran out, shipped.json could not be written.

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 from runyard import names
+from runyard.agent.stop import DEFAULT_GRACE_S, request_stop
 from runyard.errors import CollectorBusy, CollectorRefused
 from runyard.settings import Ship
 from runyard.wire import DATA, pack_header
 
 from .arrivals import Arrivals
 from .batch import Batch, compose
+from .due import Due
 from .files import Files
 from .giveback import GiveBack
 from .ledger import Ledger
@@ -26,9 +28,9 @@ from .report import Report
 from .scan import LIVE_ROOTS
 from .seal import Hasher
 from .tail import Tail
+from .watched import Watched
 
 # A request should be over after about so long, so that live lines wait no longer behind a bulk of old ones.
-from .watched import Watched
 REQUEST_S = 0.25
 LEAST_BATCH_BYTES = 64 << 10
 FIRST_BATCH_BYTES = 4 << 20
@@ -64,9 +66,9 @@ class Transfer:
         self.files = Files(run_dir, say)
         self.ledger = Ledger(run_dir)
         self.report = Report(run_dir, list(run["ranks"]))
+        self._watched = Watched(run_dir, is_on=bool(run.get("is_watched")))
         self.hasher = Hasher(self._keep_alive)
         self._settings = settings
-        self._watched = Watched(run_dir, is_on=bool(run.get("is_watched")))
         self.say = say
         self._turn = turn
         self._arrivals = Arrivals(run_dir, say)
@@ -78,6 +80,9 @@ class Transfer:
         self._heard_s = self._grown_s = self._scan_due_s = self._give_back_due_s = 0.0
         self._must_tell = True
         self._is_scan_asked = False
+        self._due = Due(int((run.get("distribution") or {}).get("node_count", 1)))
+        self._grace_s = float(run.get("grace_s", DEFAULT_GRACE_S))
+        self._obeyed: dict[str, Any] | None = None
 
     @property
     def wake(self) -> threading.Event:
@@ -133,11 +138,6 @@ class Transfer:
         answer = self.remote.put_state(body)
         self._must_tell = False
         self._heard_s = time.monotonic()
-
-    def scan(self, roots: tuple[str, ...], *, is_expected: bool = True) -> None:
-        """Take in all files there are now. Unless new ones are expected, those that no event has named tell of lost events."""
-        started_s = time.monotonic()
-        self._arrivals.watch(roots)
         self._due.told(self._heard_s)
         self._obey(answer.get("stop"))
         self._watched.heard(answer)
@@ -149,6 +149,11 @@ class Transfer:
         grace_s = self._grace_s if stop.get("grace_s") is None else float(stop["grace_s"])
         request_stop(self.run_dir, int(stop["signal"]), grace_s, str(stop["reason"]), is_failure=bool(stop.get("is_failure")))
         self._obeyed = stop
+
+    def scan(self, roots: tuple[str, ...], *, is_expected: bool = True) -> None:
+        """Take in all files there are now. Unless new ones are expected, those that no event has named tell of lost events."""
+        started_s = time.monotonic()
+        self._arrivals.watch(roots)
         missed = self.files.scan(roots, started_s)
         ended_s = time.monotonic()
         self._is_scan_asked = False

@@ -162,6 +162,7 @@ def test_the_catalog_of_an_earlier_version_is_brought_up(tmp_path: Path) -> None
             for table, column in (
                 ("nodes", "attempt"),
                 ("nodes", "clock"),
+                ("nodes", "failed_ns"),
                 ("processes", "ended_mono_ns"),
                 ("processes", "evidence"),
             ):

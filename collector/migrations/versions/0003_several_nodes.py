@@ -24,6 +24,7 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("failed_ns", sa.BigInteger))
     op.add_column("nodes", sa.Column("attempt", sa.BigInteger, nullable=False, server_default="0"))
     op.add_column("nodes", sa.Column("clock", sa.Text))
+    op.add_column("nodes", sa.Column("failed_ns", sa.BigInteger))
     op.add_column("processes", sa.Column("ended_mono_ns", sa.BigInteger))
     op.add_column("processes", sa.Column("evidence", sa.Text))
     op.create_table(
@@ -39,4 +40,18 @@ def upgrade() -> None:
         sa.Column("ranks", sa.Text, nullable=False),
         sa.Column("joined_ns", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("run_id", "attempt", "node_rank", name="pk_members"),
+    )
+    op.create_table(
+        "progress",
+        sa.Column("run_id", sa.String(128), sa.ForeignKey("runs.run_id", name="fk_progress_run_id")),
+        sa.Column("node_id", sa.String(64)),
+        sa.Column("attempt", sa.BigInteger, nullable=False),
+        sa.Column("ranks", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "node_id", name="pk_progress"),
+    )
+    op.create_table(
+        "stack_requests",
+        sa.Column("run_id", sa.String(128), sa.ForeignKey("runs.run_id", name="fk_stack_requests_run_id")),
+        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("run_id", name="pk_stack_requests"),
     )
