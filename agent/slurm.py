@@ -43,7 +43,7 @@ def distribution_from(environ: Mapping[str, str], asked: Distribution) -> Distri
 
 
 def default_run_id(environ: Mapping[str, str], experiment: str) -> str:
-    """The same for all tasks of a step, without their talking; another one where Slurm has put the job back and started it again."""
+    """The same for all tasks of a step, without their talking; another one when Slurm starts a job again that it had put back."""
     job, step = _number(environ, "SLURM_JOB_ID"), _number(environ, "SLURM_STEP_ID")
     restarts = environ.get("SLURM_RESTART_COUNT", "0")
     return f"{experiment}_slurm{job}_{step}" + ("" if restarts == "0" else f"_r{restarts}")
@@ -66,6 +66,11 @@ def _check_agreed(asked: Distribution, nodes: int, tasks: int) -> None:
         raise InputError(
             f"--nproc-per-node is {asked.processes_per_node}, and the Slurm step has {tasks} tasks on {nodes} nodes, each of"
             " which is one process; leave --nproc-per-node out, or start one task per node (srun --ntasks-per-node=1)"
+        )
+    if tasks > nodes and asked.max_restarts:
+        raise InputError(
+            "max_restarts is set, and the Slurm step has several tasks per node, which only Slurm itself starts again; leave it"
+            " out, or start one task per node (srun --ntasks-per-node=1)"
         )
     if tasks < nodes:
         raise InputError(f"the Slurm step has {tasks} tasks on {nodes} nodes; each node needs one (srun --ntasks-per-node=1)")
