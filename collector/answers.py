@@ -7,7 +7,7 @@ from typing import Any, Literal
 from msgspec import UNSET, UnsetType
 
 from .messages import Body, NodeStatus, RunStatus
-from .report import Clock, Evidence, Failure, Phase, ProcessStatus, Transition
+from .report import Clock, Evidence, Failure, Phase, ProcessStatus, Progress, Transition
 
 
 class Node(Body, frozen=True, kw_only=True):
@@ -43,6 +43,7 @@ class ProcessOfRun(Body, frozen=True, kw_only=True):
     ended_mono_ns: int | None
     log: str
     evidence: Evidence | None
+    progress: Progress | None
 
 
 class Run(Body, frozen=True, kw_only=True):
@@ -104,6 +105,7 @@ class StateAnswer(Body, frozen=True, kw_only=True):
     stop: dict[str, Any] | None
     now_ns: int  # the wall clock of the collector while it answered
     took_ns: int  # how long it had worked for this answer
+    want_stacks: int  # the newest request for the stacks of all processes, counted from 1; 0: none
 
 
 class Member(Body, frozen=True, kw_only=True):

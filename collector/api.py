@@ -86,6 +86,10 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", f"{V1}/runs/{{run_id}}/streams", stream_routes.open_streams, "Open streams", _WRITERS,
+    Route(
+        "POST", f"{V1}/runs/{{run_id}}/stacks", run_routes.want_stacks, "Want the stacks of all processes", _PEOPLE,
+        _answers(answers.StacksAnswer), (404, 409, 507),
+    ),
         _answers(answers.OpenedStreams), (404, 409, 507), body=messages.OpenStreams,
     ),
     Route(

@@ -30,6 +30,20 @@ class Evidence(Body, frozen=True, kw_only=True):
     stopped_mono_ns: Count | None = None  # when, on the node's monotonic clock
 
 
+class Progress(Body, frozen=True, kw_only=True):
+    """How far a process has come, as its node finds in its log; and whether it gets on."""
+
+    step: Count | None = None
+    total: Count | None = None
+    epoch: Annotated[float, Meta(ge=0)] | None = None
+    rate_per_s: Annotated[float, Meta(ge=0)] | None = None
+    eta_s: Annotated[float, Meta(ge=0)] | None = None
+    at_ns: Count  # of this word
+    last_output_ns: Count | None = None
+    is_stalled: bool = False
+    stalls: Small = 0  # how often it has stalled so far
+
+
 class Process(Body, frozen=True, kw_only=True):
     """One driver process, as its node tells of it."""
 
@@ -44,6 +58,7 @@ class Process(Body, frozen=True, kw_only=True):
     ended_mono_ns: Count | None = None
     log: Text = ""
     evidence: Evidence | None = None
+    progress: Progress | None = None
 
 
 class Clock(Body, frozen=True, kw_only=True):

@@ -11,8 +11,8 @@ import time
 import msgspec
 from aiohttp import web
 
-from . import catalog, listing, state
-from .answers import Node, RegisteredNode, Run, RunInFull, RunList, StateAnswer
+from . import catalog, listing, progress, state
+from .answers import Node, RegisteredNode, Run, RunInFull, RunList, StacksAnswer, StateAnswer
 from .catalog import RunRow
 from .messages import CreateRun
 from .pulse import Pulse
@@ -112,7 +112,16 @@ async def put_state(call: Call) -> web.Response:
         call.parts.hub.told(call.run_id, heard.row.state, heard.row.silent_if)
         if heard.row.row.failed_ns is not None or heard.row.state.is_final:
             call.parts.meetings.changed(call.run_id)
-    return json_response(StateAnswer(stop=heard.stop, now_ns=time.time_ns(), took_ns=time.monotonic_ns() - begun_ns))
+    took_ns = time.monotonic_ns() - begun_ns
+    return json_response(StateAnswer(stop=heard.stop, now_ns=time.time_ns(), took_ns=took_ns, want_stacks=heard.want_stacks))
+
+
+async def want_stacks(call: Call) -> web.Response:
+    """POST /runs/{run_id}/stacks"""
+    row = await call.parts.database.read(catalog.run, call.run_id)
+    if row.state.is_final:
+        raise Problem(409, "ended", f"run {call.run_id} has ended; its stacks are those that were taken before")
+    return json_response(StacksAnswer(number=await call.parts.database.write(progress.want_stacks, call.run_id)))
 
 
 async def make_token(call: Call) -> web.Response:
