@@ -18,6 +18,8 @@ from . import (
 )
 from .auth import ADMIN, NODE, RUN, USER
 from .route import FRAMES_TYPE, TAR_TYPE, Answer, Call, Route
+from .verdict import answer as verdict_answer
+from .verdict import routes as verdict_routes
 
 V1 = "/api/v1"
 
@@ -123,6 +125,10 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", f"{V1}/runs/{{run_id}}/verify", file_routes.verify, "Read every byte again", _READERS,
         _answers(answers.Verification), (404,),
+    ),
+    Route(
+        "GET", f"{V1}/runs/{{run_id}}/verdict", verdict_routes.verdict, "Who failed first, and why", _READERS,
+        _answers(verdict_answer.Verdict), (404,),
     ),
     Route(
         "PUT", f"{V1}/snapshots/{{snapshot_id}}", snapshot_routes.put_snapshot, "Keep a code snapshot", _CREATORS,
