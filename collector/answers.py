@@ -128,6 +128,12 @@ class RendezvousAnswer(Body, frozen=True, kw_only=True):
     secret: str
 
 
+class StacksAnswer(Body, frozen=True, kw_only=True):
+    """The number of a request for stacks; what answers it names it, or a higher one."""
+
+    number: int
+
+
 class OpenedStream(Body, frozen=True, kw_only=True):
     """A stream as its node sees it."""
 

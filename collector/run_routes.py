@@ -15,6 +15,7 @@ from . import catalog, listing, progress, state
 from .answers import Node, RegisteredNode, Run, RunInFull, RunList, StacksAnswer, StateAnswer
 from .catalog import RunRow
 from .messages import CreateRun
+from .problems import Problem
 from .pulse import Pulse
 from .report import NodeState
 from .route import Call, json_response
