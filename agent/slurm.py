@@ -43,7 +43,7 @@ def distribution_from(environ: Mapping[str, str], asked: Distribution) -> Distri
 
 
 def default_run_id(environ: Mapping[str, str], experiment: str) -> str:
-    """The same for all tasks of a step, without their talking; another one when Slurm starts a job again that it had put back."""
+    """The same for all tasks of a step, without their talking; another one when Slurm starts a job again."""
     job, step = _number(environ, "SLURM_JOB_ID"), _number(environ, "SLURM_STEP_ID")
     restarts = environ.get("SLURM_RESTART_COUNT", "0")
     return f"{experiment}_slurm{job}_{step}" + ("" if restarts == "0" else f"_r{restarts}")
