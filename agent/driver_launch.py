@@ -23,7 +23,7 @@ _SYSTEM_PLACES = frozenset(("/", "/home", "/opt", "/root", "/tmp", "/var"))  # n
 
 
 def complete(launch: dict[str, Any], local: LocalRun, rank: int) -> None:
-    """Make environment.json's `launch`, in place, that of the process `rank`, whoever starts it.
+    """Make environment.json's `launch`, in place, that of the process `rank`, whoever starts it. Raises OSError.
 
     What a person set by hand (--env) stays before everything, but for RUNYARD_…, by which processes are found.
     """
@@ -32,7 +32,8 @@ def complete(launch: dict[str, Any], local: LocalRun, rank: int) -> None:
     launch["env"]["RUNYARD_RANK"] = str(rank)
     own = {*launch.get("own", ()), *(local.spec.get("env") or {})}
     if rank_environment.is_distributed(local.run):
-        given = rank_environment.variables(local.run, meeting.of(local.run_dir, local.run), rank, gpus=_gpus(launch["env"]))
+        met = meeting.ensured(local.run_dir, local.run)
+        given = rank_environment.variables(local.run, met, rank, gpus=_gpus(launch["env"]))
         given["AZUREML_OUTPUT_DIRECTORY"] = local.path(names.OUTPUTS_DIR)
         launch["env"] |= {name: value for name, value in given.items() if name not in own or name.startswith("RUNYARD_")}
     from . import worker_logs

@@ -67,10 +67,6 @@ class Drivers:
 
     def step(self) -> None:
         """Look at every process; start what is to be started."""
-        if self._is_distributed and not self._is_begun:
-            from . import meeting
-
-            meeting.ensure(self._local.run_dir, self._local.run)  # before the first process looks for it
         self._is_begun = True
         for process in self.processes:
             process.refresh()

@@ -31,10 +31,28 @@ def of(run_dir: str, run: dict[str, Any]) -> dict[str, Any] | None:
     return found
 
 
-def ensure(run_dir: str, run: dict[str, Any]) -> None:
-    """Write down what a run on one node needs, unless it is there. Only the shepherd calls it. Raises OSError."""
-    if (run.get("distribution") or {}).get("node_count", 1) > 1 or of(run_dir, run) is not None:
-        return
+def ensured(run_dir: str, run: dict[str, Any]) -> dict[str, Any] | None:
+    """The same; what a run on one node needs is written down, unless it is there. Raises OSError.
+
+    Every process of the run may call this as it starts: the first word stands, and all read that one.
+    """
+    found = of(run_dir, run)
+    if found is not None or (run.get("distribution") or {}).get("node_count", 1) > 1:
+        return found
+    path = os.path.join(run_dir, MEETING_FILE)
+    mine = f"{path}.{os.getpid()}"
+    write_json(mine, _alone(run), durable=False)
+    try:
+        os.link(mine, path)
+    except FileExistsError:  # another process was faster
+        pass
+    finally:
+        os.unlink(mine)
+    return of(run_dir, run)
+
+
+def _alone(run: dict[str, Any]) -> dict[str, Any]:
+    """The meeting of a node with itself."""
     port = first_free_port(len(run["ranks"]))
     member = {
         "node_rank": 0,
@@ -45,5 +63,4 @@ def ensure(run_dir: str, run: dict[str, Any]) -> None:
         "processes": len(run["ranks"]),
         "ranks": run["ranks"],
     }
-    value = {"members": [member], "master_addr": LOOPBACK, "master_port": port}
-    write_json(os.path.join(run_dir, MEETING_FILE), value, durable=False)
+    return {"members": [member], "master_addr": LOOPBACK, "master_port": port}

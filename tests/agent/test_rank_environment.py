@@ -115,11 +115,10 @@ def test_a_single_nodes_port_is_chosen_once(tmp_path: Path) -> None:
     run = described(Distribution(processes_per_node=3))
     (tmp_path / ".runyard").mkdir()
     assert meeting.of(str(tmp_path), run) is None
-    meeting.ensure(str(tmp_path), run)
-    first = meeting.of(str(tmp_path), run)
-    meeting.ensure(str(tmp_path), run)
-    assert meeting.of(str(tmp_path), run) == first
+    first = meeting.ensured(str(tmp_path), run)
+    assert meeting.ensured(str(tmp_path), run) == meeting.of(str(tmp_path), run) == first
     assert first is not None
+    assert [path.name for path in (tmp_path / ".runyard").iterdir()] == ["meeting.json"]
     assert first["master_port"] == first["members"][0]["port"]
 
 
