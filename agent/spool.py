@@ -62,6 +62,7 @@ class RunSpec:
     work_dir: str = ""  # of all runs; empty: in the run's own folder
     builder: str = "auto"
     drain_s: float = 10.0
+    excepthook: bool = True
     distribution: Distribution = Distribution()  # noqa: RUF009 - frozen
     attempt: int = 0
     progress: bool = False  # look at how far its processes have come, even if stalls are of no interest
@@ -180,6 +181,7 @@ class NewRun:
             "node_id": node,
             "node_ip": spec.node_ip,
             "drain_s": spec.drain_s,
+            "excepthook": spec.excepthook,
             "spec": spec.spec.to_json() if spec.spec and is_phased(spec.spec) else None,
             "snapshot": asdict(spec.snapshot) if spec.snapshot else None,
             "cache_dir": spec.cache_dir,

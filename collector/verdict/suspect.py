@@ -124,7 +124,7 @@ def _by_exit(facts: RankFacts) -> Suspect:
         told = last if first == last else f"{last}, which began with {first}"
         kind = "exception"
         if found is None:
-            return Suspect(facts, ROOT, kind, f"failed with {told}{how}", FAIR)
+            return Suspect(facts, ROOT, kind, f"raised {told}{how}", FAIR)
         is_own = found.kind == ROOT
         return Suspect(facts, found.kind, kind, f"{found.says}: {told}{how}", STRONG if is_own else FAIR, signature=found)
     said = facts.words.found[0][0] if facts.words.found else None

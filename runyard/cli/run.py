@@ -144,6 +144,7 @@ def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
         work_dir=_folder(loaded.environment.work_dir),
         builder=loaded.environment.builder,
         drain_s=loaded.run.drain_s,
+        excepthook=loaded.run.excepthook == "on",
         progress=loaded.run.progress == "on",
         distribution=distribution,
         own_variables=tuple(common.env),

@@ -1,4 +1,7 @@
-"""`runyard show RUN`: one run with its nodes, processes and files. Reads from GET runs/{run_id} and files, writes to stdout."""
+"""`runyard show RUN`: one run with its nodes, processes and files, and who failed first.
+
+Reads from GET runs/{run_id}, files and verdict, writes to stdout.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ from itertools import zip_longest
 from runyard import reader
 from runyard.reader import Document
 
+from . import verdict as verdicts
 from .connection import add_connection_arguments, add_output_argument, client_of
 from .terminal import clean, duration, moment, say, say_json, size, status_text, table
 
 TRANSITIONS_HEAD = ("AT", "STATUS", "PHASE", "TOOK")
 NODES_HEAD = ("NODE", "IP", "HOST", "STATUS", "PHASE", "HEARD", "FOLDER", "CAUSE")
 PROCESSES_HEAD = ("RANK", "NAME", "STATUS", "EXIT", "PID", "STARTED", "TOOK", "NODE", "LOG")
+PROGRESS_HEAD = ("RANK", "STEP", "RATE", "ETA", "LAST OUTPUT", "STALLS")
 FILES_HEAD = ("FILE", "SIZE", "STATE")
 
 
@@ -31,10 +36,11 @@ def run(args: argparse.Namespace) -> int:
     client = client_of(args)
     found = reader.run(client, args.run)
     files = list(reader.files(client, args.run))
+    verdict = verdicts.fetch(client, found)
     if args.output == "json":
-        say_json({**found, "files": files})
+        say_json({**found, "files": files, "verdict": verdict})
     else:
-        say("\n".join(_text(found, files)))
+        say("\n".join([*_text(found, files), *(verdicts.lines(args.run, verdict) if verdict else [])]))
     return 0
 
 
@@ -45,6 +51,7 @@ def _text(found: Document, files: list[Document]) -> list[str]:
         *_section("Transitions", TRANSITIONS_HEAD, _transitions(found, time.time_ns())),
         *_section("Nodes", NODES_HEAD, [_node(node) for node in found["nodes"]]),
         *_section("Processes", PROCESSES_HEAD, [_process(process) for process in found["processes"]]),
+        *_progress(found),
         *_section("Files", FILES_HEAD, [_file(file) for file in files]),
     ]
 
@@ -143,6 +150,25 @@ def _process(process: Document) -> tuple[str, ...]:
         took,
         process["node_id"],
         process["log"],
+    )
+
+
+def _progress(found: Document) -> list[str]:
+    """How far the processes have come, where somebody looks at that."""
+    rows = [_pace(process, process["progress"]) for process in found["processes"] if process["progress"] is not None]
+    return _section("Progress", PROGRESS_HEAD, rows) if rows else []
+
+
+def _pace(process: Document, progress: Document) -> tuple[str, ...]:
+    step, total, rate, eta_s = (progress[key] for key in ("step", "total", "rate_per_s", "eta_s"))
+    stalls = str(progress["stalls"]) + (", stalled now" if progress["is_stalled"] else "")
+    return (
+        str(process["rank"]),
+        "-" if step is None else f"{step}/{total} ({100 * step // total}%)" if total else str(step),
+        "-" if rate is None else f"{rate:.3g}/s",
+        "-" if eta_s is None or process["status"] != "Started" else duration(round(eta_s * 1e9)),
+        moment(progress["last_output_ns"]),
+        stalls,
     )
 
 
