@@ -22,6 +22,7 @@ VERBS = {
     "logs": ("runyard.cli.logs", "show a run's log, live with -f"),
     "ps": ("runyard.cli.ps", "list runs"),
     "show": ("runyard.cli.show", "show one run: state, processes, files"),
+    "stacks": ("runyard.cli.stacks", "show where a run's processes are, equal stacks together; --now: have them taken"),
     "download": ("runyard.cli.download", "download a run's files"),
     "verify": ("runyard.cli.verify", "check every byte of a run against its seals"),
     "ship": ("runyard.cli.ship", "send what lies in this node's spool; --watch: go on until told to stop"),
