@@ -138,6 +138,11 @@ class Drivers:
         """Whether a driver could get a signal now."""
         return any(process.started and process.is_driver_there for process in self.processes)
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether a rank has failed whose launcher may end the others because of that: then nobody has canceled anything."""
+        return self._launched is not None and first_failed(self._exits()) is not None
+
     def kill(self) -> None:
         """SIGKILL to every driver and all that it has started."""
         for process in self.processes:

@@ -31,7 +31,9 @@ else:
 # Without a shepherd for so long, nobody will say any more that the driver may start.
 SHEPHERD_PATIENCE_S = 60.0
 # A signal for a whole step may reach the driver a moment before us: whose death it is, is told after so long.
-SAME_SIGNAL_S = 0.1
+SAME_DEATH_S = 0.1
+# It may also reach us twice, once through the task above us.
+SAME_SIGNAL_S = 0.5
 LOOK_S = 0.05
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 # What a launcher tells its processes and what it gives them; a process that it starts has its own, whatever the node's has.
@@ -98,6 +100,7 @@ class Joined(capture.Capture):
         super().__init__(local.run_dir, local.run, rank, names.driver_log(rank, local.run["world_size"]))
         self._local = local
         self._driver: tuple[int, int | None] = (0, None)
+        self._passed_on: dict[int, float] = {}  # when each signal was
 
     def give_up(self, cause: str) -> None:
         """The driver will not be started: say why, and leave an empty log."""
@@ -116,6 +119,10 @@ class Joined(capture.Capture):
         del frame
         pid, ticks = self._driver
         note_stop(self._local, self._rank, number)
+        now_s = time.monotonic()
+        if now_s - self._passed_on.get(number, -SAME_SIGNAL_S) < SAME_SIGNAL_S:
+            return
+        self._passed_on[number] = now_s
         if proctree.start_ticks(pid) == ticks:
             proctree.send_group(pid, number)
 
@@ -125,7 +132,7 @@ class Joined(capture.Capture):
             return
         status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
         if status is not None and status.si_code != os.CLD_EXITED and status.si_status in FORWARDED:
-            time.sleep(SAME_SIGNAL_S)
+            time.sleep(SAME_DEATH_S)
 
 
 def _why_no_turn(local: LocalRun, rank: int) -> str:

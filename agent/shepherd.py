@@ -193,7 +193,7 @@ class Shepherd:
     def _got_signal(self, number: int) -> None:
         name = proctree.describe_signal(number)
         self.local.log.warning("the shepherd got a signal: the run is asked to stop", signal=name)
-        self.local.ask_stop(number, f"the shepherd got {name}")
+        self.local.ask_stop(number, f"the shepherd got {name}", is_failure=self.drivers.is_failing)
 
     def _check_stop(self) -> None:
         stop = self.local.stop() or self._time_limit()
@@ -294,6 +294,8 @@ def main(run_dir: str, lock: int) -> None:
     os.umask(0o077)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))  # the user's limit is the driver's, which gets it back
+    for number in (signal.SIGUSR1, signal.SIGUSR2):  # for the drivers, and Slurm may send them to all that a step has
+        signal.signal(number, signal.SIG_IGN)
     gc.freeze()  # what is loaded stays for good: neither we nor a fork need to look through it again
     gc.enable()
     shepherd = Shepherd(run_dir, lock)
