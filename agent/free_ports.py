@@ -5,6 +5,7 @@ Reads from the kernel, by binding; standard library only.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 
@@ -38,12 +39,15 @@ def _below_outgoing() -> int:
 
 
 def _is_free(port: int) -> bool:
-    family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as one:
-        if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        try:
+    return _binds(socket.AF_INET, port) and _binds(socket.AF_INET6, port)
+
+
+def _binds(family: int, port: int) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as one:
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             one.bind(("", port))
-        except OSError:
-            return False
+    except OSError as error:  # a node without IPv6 has nobody on it, either
+        return family == socket.AF_INET6 and error.errno not in (errno.EADDRINUSE, errno.EACCES)
     return True

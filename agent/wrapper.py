@@ -82,7 +82,7 @@ class Wrapper:
             _say(f"run {self._new.spec.run_id} failed: {state.get('cause')}{f'; see {self._run_dir / log}' if log else ''}")
             return EXIT_UNKNOWN
         is_one = self._new.description["world_size"] == 1
-        if state["status"] == "Failed" and (code >= 126 or not is_one):
+        if (state["status"] == "Failed" and code >= 126) or (state["status"] != "Completed" and not is_one):
             _say(str(state.get("cause")))
         return int(code)
 
