@@ -114,6 +114,11 @@ class Line:
         return int(match[1])
 
 
+def is_ours(text: bytes) -> bool:
+    """Whether the test's program has printed the line."""
+    return _AT.search(text) is not None
+
+
 def overall(root: Path, name: str) -> list[Line]:
     """The lines of a run-level log; each has to have its label."""
     lines = []
