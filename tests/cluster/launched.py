@@ -12,14 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runyard import names
+from runyard import labels, names
 from tests.collector_process import CollectorProcess
 from tests.netns_site import Node, Site
 
 RUN_ID = "cluster-run"
 LIMIT_S = 100.0
-# `[10.77.0.12 rank 3] ` or, for a line that came after its time had been written, `[10.77.0.12 rank 3 late] `.
-LABEL = re.compile(rb"\[(?P<ip>[0-9.]+) rank (?P<rank>\d+)(?P<late> late)?\] ")
 _AT = re.compile(rb" at=(\d+)$")
 
 
@@ -121,12 +119,11 @@ def is_ours(text: bytes) -> bool:
 
 def overall(root: Path, name: str) -> list[Line]:
     """The lines of a run-level log; each has to have its label."""
-    lines = []
-    for raw in (root / name).read_bytes().splitlines():
-        match = LABEL.match(raw)
-        assert match is not None, raw
-        lines.append(Line(match["ip"].decode(), int(match["rank"]), match["late"] is not None, raw[match.end() :]))
-    return lines
+    whole = [labels.split(raw) for raw in (root / name).read_bytes().splitlines(keepends=True)]
+    return [
+        Line(one.origin.node, int(one.origin.what.removeprefix("rank ")), one.is_late, one.data.removesuffix(b"\n"))
+        for one in whole
+    ]
 
 
 def driver_logs(root: Path, site: Site, world_size: int) -> dict[int, bytes]:
