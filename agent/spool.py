@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runyard import names
-from runyard.atomic import write_json
+from runyard.atomic import read_json, write_json
 from runyard.distribution import Distribution
 from runyard.errors import InputError, SpoolError
 
@@ -108,9 +108,7 @@ class NewRun:
         try:
             self.run_dir.mkdir(mode=names.DIR_MODE)
         except FileExistsError:
-            raise InputError(
-                f"the run id {spec.run_id!r} is taken on this node: {self.run_dir} exists; choose another"
-            ) from None
+            raise InputError(_why_taken(self.run_dir, spec)) from None
         except OSError as error:
             raise SpoolError(f"{self.run_dir} cannot be made: {error.strerror}") from error
         # Parents are named before what lies in them: mkdir's `parents` would not give them our mode.
@@ -230,6 +228,19 @@ def secret_variables(spec: Spec) -> set[str]:
     references = [*(one.secrets for one in spec.datastores), *(one.options.get("secrets", {}) for one in spec.context_managers)]
     words = (word for secrets in references if isinstance(secrets, dict) for word in secrets.values())
     return {word.removeprefix("env:") for word in words if isinstance(word, str) and word.startswith("env:")}
+
+
+def _why_taken(run_dir: Path, spec: RunSpec) -> str:
+    if spec.distribution.node_count == 1:
+        return f"the run id {spec.run_id!r} is taken on this node: {run_dir} exists; choose another"
+    run = read_json(str(run_dir / names.RUN_FILE))
+    maker = run.get("hostname") if isinstance(run, dict) else None
+    if maker in (None, os.uname().nodename):
+        maker = "this node, or by another one that shares it"
+    return (
+        f"the run's folder {run_dir} was made by {maker} already: spool.dir has to name a folder of the node's own, as below"
+        " /tmp, and a run id is good for one run"
+    )
 
 
 def _make_private_dir(path: Path) -> None:
