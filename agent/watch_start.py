@@ -81,8 +81,7 @@ class WatchStart:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{os.getpid()} {proctree.start_ticks(os.getpid())}".encode(), 0)
+            os.ftruncate(lock, os.pwrite(lock, f"{os.getpid()} {proctree.start_ticks(os.getpid())} ".encode(), 0))
             os.set_inheritable(lock, True)
             nowhere = os.open(os.devnull, os.O_RDWR)
             os.dup2(nowhere, 0)
