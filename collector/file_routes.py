@@ -61,8 +61,8 @@ def _file(call: Call, path: str, stream: Stream) -> File:
 
 async def _streams_and_form(call: Call) -> tuple[list[Stream], bool]:
     """The run's streams, and whether it has one node only; raises a 404."""
-    nodes = len((await call.parts.database.read(catalog.run, call.run_id)).heard)
-    return await call.parts.streams.of_run(call.run_id), nodes <= 1
+    row = await call.parts.database.read(catalog.run, call.run_id)
+    return await call.parts.streams.of_run(call.run_id), len(row.heard) <= 1 and row.row.node_count <= 1
 
 
 async def get_file(call: Call) -> web.StreamResponse:
@@ -79,7 +79,7 @@ async def get_file(call: Call) -> web.StreamResponse:
 
 
 def _named(streams: list[Stream], path: str, *, is_single: bool) -> Stream | None:
-    in_folder = [stream for stream in streams if f"{stream.row.folder}/{stream.row.path}" == path]
+    in_folder = [stream for stream in streams if stream.row.full_path == path]
     plain = [stream for stream in streams if stream.row.path == path]
     found = (plain or in_folder) if is_single else (in_folder or plain)
     return found[0] if len(found) == 1 else None
@@ -111,7 +111,11 @@ async def _follow(call: Call, subscription: Subscription, resumed: cursor.Cursor
     row = await parts.database.read(catalog.run, call.run_id)
     streams = await parts.streams.of_run(call.run_id)
     nodes = {*row.heard, *(stream.node_id for stream in streams)}
-    wish = make_wish(asked, resumed, streams, lambda: len({*nodes, *subscription.silent_if} - {catalog.NO_NODE}) <= 1)
+
+    def is_single() -> bool:
+        return row.row.node_count <= 1 and len({*nodes, *subscription.silent_if} - {catalog.NO_NODE}) <= 1
+
+    wish = make_wish(asked, resumed, streams, is_single)
     starts = await asyncio.to_thread(_starts, call, asked, resumed, streams)
     follower = Follower(wish, subscription, parts.store, parts.pulse)
     for stream in streams:

@@ -18,6 +18,7 @@ from runyard import names
 
 from . import cursor as cursors
 from .hub import Subscription
+from .placement import RUN_LEVEL
 from .pulse import Pulse
 from .state import State
 from .store import Store, StoreError
@@ -127,7 +128,12 @@ class Follower:
 
     @property
     def _is_over(self) -> bool:
-        return self._wish.until_now or (self._state.is_final and self._state.is_complete)
+        return self._wish.until_now or (self._state.is_final and self._state.is_complete and not self._is_merging)
+
+    @property
+    def _is_merging(self) -> bool:
+        """Whether the run-level files that are followed still grow, although the nodes have ended."""
+        return any(not view.stream.closed for view in self._views.values() if view.stream.node_id == RUN_LEVEL)
 
     def _look(self) -> None:
         """Takes over what has happened since the last look."""

@@ -7,6 +7,7 @@ pace, so a slow one costs no memory. Belongs to the event loop's thread.
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from .state import State
 from .streams import Stream
@@ -27,10 +28,19 @@ class Subscription:
         self.is_closing = False
 
 
+class Listener(Protocol):
+    """Is told of every run, at once; returns fast."""
+
+    def grown(self, streams: set[Stream]) -> None: ...
+    def opened(self, stream: Stream) -> None: ...
+    def told(self, run_id: str, state: State, silent_if: tuple[str, ...]) -> None: ...
+
+
 class Hub:
-    """All subscriptions, by run."""
+    """All subscriptions, by run, and one listener to all of them."""
 
     def __init__(self) -> None:
+        self.listener: Listener | None = None
         self._by_run: dict[str, set[Subscription]] = {}
         self._is_closing = False
 
@@ -53,6 +63,8 @@ class Hub:
 
     def grown(self, streams: set[Stream]) -> None:
         """The streams have more bytes, or a gap, or were sealed or superseded."""
+        if self.listener is not None:
+            self.listener.grown(streams)
         if not self._by_run:
             return
         by_run: dict[str, list[int]] = {}
@@ -65,12 +77,16 @@ class Hub:
 
     def opened(self, stream: Stream) -> None:
         """The stream is new."""
+        if self.listener is not None:
+            self.listener.opened(stream)
         for subscription in self._by_run.get(stream.run_id, ()):
             subscription.opened.append(stream)
             subscription.wake.set()
 
     def told(self, run_id: str, state: State, silent_if: tuple[str, ...]) -> None:
         """The run's state is `state`; the nodes `silent_if` have not ended and have to be heard from."""
+        if self.listener is not None:
+            self.listener.told(run_id, state, silent_if)
         for subscription in self._by_run.get(run_id, ()):
             subscription.state = state
             subscription.silent_if = silent_if

@@ -120,7 +120,7 @@ class _Request:
         return self._check(stream)
 
     def _check(self, stream: Stream) -> Stream:
-        if not self._who.may_write(stream.run_id, stream.node_id):
+        if stream.node_id == placement.RUN_LEVEL or not self._who.may_write(stream.run_id, stream.node_id):
             raise not_allowed(f"stream {stream.id} belongs to another run or node", "not-yours")
         self.named[stream.id] = stream
         return stream

@@ -36,6 +36,8 @@ from .database import Database, DatabaseError, open_database
 from .digests import Digester
 from .hub import Hub
 from .ingest import Ingest
+from .merge import process as merge_process
+from .merge.feed import Feed
 from .metrics import Metrics
 from .pulse import Pulse
 from .rendezvous import Meetings
@@ -168,7 +170,9 @@ async def _serve(
     listener = _listen(settings.host, settings.port)
     parts = _parts(settings, data_dir, database, metrics, token)
     await _recover(parts)
-    async with _background(parts, stop), _listening(parts, listener):
+    await asyncio.to_thread(merge_process.recover, parts.store, data_dir / "merge")
+    overall = Feed(parts, data_dir / "runs", data_dir / "merge", settings.merge_wait_s)
+    async with _background(parts, stop), _merging(overall), _listening(parts, listener):
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = f"http://{host}:{listener.getsockname()[1]}"
         # What was loaded stays: the garbage collector need not look at it again, nor stop the loop for it.
@@ -234,6 +238,17 @@ async def _background(parts: Parts, stop: asyncio.Event) -> AsyncIterator[None]:
         await _flush(parts)
         parts.digester.close()
         parts.store.close()
+
+
+@asynccontextmanager
+async def _merging(overall: Feed) -> AsyncIterator[None]:
+    """The overall logs are written; at the end the process that writes them has ended."""
+    merging = asyncio.create_task(overall.run())
+    try:
+        yield
+    finally:
+        merging.cancel()
+        await asyncio.gather(merging, return_exceptions=True)
 
 
 async def _flush_pulse(parts: Parts) -> None:

@@ -25,6 +25,9 @@ from .problems import Problem
 from .schema import gaps, nodes, runs, seals, streams
 from .store import Store
 
+# Stands for the node of the run-level files, which are the collector's own: they lie in the run's folder itself.
+RUN_LEVEL = ""
+
 _BATCH = 500  # ids in one query: SQLite and PostgreSQL both limit the parameters
 _MAX_PART_BYTES = 255
 
@@ -47,6 +50,11 @@ class StreamRow:
     sealed_length: int | None
     sha256: str | None
     gaps: tuple[tuple[int, int], ...]
+
+    @property
+    def full_path(self) -> str:
+        """Below the run's folder."""
+        return f"{self.folder}/{self.path}" if self.folder else self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,7 @@ def _rows(connection: Connection, condition: sa.ColumnElement[bool]) -> list[Str
     query = (
         sa.select(streams, runs.c.experiment, nodes.c.folder, seals.c.length, seals.c.sha256)
         .join(runs, runs.c.run_id == streams.c.run_id)
-        .join(nodes, (nodes.c.run_id == streams.c.run_id) & (nodes.c.node_id == streams.c.node_id))
+        .outerjoin(nodes, (nodes.c.run_id == streams.c.run_id) & (nodes.c.node_id == streams.c.node_id))
         .outerjoin(seals, seals.c.stream_id == streams.c.id)
         .where(chosen)
         .order_by(streams.c.id)
@@ -114,8 +122,8 @@ def _row(row: Any, gaps_of_row: tuple[tuple[int, int], ...]) -> StreamRow:
         generation=row.generation,
         source_id=row.source_id,
         path=row.path,
-        folder=row.folder,
-        key=_key(row.experiment, row.run_id, row.folder, row.path),
+        folder=row.folder or "",
+        key=_key(row.experiment, row.run_id, row.folder or "", row.path),
         is_superseded=row.is_superseded,
         sealed_length=row.length,
         sha256=row.sha256,
@@ -124,7 +132,7 @@ def _row(row: Any, gaps_of_row: tuple[tuple[int, int], ...]) -> StreamRow:
 
 
 def _key(experiment: str, run_id: str, folder: str, path: str) -> str:
-    return f"{experiment}/{run_id}/{folder}/{path}"
+    return f"{experiment}/{run_id}/{folder}/{path}" if folder else f"{experiment}/{run_id}/{path}"
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -142,15 +150,15 @@ def plan(connection: Connection, run_id: str, node_id: str, attempt: int, wanted
     """Step 1: finds or inserts the row of each wanted stream."""
     place = connection.execute(
         sa.select(runs.c.experiment, nodes.c.folder)
-        .join(nodes, nodes.c.run_id == runs.c.run_id)
-        .where((runs.c.run_id == run_id) & (nodes.c.node_id == node_id))
+        .outerjoin(nodes, (nodes.c.run_id == runs.c.run_id) & (nodes.c.node_id == node_id))
+        .where(runs.c.run_id == run_id)
     ).first()
-    if place is None:
+    if place is None or (place.folder is None and node_id != RUN_LEVEL):
         raise Problem(404, "no-such-node", f"node {node_id} has not registered with run {run_id}")
     planner = _Planner(connection, run_id, node_id, attempt)
     ids = [planner.find_or_insert(one) for one in wanted]
     chains = [planner.chains[name] for name in dict.fromkeys(one.name for one in wanted)]
-    return Plan(tuple(ids), _steps(chains, place.experiment, run_id, place.folder))
+    return Plan(tuple(ids), _steps(chains, place.experiment, run_id, place.folder or ""))
 
 
 @dataclass(slots=True)
@@ -283,7 +291,7 @@ def unplaced(connection: Connection) -> list[Step]:
     query = (
         sa.select(streams.c.run_id, streams.c.node_id, streams.c.attempt, streams.c.name, runs.c.experiment, nodes.c.folder)
         .join(runs, runs.c.run_id == streams.c.run_id)
-        .join(nodes, (nodes.c.run_id == streams.c.run_id) & (nodes.c.node_id == streams.c.node_id))
+        .outerjoin(nodes, (nodes.c.run_id == streams.c.run_id) & (nodes.c.node_id == streams.c.node_id))
         .where(~streams.c.is_placed)
         .distinct()
     )
@@ -292,5 +300,5 @@ def unplaced(connection: Connection) -> list[Step]:
         same = (streams.c.attempt == row.attempt) & (streams.c.name == row.name)
         found = connection.execute(_generations(row.run_id, row.node_id).where(same))
         chain = [_Generation(one.id, one.generation, one.path, one.is_placed) for one in found]
-        steps += _steps([chain], row.experiment, row.run_id, row.folder)
+        steps += _steps([chain], row.experiment, row.run_id, row.folder or "")
     return steps

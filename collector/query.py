@@ -56,7 +56,7 @@ def start_since(read: Read, index_bytes: int, since_ns: int) -> int:
     return before.end if before else 0
 
 
-def _first_record_behind(read: Read, count: int, position: int) -> int:
+def first_record_behind(read: Read, count: int, position: int) -> int:
     """Number of the first of `count` records that ends behind `position`; `count` where none does."""
     low, high = 0, count
     while low < high:
@@ -106,7 +106,7 @@ class IndexReader:
             return
         count = self._size() // RECORD_BYTES
         if self._next < 0:
-            self._next = _first_record_behind(self._read, count, position)
+            self._next = first_record_behind(self._read, count, position)
         while self._next < count and not (self._records and self._records[-1].end > position):
             wanted = min(RECORDS_AT_ONCE, count - self._next)
             records = unpack(self._read(self._next * RECORD_BYTES, wanted * RECORD_BYTES))

@@ -10,6 +10,7 @@ from aiohttp import web
 from . import catalog
 from .answers import OpenedStream, OpenedStreams, SealResults
 from .messages import NodeQuery, OpenStreams, SealStreams
+from .placement import RUN_LEVEL
 from .problems import Problem, not_allowed
 from .route import FRAMES_TYPE, JSON_TYPE, Call, check_content_type, json_response
 from .streams import Stream
@@ -78,6 +79,6 @@ async def _stream_of_run(call: Call, stream_id: int) -> Stream:
     stream = await call.parts.streams.find(stream_id)
     if stream is None or stream.run_id != call.run_id:
         raise Problem(404, "no-such-stream", f"run {call.run_id} has no stream {stream_id}", members={"stream": stream_id})
-    if not call.who.may_write(stream.run_id, stream.row.node_id):
+    if stream.node_id == RUN_LEVEL or not call.who.may_write(stream.run_id, stream.node_id):
         raise not_allowed(f"stream {stream_id} belongs to another node", "not-yours")
     return stream

@@ -13,6 +13,7 @@ from runyard import names
 from . import cursor as cursors
 from . import query
 from .cursor import Cursor
+from .merge.roles import FILES
 from .messages import FollowQuery
 from .placement import StreamRow
 from .store import Store, StoreError
@@ -21,7 +22,7 @@ from .streams import Stream
 
 def public_path(row: StreamRow, *, is_single: bool) -> str:
     """The path of a file as the API names it: with the node's folder where the run has several nodes."""
-    return row.path if is_single else f"{row.folder}/{row.path}"
+    return row.path if is_single else row.full_path
 
 
 def home_path(row: StreamRow) -> str:
@@ -49,11 +50,16 @@ class Wish:
             return False
         if not self.files:
             return not row.name.startswith(names.INDEX_DIR + "/")
-        return _is_named(self.files, row, row.path) or _is_named(self.files, row, home_path(row))
+        return self._names(row, row.path) or self._names(row, home_path(row))
 
     def names_superseded(self, row: StreamRow) -> bool:
         """Whether the stream is an earlier generation that was asked for by its own path."""
-        return row.is_superseded and _is_named(self.files, row, row.path)
+        return row.is_superseded and self._names(row, row.path)
+
+    def _names(self, row: StreamRow, path: str) -> bool:
+        if row.folder and path in RUN_LEVEL_FILES and not self.is_single():
+            return f"{row.folder}/{path}" in self.files
+        return _is_named(self.files, row, path)
 
     def path_of(self, row: StreamRow) -> str:
         """The stream's path in events."""
@@ -83,6 +89,9 @@ def make_wish(asked: FollowQuery, resumed: Cursor | None, streams: Sequence[Stre
         done_part=cursors.done_part([stream.id for stream in streams], set(done)),
     )
 
+
+# Without a node's folder these are the run's own, where it has several nodes.
+RUN_LEVEL_FILES = frozenset(FILES.values())
 
 Indexes = Mapping[tuple[str, int, str, int], Stream]
 

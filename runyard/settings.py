@@ -118,6 +118,7 @@ class Collector:
     commit_interval_s: float = _setting(0.5, "longest time between a write and its fdatasync", minimum=0.001)
     commit_bytes: int = _setting(32 << 20, "bytes after which a group commit starts at once", minimum=1 << 16)
     lost_contact_s: float = _setting(60.0, "silence of a node after which its runs show NotResponding", minimum=1)
+    merge_wait_s: float = _setting(5.0, "longest time that lines of the overall logs wait for a node that stalls", minimum=0.1)
     log_level: str = _setting("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
 
 
