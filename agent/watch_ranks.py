@@ -7,8 +7,8 @@ What survives its death: the run, which has no use for it, and progress.json, fr
 
 from __future__ import annotations
 
+import fcntl
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -128,9 +128,25 @@ class Watch:
             time.sleep(self._tick_s)
 
     def _is_over(self) -> bool:
-        if not Path(self._run_dir, names.RUN_FILE).exists():
+        if all((rank.directory / "captured").exists() for rank in self._ranks):
             return True
-        return all((rank.directory / "captured").exists() for rank in self._ranks)
+        return not Path(self._run_dir, names.RUN_FILE).exists() or self._is_abandoned()
+
+    def _is_abandoned(self) -> bool:
+        """Whether no driver runs and no shepherd is there that could start one: the next one starts a watch, too."""
+        if any(rank.seen.is_there for rank in self._ranks):
+            return False
+        try:
+            lock = os.open(f"{self._run_dir}/{names.SHEPHERD_LOCK}", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return True
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True
 
     def step(self, now_s: float) -> None:
         """One look at every rank."""
@@ -197,7 +213,3 @@ def main(run_dir: str) -> None:
     os.umask(0o077)
     os.nice(10)
     Watch(run_dir).main()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
