@@ -56,6 +56,8 @@ def take_lock(run_dir: str, rank: int) -> int | None:
 class Capture:
     """The life of a capture process: starts the driver, or takes over one that runs; ends when its log is final. Blocks."""
 
+    adopts = True  # whether orphans among the driver's descendants become its children
+
     def __init__(self, run_dir: str, run: dict[str, Any], rank: int, log_name: str) -> None:
         with open(lock_path(run_dir, rank), "w") as file:
             file.write(str(os.getpid()))  # for people
@@ -70,7 +72,8 @@ class Capture:
 
     def start(self, launch: dict[str, Any], stdin: int) -> None:
         """Start the driver and capture it to its end."""
-        proctree.become_subreaper()
+        if self.adopts:
+            proctree.become_subreaper()
         evidence.prepare(launch, self._directory, self._run)
         if self._run.get("is_watched"):
             from .stack_request import prepare

@@ -64,10 +64,17 @@ class Drivers:
             from .launched import Launched
 
             self._launched = Launched(local)
+        self._mpi: Any = None  # what starts the ranks of an MPI run
+        if self._distribution.get("launcher") == "mpirun":
+            from .mpi.launching import of
+
+            self._mpi = of(local, lock)
 
     def step(self) -> None:
         """Look at every process; start what is to be started."""
         self._is_begun = True
+        if self._mpi is not None:
+            self._mpi.step()
         for process in self.processes:
             process.refresh()
             self._note(process)
@@ -83,7 +90,8 @@ class Drivers:
         if self._watch is not None:
             self._watch.step()
         if all(process.is_over for process in self.processes):
-            self._conclude()
+            if self._mpi is None or self._mpi.is_over:
+                self._conclude()
         elif len(self.processes) > 1:
             self._fail_fast()
 
@@ -125,17 +133,23 @@ class Drivers:
             if process.capture_pid == pid:
                 process.capture_pid = 0
                 return True
-        return self._watch is not None and bool(self._watch.reaped(pid))
+        return any(other is not None and other.reaped(pid) for other in (self._mpi, self._watch))
 
     def ask_stop(self, number: int) -> None:
         """Send the signal to every driver's process group."""
         for process in self.processes:
             if process.started and process.is_driver_there:
                 proctree.send_group(process.started["pid"], number)
+        if self._mpi is not None and not self._are_drivers_there:  # as long as there are, mpirun sees them end
+            self._mpi.ask_stop(number)
 
     @property
     def is_there(self) -> bool:
-        """Whether a driver could get a signal now."""
+        """Whether a driver could get a signal now, or what starts them."""
+        return self._are_drivers_there or (self._mpi is not None and self._mpi.is_there)
+
+    @property
+    def _are_drivers_there(self) -> bool:
         return any(process.started and process.is_driver_there for process in self.processes)
 
     @property
@@ -145,6 +159,8 @@ class Drivers:
 
     def kill(self) -> None:
         """SIGKILL to every driver and all that it has started."""
+        if self._mpi is not None:
+            self._mpi.kill()
         for process in self.processes:
             if process.is_captured:
                 continue
@@ -303,8 +319,10 @@ class Drivers:
             self._watch.end()
         word = outcome(self._exits(), self._local.stop())
         results = {"Completed": "done", "Failed": "failed", "Canceled": "canceled"}
+        if self._mpi is not None:
+            word = self._mpi.last_word(word, self.processes)
         result = word | {"result": results[word["status"]]}
-        if word["status"] == "Failed":
+        if word["status"] == "Failed" and "log" not in word:
             result |= self._place()
         self.result = result
 

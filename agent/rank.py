@@ -43,7 +43,7 @@ LAUNCHER_VARIABLES = frozenset((
     "PMI", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK",
     "NVIDIA_VISIBLE_DEVICES",
 ))  # fmt: skip
-SLURM = "slurm"  # runyard/distribution.py has it, too; importing that would bring dataclasses along
+SLURM, MPIRUN = "slurm", "mpirun"  # runyard/distribution.py has it, too; importing that would bring dataclasses along
 EXIT_NOT_STARTED = 1
 
 # The package's folder: as the shepherd, a rank starts without site-packages.
@@ -161,9 +161,12 @@ def _why_no_turn(local: LocalRun, rank: int) -> str:
 def note_stop(local: LocalRun, rank: int, number: int) -> None:
     """Note that Slurm ends the step: somebody has cancelled it, or one of its tasks has failed, which is no cancel.
 
-    mpirun sends these signals for reasons of its own, which the shepherd that has started it knows.
+    mpirun does so of itself only where something has failed, here or on another node: who cancels asks the shepherd first.
     """
-    if number not in (signal.SIGTERM, signal.SIGINT) or (local.run.get("distribution") or {}).get("launcher") != SLURM:
+    launcher = (local.run.get("distribution") or {}).get("launcher")
+    if launcher == MPIRUN and number == signal.SIGTERM:
+        local.ask_stop(number, f"mpirun has ended rank {rank}: another one has failed", is_failure=True)
+    if number not in (signal.SIGTERM, signal.SIGINT) or launcher != SLURM:
         return
     exits = [read_json(os.path.join(local.path(names.process_dir(other)), "exit.json")) for other in local.run["ranks"]]
     is_failure = any(exit_ and exit_["exit_code"] != 0 for exit_ in exits)
