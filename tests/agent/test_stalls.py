@@ -175,7 +175,7 @@ def test_kill_9_of_the_watch_costs_the_run_nothing_and_another_one_goes_on(hangi
     lock = train.run.path(names.WATCH_LOCK)
     first = lock.read_text()
     os.kill(int(first.split()[0]), signal.SIGKILL)
-    second = int(wait_for(lambda: (text := lock.read_text()) != first and text, "another watch").split()[0])
+    second = int(wait_for(lambda: "" if (text := lock.read_text()) == first else text, "another watch").split()[0])
     assert is_alive(second)
     (before,) = {one["stalls"] for one in train.run.json(names.PROGRESS_FILE)["ranks"] if one["rank"] == 1}
     assert before >= 1, "what was known is known"
