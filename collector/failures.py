@@ -21,6 +21,7 @@ from .report import NodeState
 from .schema import nodes, processes, runs
 
 FAIL_FAST = "fail-fast"
+UNKNOWN = "nothing is known of how"
 
 # On the collector's time line, and among the processes of one node on that node's own clock.
 _Moment = tuple[int, int]
@@ -67,11 +68,12 @@ def _of_node(node: Any, ended: list[Any]) -> tuple[_Moment, FirstFailure] | None
     failed = [one for one in ended if one.status == "Failed" and not (one.evidence and one.evidence.stopped_by)]
     if failed:
         one = min(failed, key=lambda process: moments[process.rank])
-        why = _how(one.exit_code, one.signal) or node.cause or "nothing is known of how"
+        why = _how(one.exit_code, one.signal) or node.cause or UNKNOWN
         return moments[one.rank], FirstFailure(node.node_id, node.ip, one.rank, one.exit_code, one.signal, why)
     if node.status != "Failed" and node.failure is None:
         return None
-    why = node.cause or f"{node.failure.phase} failed: {node.failure.cause}"
+    told = f"{node.failure.phase} failed: {node.failure.cause}" if node.failure else _how(node.exit_code, node.signal)
+    why = node.cause or told or UNKNOWN
     moment = min(moments.values(), default=(node.failed_ns, 0))
     return moment, FirstFailure(node.node_id, node.ip, None, node.exit_code, node.signal, why)
 

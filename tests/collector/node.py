@@ -88,6 +88,7 @@ class Node:
         node_id: str = "",
         ip: str = "127.0.0.1",
         create: bool = True,
+        register: bool = True,
         **fields: Any,
     ) -> None:
         self.collector = collector
@@ -99,6 +100,8 @@ class Node:
         self.experiment = fields.get("experiment", "exp")
         if create:
             self.client.json("POST", "/runs", self.description(**fields))
+        if not register:
+            return
         answer = self.client.json("POST", f"/runs/{self.run_id}/nodes", {"node_id": self.node_id, "ip": ip, "hostname": "host"})
         self.folder: str = answer["folder"]
 

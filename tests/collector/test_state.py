@@ -61,6 +61,45 @@ def test_the_first_node_that_failed_explains_the_run() -> None:
     assert of_run(nodes) == State("Failed", 2, 9, "first", 1, 30, False, "release", broken)
 
 
+def test_what_is_known_to_have_failed_first_explains_the_run_whatever_the_nodes_clocks_say() -> None:
+    nodes = [State("Failed", 1, ended_ns=5), State("Failed", 143, ended_ns=9, cause="ended"), State("Canceled", 143)]
+    first = State("Failed", 7, None, "rank 3 on 10.0.0.2 failed: exit code 7", ended_ns=9, phase="release")
+    run = of_run(nodes, 3, first)
+    assert (run.status, run.exit_code, run.cause) == ("Failed", 7, first.cause)
+    assert of_run([State("Running"), *nodes], 4, first).cause == ""
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        ([], "NotStarted"),
+        ([State("Starting")], "Starting"),
+        ([State("Running")], "Running"),
+        ([State("Completed", exit_code=0), State("Completed", exit_code=0)], "Running"),
+        ([State("Finalizing", exit_code=0)], "Running"),
+        ([State("Completed", exit_code=0), State("Failed", 1)], "Failed"),
+        ([State("Failed")], "Failed"),
+        ([State("Canceled", 130)], "Canceled"),
+        ([State("Finalizing", failure=Failure(phase="rendezvous", cause="alone"))], "Finalizing"),
+        ([State("Failed"), State("Starting", phase="rendezvous")], "Running"),
+    ],
+)
+def test_a_run_has_not_ended_without_nodes_that_never_came_unless_they_can_change_nothing(
+    nodes: list[State], expected: str
+) -> None:
+    assert of_run(nodes, 3).status == expected
+
+
+@given(st.lists(STATUSES, min_size=1), st.integers(min_value=0, max_value=3))
+def test_missing_nodes_never_let_a_run_complete(statuses: list[str], missing: int) -> None:
+    run = of_run([State(status) for status in statuses], len(statuses) + missing)
+    if run.is_final:
+        assert all(status in FINAL for status in statuses)
+        assert not missing or run.status != "Completed"
+    elif all(status in FINAL for status in statuses):
+        assert missing
+
+
 def test_a_failure_is_told_while_other_nodes_go_on() -> None:
     broken = Failure(phase="image", cause="no such image")
     nodes = [State("Running", phase="driver"), State("Finalizing", ended_ns=5, phase="release", failure=broken)]
