@@ -9,7 +9,7 @@ import os
 from runyard import names
 from runyard.atomic import read_json
 
-from . import meeting, rank_environment, work_folder
+from . import meeting, rank_environment, torchrun, work_folder, worker_logs
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
@@ -36,9 +36,11 @@ def complete(launch: dict[str, Any], local: LocalRun, rank: int) -> None:
         given = rank_environment.variables(local.run, met, rank, gpus=_gpus(launch["env"]))
         given["AZUREML_OUTPUT_DIRECTORY"] = local.path(names.OUTPUTS_DIR)
         launch["env"] |= {name: value for name, value in given.items() if name not in own or name.startswith("RUNYARD_")}
-    from . import worker_logs
-
-    launch["env"] |= worker_logs.variables(launch["argv"], launch["env"], local.path(worker_logs.LOGS_DIR))
+    flags = torchrun.flags_of(launch["argv"])
+    if flags is not None:
+        launch["env"] |= worker_logs.variables(flags, launch["env"], local.path(worker_logs.LOGS_DIR))
+        met = meeting.of(local.run_dir, local.run)
+        launch["env"] |= torchrun.node_variables(flags, launch["env"], local.run, met)
 
 
 def _gpus(env: dict[str, str]) -> int:

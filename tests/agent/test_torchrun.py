@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from runyard import names
+from runyard.agent.torchrun import flags_of
 from runyard.agent.worker_logs import LOGS_DIR, variables
+from tests.collector_process import CollectorProcess
 from tests.torch_site import TORCH_PYTHON, needs_torch
 
 from .node_runs import NodeRun
@@ -28,11 +30,11 @@ os.write(1, b"end of %d" % rank)
 """
 
 
-def train(tmp_path: Path, *words: str) -> NodeRun:
+def train(tmp_path: Path, *words: str, flags: tuple[str, ...] = (), spool: str = "spool", **env: str) -> NodeRun:
     (tmp_path / "train.py").write_text(TRAIN)
     torchrun = str(TORCH_PYTHON.parent / "torchrun")
-    script = (str(tmp_path / "train.py"), "--log-dir", "the-scripts-own")
-    return NodeRun(tmp_path / "spool", torchrun, "--nproc-per-node=2", *words, *script, env={"OMP_NUM_THREADS": "1"})
+    command = (torchrun, "--nproc-per-node=2", *words, str(tmp_path / "train.py"), "--log-dir", "the-scripts-own")
+    return NodeRun(tmp_path / spool, *command, flags=flags, env={"OMP_NUM_THREADS": "1"} | env)
 
 
 @needs_torch
@@ -61,6 +63,20 @@ def test_who_says_where_the_workers_logs_go_has_them_there(tmp_path: Path) -> No
     assert re.search(rb"^err [01]$", run.log(), re.M)
 
 
+@needs_torch
+def test_the_torchruns_of_several_nodes_find_each_other(tmp_path: Path, collector: CollectorProcess) -> None:
+    flags = ("--nnodes", "2", "--rendezvous", "30s", "--collector", collector.url, "--node-rank")
+    nodes = [train(tmp_path, flags=(*flags, n), spool=f"spool-{n}", RUNYARD_TOKEN=collector.token) for n in ("0", "1")]
+    ended = [(node.launch(), node) for node in nodes]
+    for process, node in ended:
+        _, err = process.communicate(timeout=90)
+        assert process.returncode == 0, err
+        ranks = node.json(names.RUN_FILE)["ranks"]
+        log = node.path(names.driver_log(ranks[0], 2)).read_bytes()
+        for rank in (2 * ranks[0], 2 * ranks[0] + 1):
+            assert b"[rank %d] sum 10.0" % rank in log
+
+
 @pytest.mark.parametrize(
     ("command", "is_told"),
     [
@@ -80,14 +96,15 @@ def test_who_says_where_the_workers_logs_go_has_them_there(tmp_path: Path) -> No
     ],
 )
 def test_torchrun_is_told_unless_it_is_told_already(command: str, is_told: bool) -> None:
-    assert bool(variables(command.split(), {}, "/logs")) == is_told
+    flags = flags_of(command.split())
+    assert (flags is not None and bool(variables(flags, {}, "/logs"))) == is_told
 
 
 @pytest.mark.parametrize("name", ["PET_LOG_DIR", "PET_TEE", "PET_REDIRECTS"])
 def test_an_environment_that_says_it_is_left_alone(name: str) -> None:
-    assert variables(["torchrun", "train.py"], {name: "0"}, "/logs") == {}
+    assert variables([], {name: "0"}, "/logs") == {}
 
 
 def test_a_users_own_label_of_the_lines_stays() -> None:
     own = "TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE"
-    assert own not in variables(["torchrun", "train.py"], {own: "mine"}, "/logs")
+    assert own not in variables([], {own: "mine"}, "/logs")
