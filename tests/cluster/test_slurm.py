@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.agent.node_runs import is_alive
 from tests.collector_process import CollectorProcess
 from tests.netns_site import hub_collector, namespaces
 from tests.slurm_site import Cluster, needs_slurm, slurm
@@ -183,7 +184,7 @@ def test_a_driver_does_not_outlive_the_task_that_slurm_has_killed(scene: Scene) 
     os.kill(int((private / "capture.lock").read_text()), signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     assert b"task 3: Exited with exit code 137" in err
-    assert not Path(f"/proc/{driver}").exists()
+    assert not is_alive(driver)
     shown = scene.shown("orphan")
     assert shown["status"] == "Failed"
     assert "rank 3: its launcher has gone" in shown["cause"]
@@ -212,11 +213,13 @@ def test_the_sbatch_examples_run(scene: Scene, tmp_path: Path, example: str) -> 
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     del environ["RUNYARD_TOKEN"]
-    sbatch = ("sbatch", "--wait", "--parsable", f"--chdir={tmp_path}", "--output=out.txt", f"{tmp_path}/{example}.sh")
+    sbatch = ("sbatch", "--parsable", f"--chdir={tmp_path}", "--output=out.txt", f"{tmp_path}/{example}.sh")
     done = scene.cluster.run(*sbatch, env=environ)
+    assert done.returncode == 0, done.stderr
+    job = done.stdout.decode().split()[0]
+    wait_for(lambda: not scene.cluster.run("squeue", "-h", "-j", job).stdout, "the job's end", limit_s=60)
     said = (tmp_path / "out.txt").read_text(errors="replace")
-    assert done.returncode == 0, said
-    run_id = f"train_slurm{done.stdout.decode().split()[0]}_0"
+    run_id = f"train_slurm{job}_0"
     logs = scene.logs(run_id)
     assert len(logs) == 4, said
     assert {variables(log)["RANK"] for log in logs.values()} == {"0", "1", "2", "3"}
