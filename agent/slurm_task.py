@@ -84,8 +84,9 @@ class Leader(Wrapper):
         """Blocks until the run is over on this node and shipped; returns its own rank's exit code."""
         code = super().main()
         own = self._own.exit_code() if self._own else EXIT_UNKNOWN
-        has_failed = bool((self._final_state() or {}).get("failure"))
-        return own or (code if has_failed else 0)
+        # What no task's exit code tells: a phase that failed, a rank that never came, an exit code that is lost.
+        is_untold = (self._final_state() or {}).get("exit_code") is None
+        return own or (code if is_untold else 0)
 
     def _startup(self) -> bool:
         is_registered = super()._startup()
