@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 
 # The end of a log that is looked at; of it so many lines (or states of a bar), and of each so many characters.
 TAIL_BYTES = 64 << 10
-MOST_LINES = 400
+MOST_LINES = 200
 MOST_OF_LINE = 1000
 # What the contract's integers hold.
 MOST_STEPS = 2**63 - 1
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]{0,20}[A-Za-z]|\].{0,100}?\x07|[@-Z\\^_])", re.ASCII)
+# What every line that tells a step or an epoch has: the others are passed over at once.
+_HINT = re.compile(r"(?i)[/%\[]|step|iter|batch|update|epoch|\bit\b")
 _LINE_ENDS = re.compile(rb"[\r\n]+")
 _SCALE = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
 
@@ -135,6 +137,8 @@ def parse(tail: bytes, *, is_cut: bool = False) -> Reading | None:
     found = Reading()
     epochs: int | None = None
     for line, is_open in _lines(tail, is_cut):
+        if _HINT.search(line) is None:
+            continue
         if found.epoch is None:
             found, epochs = _with_epoch(found, epochs, line, is_open)
         step = _first(PATTERNS, line, is_open, _reading)

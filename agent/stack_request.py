@@ -14,8 +14,15 @@ if TYPE_CHECKING:
 # A real-time signal from their middle: neither libraries nor trainings have a use for it.
 SIGNAL = 50
 RAW_FILE = "stacks.raw"
+HOOK_DIR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "excepthook")
 
 
 def prepare(launch: dict[str, Any], directory: str) -> None:
     """Change `launch` in place; `directory` is the process's own below .runyard/proc."""
-    launch["env"] |= {"RUNYARD_STACKS_FILE": os.path.join(directory, RAW_FILE), "RUNYARD_STACKS_SIGNAL": str(SIGNAL)}
+    if "container" in launch:  # it sees neither the file nor the entry on the path
+        return
+    env = launch["env"]
+    env |= {"RUNYARD_STACKS_FILE": os.path.join(directory, RAW_FILE), "RUNYARD_STACKS_SIGNAL": str(SIGNAL)}
+    paths = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if HOOK_DIR not in paths:  # the run wants no note of exceptions, which would have put it there
+        env["PYTHONPATH"] = os.pathsep.join((HOOK_DIR, *paths))

@@ -24,6 +24,8 @@ from .progress import TAIL_BYTES, parse
 from .stalls import Seen, Stalls
 
 TICK_S = 1.0
+# Looking for steps in one rank's log takes at most one part in so many of a core.
+LOOK_SHARE = 50
 # Of one run on one node: a training that stalls again and again has been seen often enough.
 MOST_TAKES = 20
 MOST_REQUESTED = 200
@@ -39,6 +41,8 @@ class Rank:
         self.started: dict[str, Any] | None = None
         self.output_ns: int | None = None
         self._mark: tuple[int, ...] = ()
+        self._next_parse_s = 0.0
+        self._is_unread = False
 
     def look(self, now_s: float) -> None:
         """Take in what is new."""
@@ -52,14 +56,26 @@ class Rank:
             and not (self.directory / "exit.json").exists()
             and proctree.is_running(started["pid"], started["start_ticks"])
         )
+        self._note_growth(now_s)
+        if self._is_unread and now_s >= self._next_parse_s:
+            self._read(now_s)
+
+    def _note_growth(self, now_s: float) -> None:
         mark = self._sizes()
         if mark == self._mark:
             return
         self.seen.output_s, self.output_ns, self._mark = now_s, time.time_ns(), mark
+        self._is_unread = True
+
+    def _read(self, now_s: float) -> None:
+        """Find the newest step."""
+        begun_s = time.monotonic()
         tail, is_cut = self._tail()
         reading = parse(tail, is_cut=is_cut)
         if reading is not None:
             self.seen.pace.see(reading, now_s)
+        self._is_unread = False
+        self._next_parse_s = now_s + LOOK_SHARE * (time.monotonic() - begun_s)
 
     def _sizes(self) -> tuple[int, ...]:
         # The raw stderr, too: it is copied into the log by a process that may be gone.
