@@ -10,6 +10,7 @@ import pytest
 from runyard import names
 from tests.netns_site import hub_collector, namespaces, needs_namespaces
 from tests.torch_site import TORCH_PYTHON, needs_torch
+from tests.waiting import wait_for
 
 from .launched import Launched, driver_logs, is_ours, launched, overall, worst_disorder_ns
 
@@ -19,9 +20,16 @@ FLAGS = ("--nproc-per-node", "2", "--distribution", "pytorch", "--rendezvous")
 LOOK_NS = 100_000_000
 
 
+def is_merged(run: Launched) -> bool:
+    """Whether the overall logs are finished: the last line of the run's process_status.json says that the run is over."""
+    path = run.root / names.PROCESS_STATUS
+    return path.exists() and b'"process_name":"*"' in path.read_bytes().splitlines()[-1].replace(b" ", b"")
+
+
 def all_is_there(run: Launched, copies: Path, world_size: int) -> None:
     """What the ranks printed is in their logs at the collector, byte for byte, and in the overall logs exactly once; torch has
     words of its own on stderr, between them."""
+    wait_for(lambda: is_merged(run), "the overall logs")
     logs = driver_logs(run.root, run.site, world_size)
     out = {rank: (copies / f"{rank}.out").read_bytes() for rank in logs}
     err = {rank: (copies / f"{rank}.err").read_bytes() for rank in logs}
@@ -76,7 +84,6 @@ def test_a_training_on_three_nodes_is_one_run(tmp_path: Path) -> None:
             (f"worker_{rank}", site.nodes[rank // 2].ip) for rank in range(6)
         }
         states = [json.loads(line) for line in (run.root / names.PROCESS_STATUS).read_text().splitlines()]
-        assert states[-1]["process_name"] == "*"
         assert [one["process_name"] for one in states].count("*") == 1
         for rank in range(6):
             own = [one["status"] for one in states if one["process_name"] == f"worker_{rank}"]
