@@ -82,7 +82,7 @@ class Drivers:
                 continue
             if process.is_captured:
                 self._settle_exit(process)
-            elif not process.capture_pid and time.monotonic() >= process.next_capture_s:
+            elif not process.capture_pid and time.monotonic() >= process.next_capture_s and not self._is_awaited(process):
                 self._start(process)
             if self._launched is not None:
                 self._launched.end_orphan(process)
@@ -183,9 +183,6 @@ class Drivers:
 
     def _start(self, process: Process) -> None:
         """Fork a capture for a process that has none: for a driver to be started, or for one that runs already."""
-        why_not = "" if self._launched is None or process.started else self._launched.why_not(process)
-        if self._launched is not None and not process.started and not process.exit and not why_not:
-            return  # its launcher will start it
         lock = capture.take_lock(self._local.run_dir, process.rank)
         if lock is None:
             return  # its capture lives, and goes on without us
@@ -197,7 +194,7 @@ class Drivers:
             self._launched.note_orphan(process)
         launch = read_json(self._local.path(names.ENVIRONMENT_FILE))
         if process.started is None:
-            cause = why_not or self._why_not_start(launch)
+            cause = self._why_not_start(process, launch)
             if cause:
                 self._local.log.error(cause, rank=process.rank)
                 capture.write_exit(process.directory, exit_code=None, signal_number=None, cause=cause)
@@ -207,7 +204,13 @@ class Drivers:
             self._become_capture(process, launch)
         os.close(lock)
 
-    def _why_not_start(self, launch: dict[str, Any] | None) -> str:
+    def _is_awaited(self, process: Process) -> bool:
+        """Whether its launcher will start it."""
+        return self._launched is not None and self._launched.is_awaited(process)
+
+    def _why_not_start(self, process: Process, launch: dict[str, Any] | None) -> str:
+        if self._launched is not None:
+            return str(self._launched.why_not(process) or "its launcher has not started it")
         if self._local.stop():
             return "the run was asked to stop before its driver was started"
         if launch is None:

@@ -51,6 +51,10 @@ class Launched:
         self._limit_s = float(distribution.get("launch_s") or 0.0)
         self._begun_s = 0.0  # when the first process was waited for
 
+    def is_awaited(self, process: Process) -> bool:
+        """Whether the launcher may still start it."""
+        return process.started is None and process.exit is None and not self.why_not(process)
+
     def why_not(self, process: Process) -> str:
         """Why a process that has not been started will not be; empty as long as it may."""
         if self._local.stop() is not None:
