@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 
-from .progress import Reading
+from .progress import MOST_STEPS, Reading
 
 # The steps of so many seconds, seen so many times, make the rate.
 WINDOW_S = 60.0
 MOST_SAMPLES = 64
+# A log whose numbers are no progress has ever new totals.
+MOST_TOTALS = 64
 
 
 class Pace:
@@ -18,7 +20,8 @@ class Pace:
         self.reading = Reading()
         self.done = 0  # steps over all epochs
         self.moved_s = 0.0  # when the step changed last
-        self._base = 0
+        # Of each total, as bars of training and validation take turns: the steps of all epochs before, and the last step seen.
+        self._counts: dict[int | None, tuple[int, int]] = {}
         self._samples: deque[tuple[float, int]] = deque(maxlen=MOST_SAMPLES)
 
     def see(self, reading: Reading, now_s: float) -> None:
@@ -28,11 +31,14 @@ class Pace:
         if reading.step is None or ((reading.step, reading.epoch) == (before.step, before.epoch) and self._samples):
             return
         if reading.total != before.total:  # another bar, which counts something else
-            self._base = 0
             self._samples.clear()
-        elif before.step is not None and reading.step < before.step:
-            self._base += before.total or before.step
-        self.done = self._base + reading.step
+        base, last = self._counts.get(reading.total, (0, 0))
+        if reading.step < last:
+            base += reading.total or last
+        if len(self._counts) >= MOST_TOTALS:
+            self._counts.clear()
+        self._counts[reading.total] = (base, reading.step)
+        self.done = min(base + reading.step, MOST_STEPS)
         self.moved_s = now_s
         self._samples.append((now_s, self.done))
         while now_s - self._samples[0][0] > WINDOW_S and len(self._samples) > 2:

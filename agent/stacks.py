@@ -40,7 +40,7 @@ _SCRIPT = re.compile(r"[^ =]+\.py")
 
 
 def take(run_dir: str, run: dict[str, Any], rank: int, pid: int) -> tuple[Stacked, ...]:
-    """The stacks of the driver `pid` and of all that it has started, the driver first. Blocks, hardly longer than RANK_LIMIT_S."""
+    """The stacks of the driver `pid` and of all that it has started, it first. Blocks, hardly longer than RANK_LIMIT_S."""
     directory = Path(run_dir, names.process_dir(rank))
     tree = [pid, *proctree.descendants(pid)]
     tree += [one for one in proctree.with_environment(proctree.marker(run), f"RUNYARD_RANK={rank}") if one not in tree]

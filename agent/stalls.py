@@ -14,6 +14,14 @@ from .pace import Pace
 MOST_MARKS = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The most steps that a rank of the whole run has done, and of how many it counts them."""
+
+    done: int
+    total: int | None
+
+
 @dataclass(slots=True)
 class Seen:
     """One rank. Times are seconds on the monotonic clock."""
@@ -38,10 +46,10 @@ class Stalls:
         """Stacks of every rank were taken."""
         self._taken_s = now_s
 
-    def look(self, ranks: list[Seen], now_s: float) -> str:
-        """Mark who has stalled and who goes on again; why stacks are wanted now, or empty."""
+    def look(self, ranks: list[Seen], now_s: float, others: Front | None = None) -> str:
+        """Mark who has stalled and who goes on again; why stacks are wanted now, or empty. `others`: of the other nodes."""
         wanted = []
-        behind = self._behind(ranks, now_s)
+        behind = self._behind(ranks, now_s, others)
         for seen in ranks:
             reason = self._reason(seen, behind, now_s)
             if reason and not seen.reason:
@@ -62,14 +70,17 @@ class Stalls:
             return f"rank {seen.rank} is at step {seen.pace.done}, where others were more than {self._after_s:g} s ago"
         return ""
 
-    def _behind(self, ranks: list[Seen], now_s: float) -> dict[int, int]:
+    def _behind(self, ranks: list[Seen], now_s: float, others: Front | None) -> dict[int, int]:
         """The ranks that have not come as far as the foremost one had `after_s` ago, with the steps they lack."""
         known = [seen for seen in ranks if seen.is_there and seen.pace.reading.step is not None]
         totals = {seen.pace.reading.total for seen in known}
-        if not self._after_s or len(known) < 2 or len(totals) > 1:  # steps of different kinds cannot be held against each other
+        if others is not None and totals != {others.total}:
+            others = None
+        # Steps of different kinds cannot be held against each other.
+        if not self._after_s or len(known) + (others is not None) < 2 or len(totals) > 1:
             self._front.clear()
             return {}
-        front = max(seen.pace.done for seen in known)
+        front = max([seen.pace.done for seen in known] + ([] if others is None else [others.done]))
         if self._front and self._front[-1][1] > front:  # they have begun to count anew
             self._front.clear()
         if not self._front or self._front[-1][1] < front:

@@ -21,7 +21,7 @@ from . import proctree, stacks
 from .journal import SystemLog
 from .pace import Pace
 from .progress import TAIL_BYTES, parse
-from .stalls import Seen, Stalls
+from .stalls import Front, Seen, Stalls
 
 TICK_S = 1.0
 # Looking for steps in one rank's log takes at most one part in so many of a core.
@@ -104,6 +104,7 @@ class Rank:
             "rank": self.seen.rank,
             "step": pace.reading.step,
             "total": pace.reading.total,
+            "done": pace.done if pace.reading.step is not None else None,
             "epoch": pace.reading.epoch,
             "rate_per_s": _rounded(pace.rate_per_s),
             "eta_s": _rounded(pace.eta_s),
@@ -168,7 +169,8 @@ class Watch:
         """One look at every rank."""
         for rank in self._ranks:
             rank.look(now_s)
-        reason = self._stalls.look([rank.seen for rank in self._ranks], now_s)
+        wanted = read_json(f"{self._run_dir}/{names.STACKS_WANTED_FILE}") or {}
+        reason = self._stalls.look([rank.seen for rank in self._ranks], now_s, _front(wanted))
         if reason:
             self._log.warning(f"a stall: {reason}")
         if reason and self._takes < MOST_TAKES:
@@ -177,12 +179,10 @@ class Watch:
             self._tell()  # the other nodes are to be asked while we look
             self._take(reason)
         else:
-            self._answer_request()
+            self._answer_request(int(wanted.get("number") or 0))
         self._tell()
 
-    def _answer_request(self) -> None:
-        wanted = read_json(f"{self._run_dir}/{names.STACKS_WANTED_FILE}")
-        number = int((wanted or {}).get("number") or 0)
+    def _answer_request(self, number: int) -> None:
         if number <= self._request:
             return
         is_ours = self._is_told_to_come and number == self._request + 1  # what our own stall has brought about
@@ -222,6 +222,11 @@ class Watch:
         except OSError as error:  # a full disk: told when there is room
             self._told = {}
             self._log.warning(f"{self._path} cannot be written: {error}")
+
+
+def _front(wanted: dict[str, Any]) -> Front | None:
+    front = wanted.get("front")
+    return None if front is None else Front(int(front["done"]), front["total"])
 
 
 def main(run_dir: str) -> None:

@@ -96,6 +96,13 @@ class RegisteredNode(Body, frozen=True, kw_only=True):
     folder: str
 
 
+class Front(Body, frozen=True, kw_only=True):
+    """Steps over all epochs, and of how many one epoch has."""
+
+    done: int
+    total: int | None
+
+
 class StateAnswer(Body, frozen=True, kw_only=True):
     """What a node is asked to do: {"signal", "grace_s", "reason", "is_failure"} to end the driver, or null.
 
@@ -106,6 +113,7 @@ class StateAnswer(Body, frozen=True, kw_only=True):
     now_ns: int  # the wall clock of the collector while it answered
     took_ns: int  # how long it had worked for this answer
     want_stacks: int  # the newest request for the stacks of all processes, counted from 1; 0: none
+    front: Front | None  # how far the foremost rank of the run has told that it has come
 
 
 class Member(Body, frozen=True, kw_only=True):

@@ -54,7 +54,7 @@ class Heard:
 
     row: RunRow | None
     stop: dict[str, Any] | None
-    want_stacks: int
+    watched: progress.Watched
 
 
 def create_run(connection: Connection, wanted: CreateRun, who: Principal) -> bool:
@@ -184,8 +184,7 @@ def put_state(connection: Connection, run_id: str, node_id: str, told: NodeState
         if is_news:  # a thousand nodes that say again what they have said must not cost a look at a thousand nodes each
             _update_run(connection, run_id)
             row = run(connection, run_id)
-    want_stacks = progress.wanted(connection, run_id) if any(process.progress for process in told.processes) else 0
-    return Heard(row, failures.stop_for(connection, run_id, node_id), want_stacks)
+    return Heard(row, failures.stop_for(connection, run_id, node_id), progress.watched(connection, run_id, told))
 
 
 def _replace_processes(connection: Connection, run_id: str, node_id: str, told: list[Process]) -> bool:

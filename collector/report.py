@@ -35,6 +35,7 @@ class Progress(Body, frozen=True, kw_only=True):
 
     step: Count | None = None
     total: Count | None = None
+    done: Count | None = None  # steps over all epochs
     epoch: Annotated[float, Meta(ge=0)] | None = None
     rate_per_s: Annotated[float, Meta(ge=0)] | None = None
     eta_s: Annotated[float, Meta(ge=0)] | None = None

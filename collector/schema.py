@@ -173,11 +173,14 @@ progress = Table(
     Column("ranks", Json(dict[int, Progress]), nullable=False),
 )
 
-stack_requests = Table(
-    "stack_requests",
+watched_runs = Table(
+    "watched_runs",
     metadata,
     Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
-    Column("number", BigInteger, nullable=False),  # how often the stacks of all nodes were wanted
+    Column("wanted", BigInteger, nullable=False),  # how often the stacks of all nodes were wanted
+    Column("attempt", BigInteger, nullable=False),  # of what follows
+    Column("done", BigInteger, nullable=False),  # the most steps that a rank has told
+    Column("total", BigInteger),  # of how many it counts them
 )
 
 members = Table(

@@ -66,7 +66,7 @@ class Transfer:
         self.files = Files(run_dir, say)
         self.ledger = Ledger(run_dir)
         self.report = Report(run_dir, list(run["ranks"]))
-        self._watched = Watched(run_dir, is_on=bool(run.get("is_watched")))
+        self._watched = Watched(run_dir, run)
         self.hasher = Hasher(self._keep_alive)
         self._settings = settings
         self.say = say

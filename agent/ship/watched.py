@@ -1,6 +1,6 @@
-"""What the watch over a node's ranks has seen, on its way to the collector; and what the collector wants of it, on its way back.
+"""What the watch over a node's ranks has seen, on its way to the collector; and on its way back what the collector wants.
 
-Reads from .runyard/progress.json; writes .runyard/stacks_wanted.json. For runs that ask for a watch; for others it does nothing.
+Reads from .runyard/progress.json; writes .runyard/stacks_wanted.json. Only for runs that ask for a watch.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ ASK_S = 5.0
 class Watched:
     """Belongs to the shipper's thread."""
 
-    def __init__(self, run_dir: str, *, is_on: bool) -> None:
+    def __init__(self, run_dir: str, run: dict[str, Any]) -> None:
         self._path = f"{run_dir}/{names.PROGRESS_FILE}"
         self._wanted_path = f"{run_dir}/{names.STACKS_WANTED_FILE}"
-        self._is_on = is_on
+        self._is_on = bool(run.get("is_watched"))
+        self._is_one_of_several = int((run.get("distribution") or {}).get("node_count", 1)) > 1
         self._mark: tuple[int, int] | None = None
         self._told_s = 0.0
-        self._wanted = 0
+        self._wanted: dict[str, Any] = {"number": 0}
 
     def is_due(self, now_s: float) -> bool:
         """Whether the state is to be told, changed or not."""
@@ -58,9 +59,13 @@ class Watched:
 
     def heard(self, answer: dict[str, Any]) -> None:
         """Take note of what the collector wants; the watch looks there."""
-        wanted = int(answer.get("want_stacks") or 0)
-        if not self._is_on or wanted <= self._wanted:
+        if not self._is_on:
             return
-        with suppress(OSError):  # a full disk: it is asked for again with the next answer
-            write_json(self._wanted_path, {"number": wanted}, durable=False)
+        wanted = {"number": max(int(answer.get("want_stacks") or 0), self._wanted["number"])}
+        if self._is_one_of_several:
+            wanted |= {"front": answer.get("front")}
+        if wanted == self._wanted:
+            return
+        with suppress(OSError):  # a full disk: it is told again with the next answer
+            write_json(self._wanted_path, wanted, durable=False)
             self._wanted = wanted

@@ -112,3 +112,6 @@ def test_steps_that_begin_again_with_each_epoch_go_on_counting() -> None:
         pace.see(Reading(step=step, total=1000), float(second))
     assert pace.done == 1120
     assert pace.rate_per_s == pytest.approx(320 / 4)
+    for step, total in ((10, 50), (50, 50), (220, 1000), (320, 1000)):
+        pace.see(Reading(step=step, total=total), 10.0 + step)
+    assert pace.done == 1320, "a bar of something else in between changes nothing"

@@ -15,7 +15,7 @@ from runyard import names
 from runyard.agent.pace import Pace
 from runyard.agent.progress import Reading
 from runyard.agent.stacks import faulthandler_threads
-from runyard.agent.stalls import Seen, Stalls
+from runyard.agent.stalls import Front, Seen, Stalls
 from runyard.stacktext import STACKS_DIR, RankStacks, parse
 from tests.agent.node_runs import NodeRun, is_alive
 from tests.waiting import wait_for
@@ -226,6 +226,17 @@ def test_a_rank_that_talks_and_falls_behind_has_stalled() -> None:
     assert len(told) == 1
     assert "rank 1 is at step 105" in told[0]
     assert one.stalls == 0
+
+
+def test_a_rank_without_a_neighbour_falls_behind_those_of_other_nodes() -> None:
+    stalls, (one,) = Stalls(10.0), (seen := ranks_of(0))
+    reasons = []
+    for second in range(100, 130):
+        one.pace.see(Reading(step=min(second, 105), total=1000), second)
+        one.output_s = float(second)
+        reasons.append(stalls.look(seen, float(second), Front(second, 1000 if second < 125 else 50)))
+    assert len([reason for reason in reasons if reason]) == 1
+    assert one.reason == "", "what the others count now is something else"
 
 
 def test_ranks_that_end_or_count_otherwise_have_not_stalled() -> None:

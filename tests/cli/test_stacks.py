@@ -153,8 +153,24 @@ def test_a_stall_of_one_node_is_told_to_every_node_once_and_so_is_each_request(s
     assert (tell(one, 1), tell(two, 0), tell(one, 1)) == (1, 1, 1)
     assert one.client.json("POST", f"/runs/{one.run_id}/stacks") == {"number": 2}
     assert (tell(two, 0), tell(one, 2), tell(two, 0)) == (2, 3, 3)
-    assert two.put_state("Running", processes=[process(0)])["want_stacks"] == 0, "who watches nothing is asked nothing"
+    unwatched = two.put_state("Running", processes=[process(0)])
+    assert (unwatched["want_stacks"], unwatched["front"]) == (0, None), "who watches nothing is asked nothing"
     assert [found["progress"]["stalls"] for found in one.run()["processes"] if found["progress"]] == [2, 0]
+
+
+def test_every_node_hears_how_far_the_foremost_rank_of_its_attempt_has_come(standing_collector: CollectorProcess) -> None:
+    one, two = (Node(standing_collector, node_id=f"node-000{number}", run_id="front", create=number == 1) for number in (1, 2))
+
+    def tell(node: Node, done: int, total: int | None = 1000, attempt: int = 0) -> Any:
+        progress = PROGRESS | {"done": done, "total": total}
+        return node.put_state("Running", attempt=attempt, processes=[process(0, progress=progress)])["front"]
+
+    assert tell(one, 20) == {"done": 20, "total": 1000}
+    assert tell(two, 10) == {"done": 20, "total": 1000}
+    assert tell(two, 30) == {"done": 30, "total": 1000}
+    assert tell(one, 3, None) == {"done": 3, "total": None}
+    assert tell(two, 1, attempt=1) == {"done": 1, "total": 1000}
+    assert tell(one, 90) is None, "of an attempt that is over nothing is kept"
 
 
 TEXTS = st.text(st.characters(blacklist_categories=("Cc", "Cs", "Zl", "Zp", "Cf", "Cn", "Co", "Zs")), min_size=1, max_size=20)

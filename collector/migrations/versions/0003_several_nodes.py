@@ -50,8 +50,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "node_id", name="pk_progress"),
     )
     op.create_table(
-        "stack_requests",
-        sa.Column("run_id", sa.String(128), sa.ForeignKey("runs.run_id", name="fk_stack_requests_run_id")),
-        sa.Column("number", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("run_id", name="pk_stack_requests"),
+        "watched_runs",
+        sa.Column("run_id", sa.String(128), sa.ForeignKey("runs.run_id", name="fk_watched_runs_run_id")),
+        sa.Column("wanted", sa.BigInteger, nullable=False),
+        sa.Column("attempt", sa.BigInteger, nullable=False),
+        sa.Column("done", sa.BigInteger, nullable=False),
+        sa.Column("total", sa.BigInteger),
+        sa.PrimaryKeyConstraint("run_id", name="pk_watched_runs"),
     )
