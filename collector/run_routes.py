@@ -114,7 +114,12 @@ async def put_state(call: Call) -> web.Response:
         if heard.row.row.failed_ns is not None or heard.row.state.is_final:
             call.parts.meetings.changed(call.run_id)
     took_ns = time.monotonic_ns() - begun_ns
-    return json_response(StateAnswer(stop=heard.stop, now_ns=time.time_ns(), took_ns=took_ns, want_stacks=heard.want_stacks))
+    watched = heard.watched
+    return json_response(
+        StateAnswer(
+            stop=heard.stop, now_ns=time.time_ns(), took_ns=took_ns, want_stacks=watched.want_stacks, front=watched.front
+        )
+    )
 
 
 async def want_stacks(call: Call) -> web.Response:
