@@ -19,7 +19,8 @@ from runyard.agent.launched import launcher_ended
 from runyard.agent.local_run import LocalRun
 from runyard.agent.outcome import first_failed
 from runyard.agent.process import Process
-from runyard.atomic import read_json
+from runyard.agent.stop import new_stop
+from runyard.atomic import read_json, write_json
 
 from . import command, words
 from .ended import PLACE
@@ -102,13 +103,13 @@ class Head:
         """The outcome of this node, where mpirun has something to say to it: `word` is what the ranks' exits have come to."""
         stop, exit_ = self._local.stop(), self.process.exit or {}
         is_asked = stop is not None and not stop.get("is_failure")
-        if exit_.get("exit_code") == 0 or is_asked or (word["status"] == "Failed" and _is_ranks_own(processes)):
+        if exit_.get("exit_code") == 0 or is_asked or (word["status"] == "Failed" and _is_ranks_own(processes, exit_)):
             return word
         said = self._said()
         place = {"log": names.MPI_LOG, "start": said.start, "end": said.end} if said else self._last_lines()
         if said and said.rank is not None:  # of another node, which tells it better
             return word | place | {"cause": f"mpirun says: {said.cause}"}
-        cause = said.cause if said else exit_.get("cause") or f"mpirun ended with exit code {exit_.get('exit_code')}"
+        cause = said.cause if said else _how(exit_)
         how = {"exit_code": exit_.get("exit_code"), "signal": exit_.get("signal")}
         return word | place | how | {"status": "Failed", "cause": cause}
 
@@ -127,13 +128,22 @@ class Head:
             return
         self._is_noted = True
         exit_, said = self.process.exit or {}, self._said()
-        how = said.cause if said else exit_.get("cause") or f"exit code {exit_.get('exit_code')}"
-        self._local.host.say(f"mpirun has ended: {how if exit_.get('exit_code') else 'exit code 0'}.")
-        cause = f"mpirun ended before it started this rank: {how}"
+        how = said.cause if said else _how(exit_)
+        self._local.host.say(f"mpirun has ended: {how}." if exit_.get("exit_code") else "mpirun has ended well.")
+        cause = f"it was not started: {how}"
         launcher_ended(self._local.run_dir, cause)
+        if exit_.get("exit_code") != 0 and (said is None or said.rank is None):
+            self._end_ranks(how, exit_["mono_ns"])
         others = (meeting.of(self._local.run_dir, self._local.run) or {}).get("members", [])[1:]
         if exit_.get("exit_code") != 0 and others:
             self._say_farewell(others, cause)
+
+    def _end_ranks(self, cause: str, since_mono_ns: int) -> None:
+        """mpirun has failed, and not because of a rank: how its ranks end from then on is no failure of theirs."""
+        folders = [self._local.path(names.process_dir(rank)) for rank in self._local.run["ranks"]]
+        if any(os.path.exists(os.path.join(folder, "started.json")) for folder in folders) and self._local.stop() is None:
+            stop = new_stop(signal.SIGTERM, self._local.run["grace_s"], cause, is_failure=True)
+            write_json(self._local.path(names.STOP_FILE), stop | {"asked_mono_ns": since_mono_ns}, durable=False)
 
     def _say_farewell(self, others: list[dict[str, Any]], cause: str) -> None:
         secret = (meeting.of(self._local.run_dir, self._local.run) or {})["secret"]
@@ -210,10 +220,17 @@ class Head:
         self._local.host.say(f"Starting mpirun: {' '.join(launch['argv'])}")
 
 
-def _is_ranks_own(processes: list[Process]) -> bool:
-    """Whether the first process that failed here had been started: then it is the cause, and mpirun only tells of it."""
-    first = first_failed([process.exit | {"rank": process.rank} for process in processes if process.exit])
-    return first is not None and any(process.rank == first["rank"] and process.started for process in processes)
+def _how(exit_: dict[str, Any]) -> str:
+    if exit_.get("signal"):
+        return f"mpirun was killed by {proctree.describe_signal(exit_['signal'])}"
+    return exit_.get("cause") or f"mpirun ended with exit code {exit_.get('exit_code')}"
+
+
+def _is_ranks_own(processes: list[Process], mpirun: dict[str, Any]) -> bool:
+    """Whether the first process that failed here did so before mpirun: then it is the cause, and mpirun only tells of it."""
+    exits = [process.exit for process in processes if process.exit and process.started]
+    first = first_failed(exits)
+    return first is not None and first["mono_ns"] < mpirun.get("mono_ns", 0)
 
 
 def _is_hydra(env: dict[str, str]) -> bool:

@@ -24,6 +24,7 @@ from runyard.agent.local_run import LocalRun
 from runyard.atomic import read_json
 
 from . import command
+from .ended import has_ended
 from .link import ERR, EXIT, OUT, Link, LinkError
 
 # After SIGTERM orted ends its ranks, which takes it two seconds.
@@ -32,6 +33,7 @@ TICK_S = 0.1
 LOOK_S = 2.0
 # What a command prints at its end is waited for so long: a process that it left behind may hold its pipes.
 LAST_OUTPUT_S = 1.0
+FAREWELL_S = 5.0
 _SHELLS = frozenset(("bash", "csh", "dash", "ksh", "sh", "tcsh", "zsh"))
 
 
@@ -49,6 +51,7 @@ def serve(local: LocalRun, connection: socket.socket, ip: str, secret: str) -> N
             link.tell(EXIT, b"0")
             return
         code = Session(local, link).run(str(request["command"]))
+        _await_farewell(local.run_dir)
         launcher_ended(local.run_dir, f"mpirun's part on this node ended before it started this rank: exit code {code}")
 
 
@@ -140,6 +143,13 @@ class Session:
             self._link.tell(kind, data)
         except OSError:
             self._is_linked = False
+
+
+def _await_farewell(run_dir: str) -> None:
+    """The head knows better why mpirun has ended; where it says nothing, all may be well."""
+    deadline_s = time.monotonic() + FAREWELL_S
+    while time.monotonic() < deadline_s and not (has_ended(run_dir) or is_over(run_dir)):
+        time.sleep(TICK_S)
 
 
 def _read(descriptor: int, link: socket.socket) -> bytes:
