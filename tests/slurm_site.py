@@ -99,6 +99,12 @@ class Cluster:
         """What a node has on its own disk."""
         return Path(f"/proc/{self.slurmd[node.name].pid}/root{self.local_dir}", path)
 
+    def beside_slurmd(self, node: Node, *argv: str, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """A process on a node that sees the node's own disk, as a service does; the caller ends it."""
+        enter = ["nsenter", "--target", str(self.slurmd[node.name].pid), "--mount", "--net", "--uts"]
+        whole = {name: value for name, value in os.environ.items() if not name.startswith("RUNYARD_")} | dict(env)
+        return subprocess.Popen([*enter, *argv], env=whole, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def is_idle(self) -> bool:
         """Whether every node is up and has nothing to do."""
         states = self.run("sinfo", "-h", "-N", "-o", "%t").stdout.split()
@@ -164,7 +170,7 @@ def _end_jobs(site: Site) -> None:
     """Slurm's step daemons are in sessions of their own, and their jobs below them: whatever is in a node's network is its."""
     deadline_s = time.monotonic() + 10.0
     while time.monotonic() < deadline_s:
-        left = [pid for node in site.nodes for pid in _pids_in(node)]
+        left = [pid for node in site.nodes for pid in pids_in(node)]
         if not left:
             return
         for pid in left:
@@ -173,6 +179,7 @@ def _end_jobs(site: Site) -> None:
         time.sleep(0.05)
 
 
-def _pids_in(node: Node) -> list[int]:
+def pids_in(node: Node) -> list[int]:
+    """The processes that are in a node's network."""
     done = subprocess.run(["ip", "netns", "pids", node.namespace], capture_output=True, text=True, timeout=30, check=False)
     return [int(word) for word in done.stdout.split()]

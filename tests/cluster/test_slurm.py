@@ -17,7 +17,7 @@ import pytest
 from tests.agent.node_runs import is_alive
 from tests.collector_process import CollectorProcess
 from tests.netns_site import hub_collector, namespaces
-from tests.slurm_site import Cluster, needs_slurm, slurm
+from tests.slurm_site import Cluster, needs_slurm, pids_in, slurm
 from tests.waiting import wait_for
 
 RUNYARD = [sys.executable, "-m", "runyard"]
@@ -188,6 +188,38 @@ def test_a_driver_does_not_outlive_the_task_that_slurm_has_killed(scene: Scene) 
     shown = scene.shown("orphan")
     assert shown["status"] == "Failed"
     assert "rank 3: its launcher has gone" in shown["cause"]
+
+
+@needs_slurm
+def test_what_a_killed_step_has_left_is_told_and_sent_by_the_nodes_service(scene: Scene) -> None:
+    nodes = scene.cluster.site.nodes
+    command = scene.command("killed", "--", sys.executable, "-c", WAITER, srun=("-N2", "--ntasks-per-node=2"))
+    process = scene.start("killed", *command)
+    for node in nodes:  # all but Slurm's own
+        for pid in pids_in(node):
+            if b"slurm" not in Path(f"/proc/{pid}/comm").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+    assert process.wait(60) == 137
+    process.communicate()
+    services = [scene.cluster.beside_slurmd(node, *RUNYARD, "ship", "--watch", env=scene.environ) for node in nodes]
+    try:
+        wait_for(lambda: scene.shown("killed")["is_complete"], "the rest of the run at the collector", limit_s=60)
+    finally:
+        for service in services:
+            service.terminate()
+            service.wait(30)
+    shown = scene.shown("killed")
+    assert shown["status"] == "Failed"
+    assert "its launcher has gone: what Slurm had started for rank" in shown["cause"]
+    assert all(log == b"ready\n" for log in scene.logs("killed").values())
+
+
+@needs_slurm
+def test_what_slurm_hands_a_task_as_a_descriptor_reaches_the_driver(scene: Scene) -> None:
+    program = "import os, stat; print(os.environ['PMI_RANK'], stat.S_ISSOCK(os.fstat(int(os.environ['PMI_FD'])).st_mode))"
+    command = scene.command("pmi", "--", sys.executable, "-c", program, srun=("-N1", "-n2", "--mpi=pmi2"))
+    done = scene.srun(*command)
+    assert sorted(done.stdout.splitlines()) == [b"0 True", b"1 True"], done.stderr
 
 
 @needs_slurm
