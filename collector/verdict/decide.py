@@ -222,6 +222,8 @@ def _lost(run: RunFacts, suspects: Sequence[Suspect]) -> Decision | None:
 def _of_lost(run: RunFacts, lost: list[NodeFacts], suspects: Sequence[Suspect], confidence: str) -> Decision:
     node = lost[0]
     there = [rank.rank for rank in run.ranks if rank.node_id == node.node_id]
+    if not there and len(lost) == 1:
+        there = list(run.missing[:20])  # it was gone before it had told of its processes
     whose = f" with rank{'s' if len(there) > 1 else ''} {', '.join(map(str, sorted(there)))}" if there else ""
     sentence = f"the node {node.ip or node.node_id}{whose} is not heard from any more"
     told = tuple(_of(suspects, CASCADE, WAITING, ROOT))

@@ -165,7 +165,7 @@ SIGNATURES: tuple[Signature, ...] = (
     _entry("shape", ROOT, r"shapes cannot be multiplied|size mismatch|must match the size of tensor", "met tensors whose shapes do not fit"),
     _entry("segfault", ROOT, r"Segmentation fault", "touched memory that is not its own"),
     # Any other time-out may be that of anything: it is weak.
-    _entry(SOME_TIMEOUT, WAITING, r"(?i)\btimed ?out\b|\btimeout\b(?! *=)|\bTimeout(?:Error|Expired)?\b", "waited in vain"),
+    _entry(SOME_TIMEOUT, WAITING, r"[Tt]imed[ -]out|[Tt]imeout (?:after|of|while|waiting|expired|exceeded|reached)|Timeout(?:Error|Expired|Exception|\b)", "waited in vain"),
 )  # fmt: skip
 
 
