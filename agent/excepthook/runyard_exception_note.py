@@ -5,7 +5,6 @@ Appends one JSON line {"type","message","first","mono_ns","wall_ns","pid","is_th
 goes wrong in here is passed over: the program must never fail by it. For any Python from 3.7 on.
 """
 
-import json
 import os
 
 _MOST = 2000  # characters of one message
@@ -33,6 +32,23 @@ def _first_of(value):
     return value
 
 
+def _json(line):
+    """As JSON, on one line. Not by the json module: what that loads runs code from text, and after that Python would not end a
+    program by SIGINT any more that a KeyboardInterrupt has ended."""
+    members = []
+    for name, value in line.items():
+        told = str(value).lower() if isinstance(value, (bool, int)) else '"' + "".join(map(_escaped, value)) + '"'
+        members.append('"' + name + '": ' + told)
+    return ("{" + ", ".join(members) + "}\n").encode("ascii")
+
+
+def _escaped(character):
+    if " " <= character <= "~" and character not in '"\\':
+        return character
+    data = character.encode("utf-16-be", "surrogatepass")
+    return "".join("\\u%02x%02x" % pair for pair in zip(data[::2], data[1::2]))  # noqa: B905, UP031 - any Python from 3.7 on
+
+
 def note(path, now_ns, kind, value, is_thread):
     try:
         name, text = _line_of(kind, value)
@@ -46,7 +62,7 @@ def note(path, now_ns, kind, value, is_thread):
             "pid": os.getpid(),
             "is_thread": is_thread,
         }
-        data = json.dumps(line).encode() + b"\n"
+        data = _json(line)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.write(descriptor, data)
