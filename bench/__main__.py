@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("capture", "ship", "live", "start", "datastore")
+NAMES = ("capture", "ship", "live", "start", "datastore", "merge")
 
 
 def main(names: list[str]) -> int:
