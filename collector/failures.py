@@ -97,16 +97,33 @@ def is_one(told: NodeState) -> bool:
 
 
 def stop_for(connection: Connection, run_id: str, node_id: str) -> dict[str, Any] | None:
-    """What a node that asks is told to do: to end, where another one has failed and the grace of a fail-fast run is over."""
+    """What a node that asks is told to do: to end, where a fail-fast run has failed on another node and the grace is over, or
+    was canceled there."""
     run = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).first()
-    if run is None or run.on_failure != FAIL_FAST or run.failed_ns is None:
-        return None
-    if time.time_ns() < run.failed_ns + run.failure_grace_s * 1e9:
+    if run is None or run.node_count == 1 or run.on_failure != FAIL_FAST:
         return None
     this_node = (nodes.c.run_id == run_id) & (nodes.c.node_id == node_id)
     status = connection.execute(sa.select(nodes.c.status).where(this_node)).scalar()
-    failure = first(connection, run_id)
-    if status in state.FINAL or status == "Finalizing" or failure is None or failure.node_id == node_id:
+    if status in state.FINAL or status == "Finalizing":
         return None
-    reason = f"{failure.clause[:1000]}; the run ends (fail-fast)"
-    return {"signal": int(signal.SIGTERM), "grace_s": None, "reason": reason, "is_failure": True}
+    if run.failed_ns is None:
+        reason = canceled(connection, run_id, node_id)
+        return _stop(reason, is_failure=False) if reason else None
+    failure = first(connection, run_id)
+    if failure is None or failure.node_id == node_id or time.time_ns() < run.failed_ns + run.failure_grace_s * 1e9:
+        return None
+    return _stop(f"{failure.clause[:1000]}; the run ends (fail-fast)", is_failure=True)
+
+
+def canceled(connection: Connection, run_id: str, node_id: str = "") -> str:
+    """On which node but this one the run was canceled; empty: on none."""
+    elsewhere = (nodes.c.run_id == run_id) & (nodes.c.node_id != node_id)
+    query = sa.select(nodes.c.ip, nodes.c.cause).where(elsewhere & nodes.c.status.in_(("CancelRequested", "Canceled")))
+    node = connection.execute(query.order_by(nodes.c.ip)).first()
+    if node is None:
+        return ""
+    return f"the run was canceled on node {node.ip}{f': {node.cause[:1000]}' if node.cause else ''}"
+
+
+def _stop(reason: str, *, is_failure: bool) -> dict[str, Any]:
+    return {"signal": int(signal.SIGTERM), "grace_s": None, "reason": reason, "is_failure": is_failure}

@@ -162,7 +162,8 @@ def _trouble(connection: Connection, run: Any) -> str:
     failure = failures.first(connection, run.run_id) if run.failed_ns is not None else None
     if failure is not None:
         return f"the run has failed on another node: {failure.sentence}"
-    return f"the run is over ({run.status})" if run.status in state.FINAL else ""
+    over = f"the run is over ({run.status})" if run.status in state.FINAL else ""
+    return failures.canceled(connection, run.run_id) or over
 
 
 def _short(value: object) -> str:

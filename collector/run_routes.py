@@ -20,6 +20,8 @@ from .pulse import Pulse
 from .report import NodeState
 from .route import Call, json_response
 
+# What a node that waits for this one has to know.
+ENDING = state.FINAL | {"CancelRequested"}
 # Silent nodes that a cause names.
 MOST_NAMED = 20
 
@@ -111,7 +113,7 @@ async def put_state(call: Call) -> web.Response:
     call.parts.pulse.beat(call.run_id, node_id)
     if heard.row is not None:
         call.parts.hub.told(call.run_id, heard.row.state, heard.row.silent_if)
-        if heard.row.row.failed_ns is not None or heard.row.state.is_final:
+        if heard.row.row.failed_ns is not None or told.status in ENDING:
             call.parts.meetings.changed(call.run_id)
     took_ns = time.monotonic_ns() - begun_ns
     watched = heard.watched

@@ -217,7 +217,7 @@ def test_nodes_that_wait_learn_at_once_that_the_run_has_failed_elsewhere(collect
     assert "node 10.77.0.12: preparation failed: no space" in found[0].json["detail"]
 
 
-def failed(rank: int, exit_code: int = 1, **fields: Any) -> dict[str, Any]:
+def failed(rank: int, exit_code: int | None = 1, **fields: Any) -> dict[str, Any]:
     return {"rank": rank, "status": "Failed", "exit_code": exit_code, "ended_ns": 5} | fields
 
 
@@ -240,6 +240,18 @@ def test_a_failure_ends_the_nodes_that_live_once_the_grace_is_over(collector: Co
     second.put_state("Failed", exit_code=7, cause="rank 1: exit code 7", processes=[failed(1, 7)], ended_ns=9, is_complete=True)
     run = first.run()
     assert (run["status"], run["exit_code"], run["cause"]) == ("Failed", 7, "rank 1 on 10.77.0.12 failed: exit code 7")
+
+
+def test_a_cancel_on_one_node_is_one_of_the_run(collector: CollectorProcess, run_id: str) -> None:
+    first, second, third = (Member(collector, run_id, rank, 3).register() for rank in range(3))
+    first.put_state("Running")
+    second.put_state("CancelRequested", cause="")
+    stop = first.stop()
+    assert (stop["reason"], stop["is_failure"]) == ("the run was canceled on node 10.77.0.12", False)
+    second.put_state("Canceled", exit_code=130, cause="`runyard run` got SIGINT", ended_ns=5, is_complete=True)
+    refused = third.meet(5)
+    assert refusal(refused) == (409, "run-failed")
+    assert refused.json["detail"] == "the run was canceled on node 10.77.0.12: `runyard run` got SIGINT"
 
 
 def test_a_run_that_waits_ends_nobody(collector: CollectorProcess, run_id: str) -> None:
