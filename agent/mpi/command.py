@@ -63,9 +63,9 @@ def environment(base: Mapping[str, str], run_dir: str, *, is_root: bool) -> dict
     return kept | start | ours
 
 
-def why_not() -> str:
+def why_not(executable: str = sys.executable, folder: str = _FOLDER) -> str:
     """Why mpirun could not start our agent, as a sentence; empty where it can."""
-    for path in (sys.executable, _FOLDER):
+    for path in (executable, folder):
         if " " in path or ":" in path:
             return f"mpirun takes no remote-start agent whose path has a space or a colon, and Runyard lies in {path!r}"
     return ""

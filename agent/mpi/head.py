@@ -107,7 +107,7 @@ class Head:
             return word
         said = self._said()
         place = {"log": names.MPI_LOG, "start": said.start, "end": said.end} if said else self._last_lines()
-        if said and said.rank is not None:  # of another node, which tells it better
+        if said and said.is_of_rank:  # of another node, which tells it better
             return word | place | {"cause": f"mpirun says: {said.cause}"}
         cause = said.cause if said else _how(exit_)
         how = {"exit_code": exit_.get("exit_code"), "signal": exit_.get("signal")}
@@ -132,7 +132,7 @@ class Head:
         self._local.host.say(f"mpirun has ended: {how}." if exit_.get("exit_code") else "mpirun has ended well.")
         cause = f"it was not started: {how}"
         launcher_ended(self._local.run_dir, cause)
-        if exit_.get("exit_code") != 0 and (said is None or said.rank is None):
+        if exit_.get("exit_code") != 0 and (said is None or not said.is_of_rank):
             self._end_ranks(how, exit_["mono_ns"])
         others = (meeting.of(self._local.run_dir, self._local.run) or {}).get("members", [])[1:]
         if exit_.get("exit_code") != 0 and others:

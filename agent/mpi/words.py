@@ -12,15 +12,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """`cause` in one sentence; `rank`: the one that mpirun names; [start, end): its bytes in the log."""
+    """`cause` in one sentence; [start, end): its bytes in the log.
+
+    `is_of_rank`: a rank has failed, not mpirun; `rank` is the one that is named, None where none is.
+    """
 
     cause: str
+    is_of_rank: bool
     rank: int | None
     start: int
     end: int
 
 
-# Sentences may name the pattern's groups. The group `rank` is a rank's end, which is no failure of mpirun's.
+# Sentences may name the pattern's groups. The group `rank`, be it empty, is a rank's end, which is no failure of mpirun's.
 _TABLE = [
     (r"^runyard: (?P<why>(?:the host|nothing could be started) .+)$", "mpirun could not start everywhere: {why}"),
     (
@@ -34,6 +38,10 @@ _TABLE = [
     (
         r"^mpirun was unable to find the specified executable file[\s\S]+?^Node: +(?P<node>\S+)\nExecutable: +(?P<name>.+)$",
         "mpirun could not start: {name} is not on node {node}",
+    ),
+    (
+        r"could not\nchange to the specified working directory:\n\nWorking directory: (?P<name>.+)\nNode: (?P<node>\S+)$",
+        "mpirun could not start: the folder {name} is not on node {node}",
     ),
     (r"^mpi\w+: Error: unknown option \"(?P<name>.+)\"$", "mpirun could not start: it does not know the option {name}"),
     (
@@ -77,7 +85,11 @@ _TABLE = [
         "rank {rank} ended with exit code {code}",
     ),
     (
-        r"^(?:\[\S+\] )?sh: \d+: (?P<name>\S+): not found$|^\S*sh: .*?(?P<other>\S+): command not found$",
+        r"^Primary job +terminated normally, but (?P<rank>)\d+ process",
+        "a rank ended with an exit code that is not 0",
+    ),
+    (
+        r"^\S*sh: (?:line )?(?:\d+: )?(?P<name>\S+): (?:command )?not found$|^(?P<other>\S+): Command not found\.$",
         "mpirun could not start its part on another node: {name}{other} is not in the run's PATH there",
     ),
     (
@@ -97,8 +109,8 @@ def read(text: bytes) -> Words | None:
         found = pattern.search(plain)
         if found:
             parts = {name: _utf8(part or "") for name, part in found.groupdict().items()}
-            rank = int(parts["rank"]) if "rank" in parts else None
-            return Words(sentence.format_map(parts), rank, *_block(plain, found.start(), found.end()))
+            rank = int(parts["rank"]) if parts.get("rank") else None
+            return Words(sentence.format_map(parts), "rank" in parts, rank, *_block(plain, found.start(), found.end()))
     return None
 
 
