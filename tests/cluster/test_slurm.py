@@ -16,9 +16,13 @@ import pytest
 
 from tests.agent.node_runs import is_alive
 from tests.collector_process import CollectorProcess
-from tests.netns_site import hub_collector, namespaces
+from tests.netns_site import Node, hub_collector, namespaces
 from tests.slurm_site import Cluster, needs_slurm, pids_in, slurm
+from tests.torch_site import TORCH_PYTHON, needs_torch
 from tests.waiting import wait_for
+
+from .launched import RUN_ID, Launched
+from .test_ddp import PROGRAM, all_is_there, in_order
 
 RUNYARD = [sys.executable, "-m", "runyard"]
 EXAMPLES = Path(__file__).parents[2] / "configs" / "slurm"
@@ -137,6 +141,34 @@ def test_four_processes_on_two_nodes_are_one_run(scene: Scene, srun: tuple[str, 
             assert (found["SLURM_PROCID"], found["SLURM_LOCALID"]) == (str(rank), str(rank % 2))
     shown = scene.shown(run_id)
     assert (shown["status"], shown["is_complete"], len(shown["nodes"])) == ("Completed", True, 2)
+
+
+class Trained(Launched):
+    """The training's run, with the nodes' own disks as Slurm's nodes have them."""
+
+    cluster: Cluster
+
+    def spool(self, node: Node) -> Path:
+        return self.cluster.local(node, f"spool/{RUN_ID}")
+
+
+@needs_slurm
+@needs_torch
+@pytest.mark.row("A15")
+@pytest.mark.xdist_group("torch")
+def test_a_training_whose_processes_slurm_has_started_is_one_run(scene: Scene, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    program = ("--", str(TORCH_PYTHON), str(PROGRAM), "60", "0.02", str(copies))
+    done = scene.srun(*scene.command(RUN_ID, *program, srun=("-N2", "--ntasks-per-node=2")), GLOO_SOCKET_IFNAME="host0")
+    assert done.returncode == 0, done.stderr
+    run = Trained(scene.collector, scene.cluster.site, tmp_path)
+    run.cluster = scene.cluster
+    shown = run.run()
+    assert (shown["status"], shown["is_complete"]) == ("Completed", True)
+    assert [process["rank"] for process in shown["processes"]] == list(range(4))
+    all_is_there(run, copies, 4)
+    in_order(run)
 
 
 @needs_slurm
