@@ -124,7 +124,7 @@ def carry_out(plan: Planted, collector: CollectorProcess, folder: Path) -> dict[
 
 
 def _run(plan: Planted, node: int, collector: CollectorProcess, folder: Path) -> NodeRun:
-    where = ("--nnodes", str(plan.nodes), "--node-rank", str(node)) if plan.nodes > 1 else ()
+    where: tuple[str, ...] = ("--nnodes", str(plan.nodes), "--node-rank", str(node)) if plan.nodes > 1 else ()
     if plan.processes > 1:
         where += ("--nproc-per-node", str(plan.processes))
     command = (_program(plan, node, folder), str(folder), json.dumps(plan.ways))
