@@ -292,8 +292,8 @@ def spread(
 
 def test_flags_say_how_a_run_is_spread_and_win_over_the_file() -> None:
     flags = ("--nproc-per-node", "4", "--distribution", "pytorch", "--nnodes", "2", "--node-rank", "1", "--rendezvous", "5m")
-    flags += ("--on-failure", "wait", "--failure-grace", "10", "--stall-after", "15m", "--run-id", "r")
-    found = spread(*flags, "--", "python", "train.py", "--nnodes", "9")
+    more = ("--on-failure", "wait", "--failure-grace", "10", "--stall-after", "15m", "--run-id", "r")
+    found = spread(*flags, *more, "--", "python", "train.py", "--nnodes", "9")
     assert found == Distribution(
         kind=PYTORCH,
         node_count=2,
