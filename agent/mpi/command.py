@@ -30,13 +30,10 @@ def argv(members: Sequence[Mapping[str, Any]], own: Sequence[str], *, is_hydra: 
     return [MPIRUN, *ours, "-np", total, *own, *PROGRAM]
 
 
-def environment(base: Mapping[str, str], run_dir: str, *, is_root: bool) -> dict[str, str]:
-    """What mpirun, or a node's part of it, is given over the run's own environment `base`."""
-    kept = {
-        name: value for name, value in base.items() if name.startswith(_KEPT_PREFIXES) or not name.startswith(_FOREIGN_PREFIXES)
-    }
+def start_variables() -> dict[str, str]:
+    """By which mpirun knows our agent; they are no driver's, which may want to call an mpirun of its own."""
     agent = f"{sys.executable} -I -S {_FOLDER}/remote_start.py"
-    start = {
+    return {
         # Open MPI 4. Daemons that stay attached keep the connection by which each side learns of the other's end.
         "OMPI_MCA_plm": "rsh",
         "OMPI_MCA_plm_rsh_agent": agent,
@@ -47,10 +44,17 @@ def environment(base: Mapping[str, str], run_dir: str, *, is_root: bool) -> dict
         "PRTE_MCA_plm_ssh_agent": agent,
         "PRTE_MCA_plm_ssh_no_tree_spawn": "1",
         "PRTE_MCA_prte_leave_session_attached": "1",
-        # MPICH and what stems from it.
+        # MPICH and its kin.
         "HYDRA_LAUNCHER": "rsh",
-        "HYDRA_LAUNCHER_EXEC": f"{_FOLDER}/remote_start.py",
     }
+
+
+def environment(base: Mapping[str, str], run_dir: str, *, is_root: bool) -> dict[str, str]:
+    """What mpirun, or a node's part of it, is given over the run's own environment `base`."""
+    kept = {
+        name: value for name, value in base.items() if name.startswith(_KEPT_PREFIXES) or not name.startswith(_FOREIGN_PREFIXES)
+    }
+    start = start_variables()
     if is_root:  # Open MPI asks root twice whether it means it. The run's user is who started `runyard run`: it was meant.
         names = ("OMPI_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT")
         start |= {name: "1" for one in names for name in (one, f"{one}_CONFIRM")}
@@ -59,6 +63,7 @@ def environment(base: Mapping[str, str], run_dir: str, *, is_root: bool) -> dict
         "RUNYARD_RANK": "mpi",
         "RUNYARD_PYTHON": sys.executable,
         "RUNYARD_MPI_RANK": f"{_FOLDER}/rank.py",
+        "RUNYARD_MPI_START": f"{_FOLDER}/remote_start.py",
     }
     return kept | start | ours
 

@@ -7,6 +7,7 @@ launcher_ended.json. What survives a kill -9 of the shepherd: mpirun, its captur
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,6 +46,12 @@ class MpirunCapture(capture.Capture):
     """The capture of mpirun. Ranks that outlive it become the shepherd's children, which notes how they end."""
 
     adopts = False
+
+    def give_up(self, cause: str) -> None:
+        """mpirun will not be started: say why, also in its log."""
+        os.write(self._log.driver_out, f"runyard: {cause}\n".encode())
+        capture.write_exit(self._directory, exit_code=None, signal_number=None, cause=cause)
+        self.finish_empty()
 
 
 class Head:
@@ -168,22 +175,22 @@ class Head:
         process.refresh()
         launch = read_json(self._local.path(names.ENVIRONMENT_FILE))
         cause = self._why_not(launch) if process.started is None else ""
-        if cause:
-            capture.write_exit(process.directory, exit_code=None, signal_number=None, cause=cause)
         process.next_capture_s = time.monotonic() + PAUSE_S
         process.capture_pid = os.fork()
         if process.capture_pid == 0:
-            self._become_capture(None if cause else launch)
+            self._become_capture(launch or {}, cause)
         os.close(lock)
 
     def _why_not(self, launch: dict[str, Any] | None) -> str:
+        if self.process.exit is not None:  # an earlier capture said why, and died before its log was final
+            return str(self.process.exit["cause"])
         if self._local.stop():
             return "the run was asked to stop before mpirun was started"
         if launch is None:
             return "mpirun was never started: what it needs is gone from the spool"
         return command.why_not()
 
-    def _become_capture(self, launch: dict[str, Any] | None) -> None:
+    def _become_capture(self, launch: dict[str, Any], cause: str) -> None:
         code = 1
         try:
             os.close(self._lock)  # a lock lives as long as any copy of its descriptor
@@ -194,11 +201,14 @@ class Head:
             life = MpirunCapture(self._local.run_dir, self._local.run, PLACE, names.MPI_LOG)
             if self.process.started is not None:
                 life.resume(self.process.started)
-            elif launch is None:
-                life.finish_empty()
+            elif cause:
+                life.give_up(cause)
             else:
                 self._prepare(launch)
-                life.start(launch, stdin=0)
+                if not shutil.which(command.MPIRUN, path=launch["env"].get("PATH")):
+                    life.give_up("mpirun is not in the run's PATH; an MPI run needs Open MPI on each of its nodes")
+                else:
+                    life.start(launch, stdin=0)
             code = 0
         except BaseException:  # noqa: BLE001 - this fork must never go on as a second shepherd
             sys.excepthook(*sys.exc_info())

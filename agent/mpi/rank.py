@@ -20,9 +20,13 @@ def main() -> None:
     from runyard.atomic import read_json
     from runyard.names import ENVIRONMENT_FILE
 
+    from .command import start_variables
+
     rank, run_dir = -1, os.environ.get("RUNYARD_RUN_DIR", "")
     try:
         rank = next(int(os.environ[name]) for name in RANK_VARIABLES if name in os.environ)
+        for name in start_variables():
+            os.environ.pop(name, None)
         launch = read_json(os.path.join(run_dir, ENVIRONMENT_FILE)) or {}
         code = run_rank(run_dir, rank, given(dict(os.environ), launch.get("env") or {}))
     except BaseException as error:  # noqa: BLE001 - the launcher needs an exit code, and people one sentence

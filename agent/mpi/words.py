@@ -27,6 +27,7 @@ class Words:
 # Sentences may name the pattern's groups. The group `rank`, be it empty, is a rank's end, which is no failure of mpirun's.
 _TABLE = [
     (r"^runyard: (?P<why>(?:the host|nothing could be started) .+)$", "mpirun could not start everywhere: {why}"),
+    (r"^runyard: rank \d+ cannot be started: (?P<why>.+)$", "mpirun could not start every rank: {why}"),
     (
         r"^There are not enough slots available in the system to satisfy the (?P<count>\d+)\s+slots",
         "mpirun could not start: {count} processes were asked for, and there are not enough slots for them",
