@@ -20,7 +20,7 @@ class _Sample:
     error_ns: int
 
     def error_at(self, mono_ns: int) -> int:
-        return self.error_ns + abs(mono_ns - self.mono_ns) * DRIFT_PPM // 1_000_000
+        return self.error_ns + abs(mono_ns - self.mono_ns) * DRIFT_PPM // 1_000_000 + 1
 
 
 class Clock:
@@ -34,9 +34,11 @@ class Clock:
         took_ns = min(max(0, took_ns), received_ns - sent_ns)
         earliest_ns = sent_ns + took_ns
         error_ns = (received_ns - earliest_ns) // 2 + 1
-        sample = _Sample(received_ns, now_ns - (earliest_ns + received_ns) // 2, error_ns)
+        # As of the earliest moment: what the clocks drift apart until the answer is here counts, too.
+        sample = _Sample(earliest_ns, now_ns - (earliest_ns + received_ns) // 2, error_ns)
         best = self._best
-        if best is None or error_ns <= best.error_at(received_ns) or not _agree(best, sample):
+        is_better = best is None or sample.error_at(received_ns) <= best.error_at(received_ns)
+        if best is None or is_better or not _agree(best, sample, received_ns):
             self._best = sample
 
     def told(self, mono_ns: int) -> dict[str, int] | None:
@@ -45,7 +47,7 @@ class Clock:
         return None if best is None else {"offset_ns": best.offset_ns, "error_ns": best.error_at(mono_ns)}
 
 
-def _agree(best: _Sample, sample: _Sample) -> bool:
+def _agree(best: _Sample, sample: _Sample, mono_ns: int) -> bool:
     """Whether both can be true: where not, the collector's clock was set meanwhile, and only the newer one is."""
     apart_ns = abs(best.offset_ns - sample.offset_ns)
-    return apart_ns <= best.error_at(sample.mono_ns) + sample.error_ns
+    return apart_ns <= best.error_at(mono_ns) + sample.error_at(mono_ns)

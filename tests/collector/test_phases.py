@@ -168,8 +168,8 @@ def test_the_catalog_of_an_earlier_version_is_brought_up(tmp_path: Path) -> None
             ):
                 database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
             database.execute("ALTER TABLE nodes DROP COLUMN transitions")
-            database.execute("DROP TABLE snapshots")
-            database.execute("DROP TABLE members")
+            for table in ("snapshots", "members", "progress", "watched_runs"):
+                database.execute(f"DROP TABLE {table}")
             database.execute("UPDATE alembic_version SET version_num = '0001'")
         database.close()
         collector.start()
