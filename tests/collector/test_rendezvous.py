@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from runyard.client import CollectorClient
 from runyard.errors import CollectorRefused
 from tests.collector.node import Answer, Node, call, sha256
-from tests.collector_process import CollectorProcess
+from tests.collector_process import CollectorProcess, running_collector
 from tests.waiting import wait_for
 
 COMMAND = ["python", "train.py"]
@@ -337,3 +338,21 @@ def test_a_run_id_that_is_none_is_refused(collector: CollectorProcess, run_id: s
     with pytest.raises(CollectorRefused) as refused:
         client.json("POST", f"/runs/{run_id}/rendezvous", body)
     assert refused.value.code == "no-such-run"
+
+
+def test_a_silent_node_is_named_and_ends_nobody(tmp_path: Path) -> None:
+    with running_collector(tmp_path, environ={"RUNYARD_COLLECTOR__LOST_CONTACT_S": "1"}) as collector:
+        first, second = (Member(collector, "r", rank).register() for rank in range(2))
+        second.put_state("Running")
+
+        def is_lost() -> bool:
+            assert first.stop() is None
+            return bool(first.run()["status"] == "NotResponding")
+
+        wait_for(is_lost, "the silence to be told")
+        assert first.run()["cause"] == "not heard from for 1 s: node 10.77.0.12"
+        second.put_state("Running")
+        assert (first.run()["status"], first.run()["cause"]) == ("Running", "")
+        for node in (first, second):
+            node.complete()
+        assert first.run()["status"] == "Completed"
