@@ -39,10 +39,14 @@ class Lane:
         """From where on the stream has to be read again, where it has been read up to `read_to`."""
         return self.written if self.times or self._carry else max(self.written, read_to)
 
+    def first_end(self, read_to: int) -> int:
+        """Where the first unit that waits ends; `read_to` where none does."""
+        return self._ends[0] if self._ends else read_to
+
     @property
-    def is_between_lines(self) -> bool:
-        """No line has begun."""
-        return not self._carry
+    def has_begun(self) -> bool:
+        """A line has begun and not ended."""
+        return bool(self._carry)
 
     def add(self, piece: bytes, time_ns: int, end: int) -> None:
         """The stream's next bytes; they end at `end`."""

@@ -46,6 +46,7 @@ class Merger:
         self._pending: dict[int, Source] = {}  # of which lines wait for their turn
         self._behind: dict[int, tuple[Source, int]] = {}  # which lag, and when that was seen
         self._met_ns: dict[str, int] = {}  # when nodes became known here
+        self._window_bytes = MOST_BYTES
         self._held_ns: int | None = None  # since when somebody holds the others back
         self._last_line: str | None = None
 
@@ -125,14 +126,16 @@ class Merger:
         return False
 
     def _may_read(self, source: Source) -> bool:
-        return not source.lanes[0].times and not source.lanes[-1].times
+        """Whether most of what was read is written: all are read on together, not one at each step."""
+        return source.position - min(lane.first_end(source.position) for lane in source.lanes) < self._window_bytes // 2
 
     def _read(self, now_ns: int) -> None:
+        share = WINDOW_BYTES // max(1, len(self._ready), len(self._pending))
+        self._window_bytes = min(MOST_BYTES, max(LEAST_BYTES, share))
         chosen = [source for source in self._ready.values() if self._may_read(source) and self._has_clock(source, now_ns)]
-        most = min(MOST_BYTES, max(LEAST_BYTES, WINDOW_BYTES // max(1, len(chosen))))
         for source in chosen:
             before = source.position
-            source.load(most, now_ns)
+            source.load(self._window_bytes, now_ns)
             if source.is_waiting:
                 del self._ready[source.news.id]
             lasts = [lane.times[-1] for lane in source.lanes if lane.times]

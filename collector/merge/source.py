@@ -153,13 +153,18 @@ class DriverSource:
         return [min(time_ns, now_ns) for time_ns in times] if max(times) > now_ns else times
 
     def _take(self, data: bytes, ends: list[int], times: list[int], sources: list[int]) -> None:
-        start = self.position
         lane = self._by_source.get(sources[0], self.lanes[0])
-        if start >= self._passed and lane.is_between_lines and sources.count(sources[0]) == len(sources):
-            done = self._take_fast(lane, data, ends, times)
-            if done:
-                start = ends[done - 1]
-                ends, times, sources = ends[done:], times[done:], sources[done:]
+        done, start = 0, self.position
+        if start >= self._passed and sources.count(sources[0]) == len(sources):
+            # The line that has begun is ended, and then nearly all can be taken at once.
+            done = next((n for n, end in enumerate(ends, 1) if data[end - start - 1] == 10), 0) if lane.has_begun else 0
+            self._take_slowly(data, start, ends[:done], times, sources)
+            start = ends[done - 1] if done else start
+            done += self._take_fast(lane, data, start, ends[done:], times[done:]) if not lane.has_begun else 0
+            start = ends[done - 1] if done else start
+        self._take_slowly(data, start, ends[done:], times[done:], sources[done:])
+
+    def _take_slowly(self, data: bytes, start: int, ends: list[int], times: list[int], sources: list[int]) -> None:
         base = self.position
         for end, time_ns, source in zip(ends, times, sources, strict=False):
             lane = self._by_source.get(source, self.lanes[0])
@@ -168,14 +173,14 @@ class DriverSource:
                 lane.add(data[first - base : end - base], time_ns, end)
             start = end
 
-    def _take_fast(self, lane: Lane, data: bytes, ends: list[int], times: list[int]) -> int:
+    def _take_fast(self, lane: Lane, data: bytes, start: int, ends: list[int], times: list[int]) -> int:
         """Takes the records up to the last one at which a line ends, if lines end at all of them; returns how many."""
         base = self.position
         lasts = [data[end - base - 1] for end in ends]
-        count = len(ends) if lasts[-1] == 10 else len(ends) - 1
-        if count <= 0 or lasts.count(10) < count:
+        count = len(ends) - (bool(ends) and lasts[-1] != 10)
+        if not count or lasts.count(10) < count:
             return 0
-        starts = [0, *(end - base for end in ends[: count - 1])]
+        starts = [start - base, *(end - base for end in ends[: count - 1])]
         pieces = [data[start : end - base - 1] for start, end in zip(starts, ends, strict=False)]
         lane.add_units(pieces[:count], times[:count], ends[:count])
         return count
