@@ -146,7 +146,7 @@ def _is_ready(pid: int, raw: Path) -> bool:
         state = re.search(r"^State:\s*(\w)", status, re.MULTILINE)
         if caught is None or not int(caught[1], 16) >> (SIGNAL - 1) & 1 or state is None or state[1] in "TtZX":
             return False
-        held = {int(note.read_text() or -1) for note in raw.parent.glob("stackable.*")}
+        held = {int(note.suffix[1:]) for note in raw.parent.glob("stackable.*")}
         return any(_is_file(Path(f"/proc/{pid}/fd/{number}"), raw) for number in held)
     except (OSError, ValueError):
         return False

@@ -2,7 +2,7 @@
 """Makes a Python program tell its stacks when a signal asks for them, without a change to the program. Loaded by sitecustomize
 where RUNYARD_STACKS_FILE is set; the signal is RUNYARD_STACKS_SIGNAL, which nothing else uses.
 
-Appends to that file, and notes beside it, in `stackable.<pid>`, the descriptor that it holds it by. Nothing is signalled but
+Appends to that file, and notes beside it, as `stackable.<descriptor>`, by which one it holds it. Nothing is signalled but
 what has caught the signal and holds the file by that descriptor: no program that this one becomes, or that closes everything.
 """
 
@@ -27,6 +27,4 @@ def register():
         held = low
     faulthandler.register(number, file=held, all_threads=True, chain=False)
     folder = os.path.dirname(path)  # noqa: PTH120
-    note = os.open(folder + "/stackable." + str(os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    os.write(note, str(held).encode())
-    os.close(note)
+    os.close(os.open(f"{folder}/stackable.{held}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
