@@ -18,7 +18,7 @@ import time
 from runyard.atomic import write_bytes, write_json
 from runyard.names import FILE_MODE, SYSTEM_LOG, execution_log, process_dir
 
-from . import evidence, oom, proctree
+from . import evidence, proctree
 from .driver_log import DriverLog
 from .journal import PhaseLog, SystemLog
 
@@ -26,6 +26,8 @@ TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
     import signal
     from typing import Any
+
+    from .oom import MemoryWatch
 else:
     import _signal as signal  # without the enums around it, whose import costs 8 ms
 
@@ -68,7 +70,7 @@ class Capture:
         self._rank = rank
         self._log = DriverLog(run_dir, log_name, rank, is_split=run["streams"] == "split")
         self._markers = (proctree.marker(run), f"RUNYARD_RANK={rank}")
-        self._memory: oom.MemoryWatch | None = None
+        self._memory: MemoryWatch | None = None
 
     def start(self, launch: dict[str, Any], stdin: int) -> None:
         """Start the driver and capture it to its end."""
@@ -186,7 +188,9 @@ class Capture:
             pidfd = -1
         is_there = is_there or (lambda: not _has_ended(pid))
         wait_s = HOT_S
-        self._memory = oom.MemoryWatch(pid)
+        from .oom import MemoryWatch  # the driver starts in the meantime
+
+        self._memory = MemoryWatch(pid)
         while is_there():
             self._memory.look()
             wait_s = HOT_S if self._log.tick() else min(STILL_S, wait_s * 1.25)

@@ -12,11 +12,11 @@ import time
 
 from runyard.atomic import read_json, write_json
 
-from . import oom
-
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
     from typing import Any
+
+    from .oom import MemoryWatch
 
 EVIDENCE_FILE = "evidence.json"
 EXCEPTIONS_FILE = "exceptions.jsonl"
@@ -46,7 +46,7 @@ def prepare(launch: dict[str, Any], directory: str, run: dict[str, Any]) -> None
         env["TORCHELASTIC_ERROR_FILE"] = os.path.join(directory, TORCH_ERROR_FILE)
 
 
-def write(directory: str, run_dir: str, memory: oom.MemoryWatch | None) -> None:
+def write(directory: str, run_dir: str, memory: MemoryWatch | None) -> None:
     """Write evidence.json for a driver that is gone, unless it ended well. Raises OSError."""
     exit_ = read_json(os.path.join(directory, "exit.json")) or {}
     if exit_.get("exit_code") == 0:
@@ -56,7 +56,7 @@ def write(directory: str, run_dir: str, memory: oom.MemoryWatch | None) -> None:
         write_json(os.path.join(directory, EVIDENCE_FILE), found, durable=False)
 
 
-def collect(directory: str, run_dir: str, exit_: dict[str, Any], memory: oom.MemoryWatch | None) -> dict[str, Any]:
+def collect(directory: str, run_dir: str, exit_: dict[str, Any], memory: MemoryWatch | None) -> dict[str, Any]:
     """What collector/report.py calls Evidence, without the members of which nothing is known."""
     started = read_json(os.path.join(directory, "started.json")) or {}
     pid = started.get("pid") or 0
