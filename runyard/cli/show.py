@@ -161,7 +161,8 @@ def _progress(found: Document) -> list[str]:
 
 def _pace(process: Document, progress: Document) -> tuple[str, ...]:
     step, total, rate, eta_s = (progress[key] for key in ("step", "total", "rate_per_s", "eta_s"))
-    stalls = str(progress["stalls"]) + (", stalled now" if progress["is_stalled"] else "")
+    is_stalled = progress["is_stalled"] and process["status"] == "Started"
+    stalls = str(progress["stalls"]) + (", stalled now" if is_stalled else "")
     return (
         str(process["rank"]),
         "-" if step is None else f"{step}/{total} ({100 * step // total}%)" if total else str(step),
