@@ -73,6 +73,8 @@ class Launched:
         if not os.path.exists(path):
             self._local.log.error("a driver's launcher has gone: its driver is asked to end", rank=process.rank)
             write_json(path, {"mono_ns": time.monotonic_ns()}, durable=False)
+            if self._launcher == "mpirun":  # Hydra kills at once what it ends, and it ends ranks where another one has failed
+                self._local.ask_stop(signal.SIGTERM, f"mpirun has ended rank {process.rank}", is_failure=True)
 
     def end_orphan(self, process: Process) -> None:
         """Ask a driver to end whose launcher has gone, and after the grace period make it."""

@@ -18,6 +18,7 @@ _FOREIGN_PREFIXES = ("SLURM", "PBS_", "LSB_", "PMI_", "PMI2_", "PMIX_", "OMPI_CO
 _KEPT_PREFIXES = ("PMIX_MCA_",)
 # Each node has a Python and an installation of its own; so a rank finds them where it is started.
 PROGRAM = ("/bin/sh", "-c", 'exec "$RUNYARD_PYTHON" -I -S "$RUNYARD_MPI_RANK"')
+AGENT_SCRIPT = b'#!/bin/sh\nexec "$RUNYARD_PYTHON" -I -S "$RUNYARD_MPI_START" "$@"\n'
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -26,7 +27,8 @@ def argv(members: Sequence[Mapping[str, Any]], own: Sequence[str], *, is_hydra: 
     counts = [(str(member["ip"]), int(member["processes"])) for member in members]
     hosts = ",".join(f"{ip}:{count}" for ip, count in counts)
     total = str(sum(count for _, count in counts))
-    ours = ["-hosts", hosts] if is_hydra else ["--host", hosts, "--map-by", "slot"]
+    # Hydra would have the head's variables be those of every node.
+    ours = ["-genvnone", "-hosts", hosts] if is_hydra else ["--host", hosts, "--map-by", "slot"]
     return [MPIRUN, *ours, "-np", total, *own, *PROGRAM]
 
 

@@ -21,7 +21,7 @@ from runyard.agent.local_run import LocalRun
 from runyard.agent.outcome import first_failed
 from runyard.agent.process import Process
 from runyard.agent.stop import new_stop
-from runyard.atomic import read_json, write_json
+from runyard.atomic import read_json, write_bytes, write_json
 
 from . import command, words
 from .ended import PLACE
@@ -114,9 +114,9 @@ class Head:
             return word
         said = self._said()
         place = {"log": names.MPI_LOG, "start": said.start, "end": said.end} if said else self._last_lines()
-        if said and said.is_of_rank:  # of another node, which tells it better
-            return word | place | {"cause": f"mpirun says: {said.cause}"}
         cause = said.cause if said else _how(exit_)
+        if said and said.is_of_rank:  # of another node, which tells it better
+            cause = f"mpirun says: {cause}"
         how = {"exit_code": exit_.get("exit_code"), "signal": exit_.get("signal")}
         return word | place | how | {"status": "Failed", "cause": cause}
 
@@ -226,8 +226,18 @@ class Head:
         members = [{"ip": command.LOCAL, "processes": len(self._local.run["ranks"])}]
         if distribution["node_count"] > 1:
             members = (meeting.of(self._local.run_dir, self._local.run) or {})["members"]
-        launch["argv"] = command.argv(members, distribution["mpi_args"], is_hydra=_is_hydra(launch["env"]))
+        is_hydra = _is_hydra(launch["env"])
+        if is_hydra:
+            launch["env"]["HYDRA_LAUNCHER_EXEC"] = self._write_agent()
+        launch["argv"] = command.argv(members, distribution["mpi_args"], is_hydra=is_hydra)
         self._local.host.say(f"Starting mpirun: {' '.join(launch['argv'])}")
+
+    def _write_agent(self) -> str:
+        """A program that is our agent: Hydra wants one without arguments; its path."""
+        path = os.path.join(self.process.directory, "remote_start")
+        write_bytes(path, command.AGENT_SCRIPT, durable=False)
+        os.chmod(path, 0o700)
+        return path
 
 
 def _how(exit_: dict[str, Any]) -> str:

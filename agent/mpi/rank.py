@@ -25,7 +25,7 @@ def main() -> None:
     rank, run_dir = -1, os.environ.get("RUNYARD_RUN_DIR", "")
     try:
         rank = next(int(os.environ[name]) for name in RANK_VARIABLES if name in os.environ)
-        for name in start_variables():
+        for name in (*start_variables(), "HYDRA_LAUNCHER_EXEC"):
             os.environ.pop(name, None)
         launch = read_json(os.path.join(run_dir, ENVIRONMENT_FILE)) or {}
         code = run_rank(run_dir, rank, given(dict(os.environ), launch.get("env") or {}))
