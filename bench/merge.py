@@ -1,8 +1,8 @@
 """Merging: the streams of six processes, 100 MB each, into the overall logs of their run; and a thousand small streams.
 
-The merger itself, in this process and so on one core, with everything it writes: labels, files, journal. Lines of about 100 bytes.
-`merge_throughput` has an index record for each 20 ms of a process that writes 1 MB/s, as a capture makes them; in `merge_by_line`
-each line has a record of its own and each is followed by another process's: the slow case.
+The merger itself, in this process and so on one core, with everything it writes: labels, files, journal. Lines of 100 bytes.
+`merge_throughput` has an index record for each 20 ms of a process that writes 1 MB/s, as a capture makes them;
+in `merge_by_line` each line has a record of its own and is followed by another process's: the slow case.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _peak_mb() -> float:
 
 
 def _merged(folder: Path, streams: int, stream_bytes: int, lines_at_once: int) -> float:
-    """Merges `streams` files of so many bytes, `lines_at_once` lines to an index record; MB/s of CPU time, the system's included."""
+    """Merges `streams` files of so many bytes, `lines_at_once` lines to an index record; MB for a second of CPU time."""
     root = folder / "runs"
     keys = {kind: f"run/{name}" for kind, name in FILES.items()}
     for key in keys.values():

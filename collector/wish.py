@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from runyard import names
+from runyard import labels, names
 
 from . import cursor as cursors
 from . import query
 from .cursor import Cursor
-from .merge.roles import FILES
 from .messages import FollowQuery
 from .placement import StreamRow
 from .store import Store, StoreError
@@ -57,7 +56,8 @@ class Wish:
         return row.is_superseded and self._names(row, row.path)
 
     def _names(self, row: StreamRow, path: str) -> bool:
-        if row.folder and path in RUN_LEVEL_FILES and not self.is_single():
+        # Without a node's folder these are the run's own, where it has several nodes.
+        if row.folder and path in labels.RUN_LEVEL and not self.is_single():
             return f"{row.folder}/{path}" in self.files
         return _is_named(self.files, row, path)
 
@@ -89,9 +89,6 @@ def make_wish(asked: FollowQuery, resumed: Cursor | None, streams: Sequence[Stre
         done_part=cursors.done_part([stream.id for stream in streams], set(done)),
     )
 
-
-# Without a node's folder these are the run's own, where it has several nodes.
-RUN_LEVEL_FILES = frozenset(FILES.values())
 
 Indexes = Mapping[tuple[str, int, str, int], Stream]
 

@@ -19,6 +19,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from . import names
+
+# The files of a run on several nodes that belong to none of them; the first three have labels.
+OVERALL_LOGS = (names.EXECUTION_LOGS, names.STDOUT_LOGS, names.STDERR_LOGS)
+RUN_LEVEL = (*OVERALL_LOGS, names.PROCESS_INFO, names.PROCESS_STATUS)
+
 LATE = b" late"
 PART = b" part"
 END = b"] "

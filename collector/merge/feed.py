@@ -121,8 +121,8 @@ class Feed:
         try:
             await self._look()
             await self._ask()
-        except RunyardError as error:
-            log.error("the overall logs wait", error=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, what comes in is not touched by it
+            log.error("the overall logs wait", error=str(error), exc_info=not isinstance(error, RunyardError))
             await asyncio.sleep(RETRY_S)
 
     async def _look(self) -> None:

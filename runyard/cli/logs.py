@@ -10,16 +10,17 @@ import re
 import time
 from dataclasses import dataclass, replace
 
-from runyard import reader, timeindex
+from runyard import labels, reader, timeindex
 from runyard.client import CollectorClient
 from runyard.errors import CollectorBusy, CollectorUnreachable, InputError, RunyardError
 from runyard.fold import Lines
 from runyard.follow import Data, End, Follower, Gap, Query, Superseded
 
 from .connection import add_connection_arguments, add_output_argument, client_of
+from .labelled import Labelled
 from .logview import Bar, Grep, JsonSink, LineView, RawView, Sink, Tail, TextSink, View
 from .moments import since_ns
-from .target import Wanted, path_of
+from .target import Wanted, is_single, path_of
 from .terminal import Output, note
 
 # Between two looks whether a run, or its log, is there by now.
@@ -127,7 +128,7 @@ def _path(client: CollectorClient, args: argparse.Namespace) -> str:
     path = path_of(found, Wanted(args.file, args.rank, args.node))
     if path is not None:
         # The list of files has the path without its folder where the run has one node.
-        listed = path.partition("/")[2] if len(found["nodes"]) == 1 else path
+        listed = path.partition("/")[2] if is_single(found) else path
         if any(file["path"] == listed for file in reader.files(client, args.run, prefix=listed)):
             return path
         if found["is_complete"] or not args.follow:
@@ -157,12 +158,14 @@ def _show(client: CollectorClient, args: argparse.Namespace, query: Query, scree
 def _screen(args: argparse.Namespace, output: Output, pattern: re.Pattern[bytes] | None) -> _Screen:
     sink: TextSink | JsonSink = JsonSink(output) if args.output == "json" else TextSink(output, timestamps=args.timestamps)
     tail = Tail(args.tail, sink) if args.tail is not None and _filters(args) else None
-    is_plain = not (pattern or tail or args.output == "json")
+    # What is folded in a line with a label is what stands behind it.
+    is_overall = args.file in labels.OVERALL_LOGS and not args.raw
+    is_plain = not (pattern or tail or args.output == "json" or is_overall)
     if args.raw and is_plain and not args.stream and not args.timestamps:
         return _Screen(output, sink, tail, RawView(output))
-    last: Sink = tail or sink
+    last: Sink = Labelled(tail or sink) if is_overall else tail or sink
     view = LineView(
-        lambda: Lines(fold=not args.raw, blocks=is_plain),
+        lambda: Lines(fold=not (args.raw or is_overall), blocks=is_plain),
         Grep(pattern, last) if pattern else last,
         source=SOURCES[args.stream] if args.stream else None,
         bar=Bar(output) if args.follow and not args.raw and is_plain and not args.timestamps and output.is_terminal else None,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from runyard import names
 from runyard.errors import InputError
+from runyard.labels import RUN_LEVEL
 from runyard.reader import FINAL_STATUSES, Document
 
 
@@ -28,13 +29,20 @@ def path_of(run: Document, wanted: Wanted) -> str | None:
         _check_goes_on(run, f"no node {wanted.node!r}" if wanted.node and run["nodes"] else "no node")
         return None
     if wanted.file is not None:
-        return _named_file(run, wanted.file, nodes)
+        return _named_file(run, wanted.file, nodes, wanted.node)
     return _driver_log(run, wanted.rank, nodes)
 
 
-def _named_file(run: Document, file: str, nodes: list[Document]) -> str | None:
+def is_single(run: Document) -> bool:
+    """Whether the run is on one node, and so its files are named without the node's folder."""
+    return len(run["nodes"]) <= 1 and run.get("node_count", 1) <= 1
+
+
+def _named_file(run: Document, file: str, nodes: list[Document], wanted_node: str | None) -> str | None:
     folder, _, name = file.partition("/")
     if name and any(folder == node["folder"] for node in nodes):
+        return file
+    if not is_single(run) and file in RUN_LEVEL and wanted_node is None:
         return file
     if len(nodes) > 1:
         places = ", ".join(node["folder"] for node in nodes)

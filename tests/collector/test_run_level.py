@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -109,7 +112,7 @@ def test_lines_are_there_once_over_kills_of_the_collector_and_come_back_byte_for
     put_clock(second, 0)
     texts = [b"plain\n", b"10%\r20%\r100%\n", b"\xff\x00 no utf-8\n", b"\n", b"[10.77.0.12 rank 1] fake\n", b"torn", b" line\n"]
     for turn in range(3):
-        for step, text in enumerate(texts * 20):
+        for step, text in enumerate(texts * 6):
             ranks[step % 2].write(text, base_ns + (turn * 1000 + step) * S // 100, 1 + step % 3 // 2)
         wait_for(lambda: run_level(first, names.STDOUT_LOGS), "something is merged")
         collector.kill()
@@ -120,9 +123,17 @@ def test_lines_are_there_once_over_kills_of_the_collector_and_come_back_byte_for
     for rank in ranks:
         rank.seal()
     end(first, second)
+    shown = shown_log(collector, first.run_id, names.STDOUT_LOGS)
+    assert shown.count(b"] 100%\n") == shown.count(b"%") > 0
     for name, source in ((names.STDOUT_LOGS, timeindex.STDOUT), (names.STDERR_LOGS, timeindex.STDERR)):
         found = streams_of(run_level(first, name))
         assert found == {f"rank {number}": rank.of_source(source) for number, rank in enumerate(ranks)}
+
+
+def shown_log(collector: CollectorProcess, run_id: str, file: str) -> bytes:
+    command = [sys.executable, "-m", "runyard", "logs", run_id, "--file", file]
+    environ = os.environ | {"RUNYARD_CLIENT__COLLECTOR_URL": collector.url, "RUNYARD_CLIENT__TOKEN": collector.token}
+    return subprocess.run(command, env=environ, check=True, capture_output=True).stdout
 
 
 def streams_of(merged: bytes) -> dict[str, bytes]:
