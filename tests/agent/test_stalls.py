@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -115,10 +114,10 @@ def test_a_rank_that_hangs_tells_where_by_a_signal_and_so_do_the_others_and_its_
     assert len(train.stacks(1)) == 1, "one stall, one look"
 
 
-@pytest.mark.needs_system("py-spy")
-@pytest.mark.skipif(shutil.which("py-spy") is None, reason="py-spy is not installed")
 def test_where_there_is_py_spy_no_signal_is_needed(hanging: Callable[..., Hanging]) -> None:
-    train = hanging("--nproc-per-node", "2")
+    folder = Path(sys.executable).parent  # it is among the packages that the tests take
+    assert (folder / "py-spy").exists()
+    train = hanging("--nproc-per-node", "2", path=f"{folder}{os.pathsep}{os.environ['PATH']}")
     hung = wait_for(lambda: train.stacks(1), "the stacks of the rank that hangs")[0]
     assert hung.processes[0].told_by == "py-spy"
     assert functions(hung) == [["hang_in_a_lock", "<module>"], ["wait_for_go", "hang_in_a_worker", "<module>"]]
