@@ -5,6 +5,7 @@ Reads from sockets through aiohttp; gives checked calls to the handlers; writes 
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -17,6 +18,8 @@ from .api import ROUTES
 from .auth import Principal
 from .problems import Problem, problem_of
 from .route import MAX_JSON_BYTES, Call, Parts, Route, read_json, read_query
+from .run_routes import create_run, put_state, register_node
+from .stream_routes import list_streams, open_streams
 
 log = structlog.get_logger()
 
@@ -24,19 +27,24 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NOBODY = Principal("", "", "")
 _REQUEST_ID_KEY = web.RequestKey("request_id", str)
 # Sent many times a second by each node: told of at level debug.
+# Asked by all nodes of a large training at once. So many at a time are worked at; the others wait in a queue, and those whose
+# client has lost patience meanwhile cost nothing any more: or else a crowd of clients that come again would never be served.
+_IN_TURN = frozenset({create_run, register_node, put_state, open_streams, list_streams})
+_AT_ONCE = 16
 _FREQUENT = frozenset({"/api/v1/ingest", "/livez", "/readyz", "/metrics"})
 
 
 def make_app(parts: Parts) -> web.Application:
     """The application that answers with `parts`."""
     app = web.Application(middlewares=[_edge], client_max_size=MAX_JSON_BYTES)
+    turns = asyncio.Semaphore(_AT_ONCE)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path.replace("{path}", r"{path:[\s\S]+}"), _entry(route, parts))
+        app.router.add_route(route.method, route.path.replace("{path}", r"{path:[\s\S]+}"), _entry(route, parts, turns))
     app.on_response_prepare.append(_add_request_id)
     return app
 
 
-def _entry(route: Route, parts: Parts) -> Handler:
+def _entry(route: Route, parts: Parts, turns: asyncio.Semaphore) -> Handler:
     async def entry(request: web.Request) -> web.StreamResponse:
         who = _NOBODY
         if route.kinds is not None:
@@ -47,7 +55,13 @@ def _entry(route: Route, parts: Parts) -> Handler:
                 who.require_run(run_id)
         query = read_query(request, route.query)
         body = await read_json(request, route.body) if route.body is not None else None
-        return await route.handler(Call(request, parts, who, query, body))
+        call = Call(request, parts, who, query, body)
+        if route.handler not in _IN_TURN:
+            return await route.handler(call)
+        async with turns:
+            if request.transport is None or request.transport.is_closing():
+                raise ConnectionResetError("the client has left")
+            return await route.handler(call)
 
     return entry
 

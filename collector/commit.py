@@ -20,6 +20,8 @@ from .streams import Stream
 
 # A few at once: their journal commits become one. More only queue at the disk.
 THREADS = 4
+# From so many streams on, one call for the whole file system costs less than a call for each (and a fraction of our CPU).
+MANY = 256
 
 log = structlog.get_logger()
 
@@ -103,11 +105,17 @@ class Committer:
         started_s = time.perf_counter()
         loop = asyncio.get_running_loop()
         streams = list(batch)
-        shares = [streams[start::THREADS] for start in range(THREADS) if streams[start::THREADS]]
-        outcomes = await asyncio.gather(*(loop.run_in_executor(self._threads, self._sync, share) for share in shares))
-        for outcome in outcomes:
-            for stream, size in outcome:
+        # Written by now, whatever comes meanwhile.
+        sizes = [stream.offset for stream in streams]
+        if len(streams) >= MANY and await loop.run_in_executor(self._threads, self._store.sync_all):
+            for stream, size in zip(streams, sizes, strict=True):
                 self._settle(stream, size)
+        else:
+            shares = [streams[start::THREADS] for start in range(THREADS) if streams[start::THREADS]]
+            outcomes = await asyncio.gather(*(loop.run_in_executor(self._threads, self._sync, share) for share in shares))
+            for outcome in outcomes:
+                for stream, size_or_error in outcome:
+                    self._settle(stream, size_or_error)
         self._metrics.commit_seconds.observe(time.perf_counter() - started_s)
         if done is not None:
             done.set_result(None)

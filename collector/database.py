@@ -7,8 +7,10 @@ a few threads, so that the event loop never waits for it. Foreign errors become 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -22,6 +24,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 READERS = 3
+# Writes that wait at the same time are committed together: one sync of the disk for all of them.
+MOST_TOGETHER = 64
 MIGRATIONS = str(Path(__file__).parent / "migrations")
 # PostgreSQL's class 53: out of disk, memory or connections; 53100 is the disk.
 _FULL_SQLSTATE = "53100"
@@ -35,6 +39,31 @@ class DatabaseFull(DatabaseError):  # noqa: N818 - the name tells the state
     """The database has no room left."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A write that waits, and where its outcome goes."""
+
+    work: Callable[[Connection], Any]
+    done: Future[Any]
+
+    def settle(self, result: Any, error: BaseException | None) -> None:
+        if error is not None:
+            self.done.set_exception(error)
+        else:
+            self.done.set_result(result)
+
+
+def _attempt(connection: Connection, job: _Job) -> tuple[Any, BaseException | None]:
+    """The work's result, or the error that it raised after what it did was taken back. The database's own go on."""
+    try:
+        with connection.begin_nested():
+            return job.work(connection), None
+    except exc.SQLAlchemyError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+        return None, error
+
+
 class Database:
     """Runs functions of the form f(connection, …) in threads: `read` in one of several, `write` in a single one.
 
@@ -46,15 +75,22 @@ class Database:
         self._on_error = on_error
         self._readers = ThreadPoolExecutor(READERS, "database-read")
         self._writer = ThreadPoolExecutor(1, "database-write")
+        self._jobs: deque[_Job] = deque()
 
     async def read(self, work: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What `work(connection, …)` returns; nothing is committed."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: self._read(work, *args, **kwargs))
 
     async def write(self, work: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What `work(connection, …)` returns, once its transaction is committed. Not undone by a cancelled caller."""
-        task = asyncio.get_running_loop().run_in_executor(self._writer, lambda: self._write(work, *args, **kwargs))
-        return await asyncio.shield(task)
+        """What `work(connection, …)` returns, once it is committed. Not undone by a cancelled caller.
+
+        `work` may be called a second time after the first was rolled back, and leaves nothing but in the database.
+        """
+        job = _Job(lambda connection: work(connection, *args, **kwargs), Future())
+        self._jobs.append(job)
+        self._writer.submit(self._write_waiting)
+        result: R = await asyncio.shield(asyncio.wrap_future(job.done))
+        return result
 
     def _read(self, work: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         try:
@@ -63,12 +99,37 @@ class Database:
         except exc.SQLAlchemyError as error:
             raise self._foreign(error) from error
 
-    def _write(self, work: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def _write_waiting(self) -> None:
+        """In the writer's thread: everything that waits, unless an earlier call has taken it along."""
+        jobs = [self._jobs.popleft() for _ in range(min(MOST_TOGETHER, len(self._jobs)))]
+        if len(jobs) < 2 or not self._write_together(jobs):
+            for job in jobs:
+                self._write_alone(job)
+
+    def _write_together(self, jobs: list[_Job]) -> bool:
+        """One transaction for all of them; False where the database refused: then nothing has happened, and each is tried
+        alone, so that one's failure is not another's."""
+        outcomes: list[tuple[Any, BaseException | None]] = []
         try:
             with self.engine.begin() as connection:
-                return work(connection, *args, **kwargs)
+                for job in jobs:
+                    outcomes.append(_attempt(connection, job))
+        except exc.SQLAlchemyError:
+            return False
+        for job, (result, error) in zip(jobs, outcomes, strict=True):
+            job.settle(result, error)
+        return True
+
+    def _write_alone(self, job: _Job) -> None:
+        try:
+            with self.engine.begin() as connection:
+                result = job.work(connection)
         except exc.SQLAlchemyError as error:
-            raise self._foreign(error) from error
+            job.settle(None, self._foreign(error))
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+            job.settle(None, error)
+        else:
+            job.settle(result, None)
 
     def _foreign(self, error: exc.SQLAlchemyError) -> DatabaseError:
         self._on_error()

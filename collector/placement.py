@@ -156,7 +156,9 @@ def plan(connection: Connection, run_id: str, node_id: str, attempt: int, wanted
     if place is None or (place.folder is None and node_id != RUN_LEVEL):
         raise Problem(404, "no-such-node", f"node {node_id} has not registered with run {run_id}")
     planner = _Planner(connection, run_id, node_id, attempt)
-    ids = [planner.find_or_insert(one) for one in wanted]
+    chosen = [planner.find_or_add(one) for one in wanted]
+    planner.insert_added()
+    ids = [one.id for one in chosen]
     chains = [planner.chains[name] for name in dict.fromkeys(one.name for one in wanted)]
     return Plan(tuple(ids), _steps(chains, place.experiment, run_id, place.folder or ""))
 
@@ -177,6 +179,7 @@ class _Planner:
         rows = list(connection.execute(_generations(run_id, node_id)))
         self._paths: set[str] = set()
         self._folders: set[str] = set()
+        self._added: list[tuple[_Generation, dict[str, Any]]] = []
         for row in rows:
             self._take(row.path)
         self.chains: dict[str, list[_Generation]] = {}
@@ -184,11 +187,12 @@ class _Planner:
             if row.attempt == attempt:
                 self.chains.setdefault(row.name, []).append(_Generation(row.id, row.generation, row.path, row.is_placed))
 
-    def find_or_insert(self, wanted: StreamToOpen) -> int:
+    def find_or_add(self, wanted: StreamToOpen) -> _Generation:
+        """The wanted stream; a new one has its id after `insert_added`."""
         chain = self.chains.setdefault(wanted.name, [])
         for known in chain:
             if known.generation == wanted.generation:
-                return known.id
+                return known
         if chain and chain[-1].generation > wanted.generation:
             detail = f"{wanted.name!r} has come to generation {chain[-1].generation}; {wanted.generation} cannot be opened"
             raise Problem(409, "superseded", detail)
@@ -196,22 +200,30 @@ class _Planner:
             path = self._supersede(chain[-1])
         else:
             path = self._free(wanted.name if not self._attempt else f"attempts/{self._attempt}/{wanted.name}")
-        return self._insert(chain, wanted, path)
+        return self._add(chain, wanted, path)
 
     def _supersede(self, earlier: _Generation) -> str:
+        self.insert_added()
         path, earlier.path = earlier.path, self._free(_earlier_path(earlier.path, earlier.generation))
         change = sa.update(streams).where(streams.c.id == earlier.id).values(is_superseded=True, path=earlier.path)
         self._connection.execute(change)
         return path
 
-    def _insert(self, chain: list[_Generation], wanted: StreamToOpen, path: str) -> int:
+    def _add(self, chain: list[_Generation], wanted: StreamToOpen, path: str) -> _Generation:
         values = {"attempt": self._attempt, "name": wanted.name, "generation": wanted.generation}
         values |= {"source_id": wanted.source_id, "path": path, "is_placed": False, "is_superseded": False}
-        result = self._connection.execute(sa.insert(streams).values(self._owner | values))
-        assert result.inserted_primary_key is not None
-        stream_id: int = result.inserted_primary_key[0]
-        chain.append(_Generation(stream_id, wanted.generation, path, is_placed=False))
-        return stream_id
+        chain.append(_Generation(-1, wanted.generation, path, is_placed=False))
+        self._added.append((chain[-1], self._owner | values))
+        return chain[-1]
+
+    def insert_added(self) -> None:
+        """The rows of all that was added, in one statement."""
+        added, self._added = self._added, []
+        if added:
+            insert = sa.insert(streams).returning(streams.c.id, sort_by_parameter_order=True)
+            ids = self._connection.execute(insert, [values for _, values in added]).scalars()
+            for (generation, _), stream_id in zip(added, ids, strict=True):
+                generation.id = stream_id
 
     def _free(self, path: str) -> str:
         """`path`, or the nearest to it where no other file of the node is in the way: one that was once where a folder is now,
@@ -274,8 +286,10 @@ def place(store: Store, steps: Iterable[Step]) -> None:
 
 def confirm(connection: Connection, steps: Iterable[Step]) -> None:
     """Step 3."""
-    for step in steps:
-        connection.execute(sa.update(streams).where(streams.c.id == step.id).values(is_placed=True))
+    ids = [step.id for step in steps]
+    for start in range(0, len(ids), _BATCH):
+        chosen = streams.c.id.in_(ids[start : start + _BATCH])
+        connection.execute(sa.update(streams).where(chosen).values(is_placed=True))
 
 
 def withdraw(connection: Connection, steps: Iterable[Step]) -> None:

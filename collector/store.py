@@ -22,6 +22,8 @@ from typing import Protocol
 from runyard.errors import RunyardError
 from runyard.names import DIR_MODE, FILE_MODE
 
+from .file_system import FileSystem
+
 # Larger writes into the page cache cost up to ten times the CPU on virtual machines (measured).
 PIECE_BYTES = 256 << 10
 
@@ -82,6 +84,9 @@ class Store(Protocol):
     def sync(self, key: str) -> int:
         """Make durable what was written before the call; returns the size that is durable for certain."""
 
+    def sync_all(self) -> bool:
+        """Make durable what was written under any key before the call; False where each key has to be synced instead."""
+
     def size(self, key: str) -> int:
         """Bytes under `key`; 0 where there is nothing."""
 
@@ -127,6 +132,7 @@ class FileStore:
     def __init__(self, root: Path, open_files: int) -> None:
         self._root = str(root)
         self._open_files = max(16, open_files)
+        self._file_system: FileSystem | None = None
         self._descriptors: OrderedDict[str, int] = OrderedDict()
 
     def path(self, key: str) -> str:
@@ -227,6 +233,11 @@ class FileStore:
                 return size
             finally:
                 os.close(descriptor)
+
+    def sync_all(self) -> bool:
+        if self._file_system is None:
+            self._file_system = FileSystem(self._root)
+        return self._file_system.sync()
 
     def size(self, key: str) -> int:
         status = self._status(key)

@@ -92,8 +92,8 @@ class Streams:
 
     async def open(self, run_id: str, node_id: str, attempt: int, wanted: Sequence[StreamToOpen]) -> Opened:
         """Opens streams, and says which of them are new. See placement.py for what a crash leaves."""
-        # One at a time for each run, so that two requests never plan for the same path.
-        lock = self._opening.setdefault(run_id, asyncio.Lock())
+        # One at a time for each node's folder, so that two requests never plan for the same path.
+        lock = self._opening.setdefault(f"{run_id}/{node_id}", asyncio.Lock())
         async with lock:
             plan = await self._database.write(placement.plan, run_id, node_id, attempt, wanted)
             superseded = await self._place(plan.steps) if plan.steps else set()
@@ -142,7 +142,8 @@ class Streams:
         sizes = {}
         for row in rows:
             try:
-                sizes[row.id] = self._store.sync(row.key)
+                # Of an empty file, as all new ones are, there is nothing to be lost.
+                sizes[row.id] = self._store.sync(row.key) if self._store.size(row.key) else 0
             except NotStored:  # an administrator removed the file; the stream starts again at 0
                 sizes[row.id] = 0
         return sizes
