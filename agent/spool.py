@@ -65,6 +65,7 @@ class RunSpec:
     excepthook: bool = True
     distribution: Distribution = Distribution()  # noqa: RUF009 - frozen
     attempt: int = 0
+    earlier: Sequence[Mapping[str, Any]] = ()  # how the attempts before this one ended
     progress: bool = False  # look at how far its processes have come, even if stalls are of no interest
     own_variables: Sequence[str] = ()  # of `environment`, those that a person has set for this run (--env)
 
@@ -87,6 +88,11 @@ class SpoolLock:
         self._descriptor = descriptor
         return True
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this object holds it."""
+        return self._descriptor >= 0
+
     def release(self) -> None:
         """Give it up."""
         if self._descriptor >= 0:
@@ -95,13 +101,16 @@ class SpoolLock:
 
 
 class NewRun:
-    """A run's folder between its making and its first shepherd. Nothing takes place before `commit`."""
+    """A run's folder between its making and its first shepherd. Nothing takes place before `commit`.
 
-    def __init__(self, spool_dir: Path, spec: RunSpec) -> None:
+    `follows` is the attempt before this one: both are the same run to the collector.
+    """
+
+    def __init__(self, spool_dir: Path, spec: RunSpec, follows: NewRun | None = None) -> None:
         self.spec = spec
-        self.run_dir = spool_dir / spec.run_id
-        self.key = os.urandom(16).hex()
-        self.run_token = os.urandom(32).hex()
+        self.run_dir = spool_dir / names.attempt_dir(spec.run_id, spec.attempt)
+        self.key: str = follows.key if follows else os.urandom(16).hex()
+        self.run_token: str = follows.run_token if follows else os.urandom(32).hex()
         self.mark = os.urandom(8).hex()  # by which this run's processes are found: another spool may have a run of this id
         self.created_ns = time.time_ns()
         _make_private_dir(spool_dir)
@@ -172,6 +181,7 @@ class NewRun:
             "world_size": spec.distribution.world_size,
             "ranks": list(spec.distribution.ranks),
             "attempt": spec.attempt,
+            "earlier": [dict(one) for one in spec.earlier],
             "is_watched": spec.progress or spec.distribution.stall_after_s > 0,
             "collector_url": spec.collector_url,
             "quota_bytes": spec.quota_bytes,
@@ -183,7 +193,7 @@ class NewRun:
             "spec": spec.spec.to_json() if spec.spec and is_phased(spec.spec) else None,
             "snapshot": asdict(spec.snapshot) if spec.snapshot else None,
             "cache_dir": spec.cache_dir,
-            "work_dir": str(Path(spec.work_dir, spec.run_id) if spec.work_dir else self.run_dir / names.WORK_DIR),
+            "work_dir": str(Path(spec.work_dir, self.run_dir.name) if spec.work_dir else self.run_dir / names.WORK_DIR),
             "builder": spec.builder,
             "tool_environment": {name: value for name, value in spec.environment.items() if name in TOOL_VARIABLES},
         }
@@ -202,6 +212,7 @@ class NewRun:
         ours = {
             "RUNYARD_RUN_ID": self.spec.run_id,
             "RUNYARD_RUN_MARK": self.mark,
+            "RUNYARD_ATTEMPT": str(self.spec.attempt),
             "RUNYARD_EXPERIMENT": self.spec.experiment,
             "RUNYARD_OUTPUT_DIR": str(self.run_dir / names.OUTPUTS_DIR),
             "RUNYARD_LOG_DIR": str(self.run_dir / names.USER_LOGS_DIR),

@@ -22,6 +22,7 @@ from runyard.atomic import read_json
 from runyard.errors import CollectorError, CollectorRefused
 from runyard.settings import Settings
 
+from . import attempts
 from .echo import Echo
 from .launch import ensure_shepherd
 from .spool import NewRun, RunSpec
@@ -53,9 +54,12 @@ PHASE_WORDS = {
 class Wrapper:
     """Startup, main loop and end of one `runyard run`."""
 
-    def __init__(self, spec: RunSpec, settings: Settings) -> None:
+    def __init__(self, spec: RunSpec, settings: Settings, follows: Wrapper | None = None) -> None:
         self._settings = settings
-        self._new = NewRun(Path(settings.spool.dir).expanduser().absolute(), _packed(spec, settings))
+        spool_dir = Path(settings.spool.dir).expanduser().absolute()
+        self._follows = follows  # the attempt before this one
+        self._new = NewRun(spool_dir, _packed(spec, settings), follows.new if follows else None)
+        self.state: dict[str, Any] = {}  # the last word on this node
         self._run_dir = self._new.run_dir
         self._is_over = threading.Event()  # the node's last word is there
         self._state_path = str(self._run_dir / names.STATE_FILE)
@@ -74,17 +78,27 @@ class Wrapper:
         ensure_shepherd(str(self._run_dir), stdin=_stdin())
         if self._settings.client.collector_url:
             self._start_shipper(is_registered)
-        state = self._main_loop()
+        state = self.state = self._main_loop()
         self._shutdown()
         code = state.get("exit_code")
         if code is None:
             log = (state.get("failure") or {}).get("log")
-            _say(f"run {self._new.spec.run_id} failed: {state.get('cause')}{f'; see {self._run_dir / log}' if log else ''}")
+            say(f"run {self._new.spec.run_id} failed: {state.get('cause')}{f'; see {self._run_dir / log}' if log else ''}")
             return EXIT_UNKNOWN
         is_one = self._new.description["world_size"] == 1
         if (state["status"] == "Failed" and code >= 126) or (state["status"] != "Completed" and not is_one):
-            _say(str(state.get("cause")))
+            say(str(state.get("cause")))
         return int(code)
+
+    @property
+    def new(self) -> NewRun:
+        """The attempt's folder and description."""
+        return self._new
+
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether a signal has asked this process to end the run."""
+        return self._stop_requests > 0
 
     def _startup(self) -> bool:
         try:
@@ -96,12 +110,19 @@ class Wrapper:
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal has gone; the training outlives it
         self._new.commit()
+        if self._follows is not None:
+            attempts.settle(str(self._follows.new.run_dir))
+            self._follows.new.lock.release()
+            self._stop_requests += self._follows._stop_requests  # asked in between
+            self._stop_number = self._stop_number or self._follows._stop_number
         return is_registered
 
     def _register(self) -> bool:
         client = self._settings.client
+        if self._follows is not None:
+            return bool(client.collector_url)
         if not client.collector_url:
-            _say(f"no collector is configured; the logs stay in {self._run_dir}, `runyard ship` sends them later")
+            say(f"no collector is configured; the logs stay in {self._run_dir}, `runyard ship` sends them later")
             return False
         from .ship.register import REFUSED_FOR_GOOD, register
 
@@ -134,12 +155,12 @@ class Wrapper:
         try:
             send(snapshot, _archives(self._settings) / f"{snapshot.id}.tar", client)
         except CollectorError as error:
-            _say(f"the code is not at the collector: {error}; this node has it, and the run takes place")
+            say(f"the code is not at the collector: {error}; this node has it, and the run takes place")
         finally:
             client.close()
 
     def _say_kept(self, error: Exception) -> None:
-        _say(f"{error}; the training runs, and its logs stay in {self._run_dir} until they can be sent (`runyard ship`)")
+        say(f"{error}; the training runs, and its logs stay in {self._run_dir} until they can be sent (`runyard ship`)")
 
     def _start_shipper(self, is_registered: bool) -> None:
         from .ship import Shipper
@@ -149,7 +170,8 @@ class Wrapper:
             self._settings.client.collector_url,
             self._settings.token,
             self._settings.ship,
-            on_trouble=_say if is_registered else _ignore_first(_say),
+            on_trouble=say if is_registered else _ignore_first(say),
+            is_started_again=lambda: self._is_restarted and not self._stop_requests,
         )
         self._ship_thread = threading.Thread(target=self._ship, name="ship", daemon=True)
         self._ship_thread.start()
@@ -162,7 +184,7 @@ class Wrapper:
             self._shipper.run(self._ship_stop)
         except Exception as error:  # noqa: BLE001 - whatever ends the shipping, the run goes on, and another may adopt its spool
             self._new.lock.release()
-            _say(f"shipping ended: {type(error).__name__}: {error}; the logs stay in {self._run_dir} (`runyard ship`)")
+            say(f"shipping ended: {type(error).__name__}: {error}; the logs stay in {self._run_dir} (`runyard ship`)")
 
     def _main_loop(self) -> dict[str, Any]:
         # The echo has a thread of its own: a reader of our output that stands still must not keep us from the rest.
@@ -195,14 +217,14 @@ class Wrapper:
             is_started = bool(run["spec"]) or any((self._run_dir / mark / "started.json").exists() for mark in marks)
             if age_s > START_PATIENCE_S and not is_started and not self._is_start_told:
                 self._is_start_told = True
-                _say(f"the driver has not started after {age_s:.0f} s: {_last_line(self._run_dir / names.SHEPHERD_ERRORS)}")
+                say(f"the driver has not started after {age_s:.0f} s: {_last_line(self._run_dir / names.SHEPHERD_ERRORS)}")
             is_blocked = (self._run_dir / names.BLOCKED_FILE).exists()
         except OSError as error:
-            _say(f"the shepherd cannot be started: {error}")
+            say(f"the shepherd cannot be started: {error}")
             return
         if is_blocked and not self._is_block_told:
             self._is_block_told = True
-            _say("the spool's quota is reached: the driver is stopped until the collector has taken more (quota_policy block)")
+            say("the spool's quota is reached: the driver is stopped until the collector has taken more (quota_policy block)")
 
     def _tell_phase(self) -> None:
         """Say which phase a run is in that takes its time before or after the driver."""
@@ -210,7 +232,7 @@ class Wrapper:
         phase = state.get("phase", "") if isinstance(state, dict) else ""
         if (self._new.description["spec"] or phase == "rendezvous") and phase != self._phase:
             self._phase = phase
-            _say(PHASE_WORDS.get(phase, phase))
+            say(PHASE_WORDS.get(phase, phase))
 
     def _echo_to_end(self) -> None:
         echo, wait_s = self._echo(), HOT_S
@@ -255,7 +277,7 @@ class Wrapper:
         try:
             request_stop(str(self._run_dir), number, self._settings.run.grace_s, reason)
         except OSError as error:
-            _say(f"the spool cannot be written ({error}); the shepherd is told by a signal")
+            say(f"the spool cannot be written ({error}); the shepherd is told by a signal")
             state = read_json(self._state_path)
             if isinstance(state, dict) and isinstance(state.get("shepherd_pid"), int):
                 with suppress(ProcessLookupError):
@@ -276,11 +298,17 @@ class Wrapper:
             thread.join(5.0)
             if not shipper.is_done:
                 left = f"{shipper.unsent_bytes()} bytes" if shipper.progress_bytes else "what the run has written"
-                _say(f"not sent yet: {left}; it stays in {self._run_dir}, and `runyard ship` sends it")
+                say(f"not sent yet: {left}; it stays in {self._run_dir}, and `runyard ship` sends it")
         dropped_bytes = _dropped_bytes(self._run_dir)
         if dropped_bytes:
-            _say(f"{dropped_bytes} bytes of the log were dropped at the spool's quota (quota_policy drop)")
-        self._new.lock.release()
+            say(f"{dropped_bytes} bytes of the log were dropped at the spool's quota (quota_policy drop)")
+        if not self._is_restarted:
+            self._new.lock.release()
+
+    @property
+    def _is_restarted(self) -> bool:
+        """Whether agent/restarts.py may start this run again, which then gives its lock up."""
+        return self._new.spec.distribution.max_restarts > 0
 
     def _patience_s(self, shipper: Shipper) -> float:
         # A collector that has taken nothing all the time will hardly begin now.
@@ -293,7 +321,7 @@ def _archives(settings: Settings) -> Path:
 
 def _packed(spec: RunSpec, settings: Settings) -> RunSpec:
     """The run with its code packed into the node's cache; raises InputError where it cannot be."""
-    if spec.spec is None or not spec.spec.code:
+    if spec.spec is None or not spec.spec.code or spec.snapshot is not None:
         return spec
     from runyard.snapshot import pack
 
@@ -301,7 +329,7 @@ def _packed(spec: RunSpec, settings: Settings) -> RunSpec:
     archives.mkdir(mode=names.DIR_MODE, parents=True, exist_ok=True)
     limit = settings.environment.max_snapshot_bytes
     ours = (Path(settings.spool.dir).expanduser().absolute(), archives.parent)
-    return replace(spec, snapshot=pack(Path(spec.spec.code), archives, max_bytes=limit, say=_say, leave_out=ours))
+    return replace(spec, snapshot=pack(Path(spec.spec.code), archives, max_bytes=limit, say=say, leave_out=ours))
 
 
 def _stdin() -> int:
@@ -328,7 +356,7 @@ def _dropped_bytes(run_dir: Path) -> int:
     return dropped_bytes(str(run_dir))
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     # Whoever read our stderr may have left; that is no reason to end a training.
     with suppress(OSError, ValueError):
         print(f"runyard: {text}", file=sys.stderr, flush=True)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from msgspec import UNSET, UnsetType
 
 from .messages import Body, NodeStatus, RunStatus
-from .report import Clock, Evidence, Failure, Phase, ProcessStatus, Progress, Transition
+from .report import Attempt, Clock, Evidence, Failure, Phase, ProcessStatus, Progress, Transition
 
 
 class Node(Body, frozen=True, kw_only=True):
@@ -25,6 +25,7 @@ class Node(Body, frozen=True, kw_only=True):
     failure: Failure | None
     transitions: list[Transition]
     attempt: int
+    earlier: list[Attempt]
     clock: Clock | None
 
 

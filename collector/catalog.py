@@ -152,7 +152,8 @@ def register_node(connection: Connection, run_id: str, node: RegisterNode) -> st
     if folder in known.values():  # a third node with this address whose id starts as the second one's
         folder = f"{node.ip}_{node.node_id}"
     values: dict[str, Any] = {"run_id": run_id, "node_id": node.node_id, "ip": node.ip, "hostname": node.hostname}
-    values |= {"folder": folder, "seq": -1, "heard_ns": time.time_ns(), "transitions": [], "attempt": 0} | asdict(State())
+    values |= {"folder": folder, "seq": -1, "heard_ns": time.time_ns(), "transitions": [], "attempt": 0, "earlier": []}
+    values |= asdict(State())
     connection.execute(sa.insert(nodes).values(values))
     _update_run(connection, run_id)
     return folder
@@ -170,14 +171,14 @@ def put_state(connection: Connection, run_id: str, node_id: str, told: NodeState
     if known is None:
         raise Problem(404, "no-such-node", f"node {node_id[:64]!r} has not registered with run {run_id}")
     row = None
-    if told.seq > known.seq:
+    if (told.attempt, told.seq) > (known.attempt, known.seq):
         values: dict[str, Any] = {field: getattr(told, field) for field in State.__dataclass_fields__}
         values["is_complete"] = told.is_complete and told.status in state.FINAL
-        values |= {"transitions": told.transitions, "attempt": told.attempt}
+        values |= {"transitions": told.transitions, "attempt": told.attempt, "earlier": told.earlier}
         is_news = any(getattr(known, field) != value for field, value in values.items())
         values |= {"seq": told.seq, "heard_ns": time.time_ns(), "clock": told.clock or known.clock}
-        if known.failed_ns is None and failures.is_one(told):
-            values["failed_ns"] = time.time_ns()
+        failed_ns = known.failed_ns if known.attempt == told.attempt else None
+        values["failed_ns"] = failed_ns or (time.time_ns() if failures.is_one(told) else None)
         connection.execute(sa.update(nodes).where(this_node).values(values))
         is_news |= _replace_processes(connection, run_id, node_id, progress.without(told.processes))
         progress.note(connection, run_id, node_id, told)
@@ -205,18 +206,23 @@ def _replace_processes(connection: Connection, run_id: str, node_id: str, told: 
 
 def _update_run(connection: Connection, run_id: str) -> None:
     this_run = runs.c.run_id == run_id
-    known = connection.execute(sa.select(runs.c.node_count, runs.c.failed_ns).where(this_run)).one()
+    known = connection.execute(sa.select(runs.c.node_count, runs.c.failed_ns, runs.c.attempt).where(this_run)).one()
     columns = [nodes.c[field] for field in (*State.__dataclass_fields__, "node_id", "attempt")]
-    parts: dict[str, State] = {}
-    attempt = 0
-    for row in connection.execute(sa.select(*columns).where(nodes.c.run_id == run_id)):
-        parts[row.node_id] = State(**{field: getattr(row, field) for field in State.__dataclass_fields__})
-        attempt = max(attempt, row.attempt)
-    failure = failures.first(connection, run_id) if known.node_count > 1 else None
+    rows = connection.execute(sa.select(*columns).where(nodes.c.run_id == run_id)).all()
+    attempt = max((row.attempt for row in rows), default=0)
+    # The run is its newest attempt: a node that has not told of that one is still to come.
+    parts = {
+        row.node_id: State(**{field: getattr(row, field) for field in State.__dataclass_fields__})
+        for row in rows
+        if row.attempt == attempt
+    }
+    failure = failures.first(connection, run_id, attempt) if known.node_count > 1 else None
     values: dict[str, Any] = {"attempt": attempt}
+    if attempt > known.attempt:
+        values["failed_ns"] = None
     failed = None
     if failure is not None:
-        values["failed_ns"] = known.failed_ns or time.time_ns()
+        values["failed_ns"] = (known.failed_ns if attempt == known.attempt else None) or time.time_ns()
         failed = replace(
             parts[failure.node_id], exit_code=failure.exit_code, signal=failure.signal, cause=failure.sentence[:MOST_OF_CAUSE]
         )

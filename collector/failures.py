@@ -49,10 +49,11 @@ class FirstFailure:
         return f"{'node' if self.rank is None else f'rank {self.rank} on'} {self.ip} failed ({self.why})"
 
 
-def first(connection: Connection, run_id: str) -> FirstFailure | None:
-    """The failure that came first; None where nothing has failed."""
+def first(connection: Connection, run_id: str, attempt: int) -> FirstFailure | None:
+    """The failure of this attempt that came first; None where nothing has failed."""
     fields = ("node_id", "ip", "status", "exit_code", "signal", "cause", "failure", "clock", "failed_ns")
-    query = sa.select(*(nodes.c[field] for field in fields)).where((nodes.c.run_id == run_id) & nodes.c.failed_ns.is_not(None))
+    of_attempt = (nodes.c.run_id == run_id) & (nodes.c.attempt == attempt)
+    query = sa.select(*(nodes.c[field] for field in fields)).where(of_attempt & nodes.c.failed_ns.is_not(None))
     ended_badly = (processes.c.run_id == run_id) & processes.c.status.in_(("Failed", "Terminated"))
     of_node: dict[str, list[Any]] = {}
     for process in connection.execute(sa.select(processes).where(ended_badly)):
@@ -103,13 +104,15 @@ def stop_for(connection: Connection, run_id: str, node_id: str) -> dict[str, Any
     if run is None or run.node_count == 1 or run.on_failure != FAIL_FAST:
         return None
     this_node = (nodes.c.run_id == run_id) & (nodes.c.node_id == node_id)
-    status = connection.execute(sa.select(nodes.c.status).where(this_node)).scalar()
-    if status in state.FINAL or status == "Finalizing":
+    node = connection.execute(sa.select(nodes.c.status, nodes.c.attempt).where(this_node)).first()
+    if node is None or node.status in state.FINAL or node.status == "Finalizing":
         return None
+    if node.attempt < run.attempt:  # its failure is forgotten, and the node is waited for
+        return _stop(f"attempt {run.attempt} of the run has begun on another node", is_failure=True)
     if run.failed_ns is None:
         reason = canceled(connection, run_id, node_id)
         return _stop(reason, is_failure=False) if reason else None
-    failure = first(connection, run_id)
+    failure = first(connection, run_id, run.attempt)
     if failure is None or failure.node_id == node_id or time.time_ns() < run.failed_ns + run.failure_grace_s * 1e9:
         return None
     return _stop(f"{failure.clause[:1000]}; the run ends (fail-fast)", is_failure=True)

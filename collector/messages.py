@@ -232,9 +232,10 @@ class RunsQuery(Body, frozen=True, kw_only=True):
 
 
 class NodeQuery(Body, frozen=True, kw_only=True):
-    """Whose streams are listed."""
+    """Whose streams are listed; without an attempt, those of all."""
 
     node_id: NodeId
+    attempt: Small | None = None
 
     def __post_init__(self) -> None:
         _check_node_id(self.node_id)

@@ -155,11 +155,15 @@ def look(connection: Connection, run_id: str, attempt: int) -> Meeting:
     query = sa.select(*(members.c[field] for field in fields)).where(come).order_by(members.c.node_rank)
     found = [Member(**row._mapping) for row in connection.execute(query)]
     is_whole = len(found) == run.node_count
-    return Meeting(found, is_whole, run.secret if is_whole else "", "" if is_whole else _trouble(connection, run))
+    return Meeting(found, is_whole, run.secret if is_whole else "", "" if is_whole else _trouble(connection, run, attempt))
 
 
-def _trouble(connection: Connection, run: Any) -> str:
-    failure = failures.first(connection, run.run_id) if run.failed_ns is not None else None
+def _trouble(connection: Connection, run: Any, attempt: int) -> str:
+    if attempt < run.attempt:
+        return f"attempt {run.attempt} of the run has begun on another node"
+    failure = None
+    if run.failed_ns is not None and attempt == run.attempt:  # what ended an earlier attempt does not keep this one back
+        failure = failures.first(connection, run.run_id, attempt)
     if failure is not None:
         return f"the run has failed on another node: {failure.sentence}"
     over = f"the run is over ({run.status})" if run.status in state.FINAL else ""

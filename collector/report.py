@@ -87,11 +87,23 @@ class Transition(Body, frozen=True, kw_only=True):
     wall_ns: Count
 
 
+class Attempt(Body, frozen=True, kw_only=True):
+    """How an earlier attempt at the run ended on a node."""
+
+    attempt: Small
+    status: NodeStatus
+    exit_code: Code | None = None
+    cause: Text = ""
+    started_ns: Count | None = None
+    ended_ns: Count | None = None
+
+
 class NodeState(Body, frozen=True, kw_only=True):
     """What a node says about its part of the run."""
 
     seq: Count
     attempt: Small = 0
+    earlier: Annotated[list[Attempt], Meta(max_length=1000)] = []
     clock: Clock | None = None
     status: NodeStatus
     phase: Phase = ""

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from .messages import decode, encode
-from .report import Clock, Evidence, Failure, Progress, Transition
+from .report import Attempt, Clock, Evidence, Failure, Progress, Transition
 
 # A byte of a name that is not UTF-8 is the half character U+DC80 to U+DCFF in Python (os.fsdecode), which no database keeps.
 # It lies there as one of the last 128 private characters, which no file is named with.
@@ -140,6 +140,7 @@ nodes = Table(
     Column("failure", Json(Failure)),
     Column("transitions", Json(list[Transition]), nullable=False),
     Column("attempt", BigInteger, nullable=False),
+    Column("earlier", Json(list[Attempt]), nullable=False),  # how the node's attempts before this one ended
     Column("clock", Json(Clock)),
     Column("failed_ns", BigInteger),  # when the collector was first told of a failure here
     UniqueConstraint("run_id", "folder"),

@@ -49,7 +49,8 @@ async def list_streams(call: Call) -> web.Response:
     call.who.require_node(query.node_id)
     await call.parts.database.read(catalog.require_run, call.run_id)
     streams = await call.parts.streams.of_run(call.run_id, query.node_id)
-    current = [_answer(stream) for stream in streams if not stream.row.is_superseded]
+    attempts = [stream for stream in streams if query.attempt is None or stream.row.attempt == query.attempt]
+    current = [_answer(stream) for stream in attempts if not stream.row.is_superseded]
     return json_response(OpenedStreams(streams=current))
 
 

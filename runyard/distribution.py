@@ -82,7 +82,7 @@ def _why_bad_number(asked: Distribution) -> str:
         ("nodes (--nnodes)", asked.node_count, 1, MOST_NODES),
         ("processes_per_node (--nproc-per-node)", asked.processes_per_node, 1, MOST_PROCESSES_PER_NODE),
         ("parameter_servers (--parameter-servers)", asked.parameter_servers, 0, MOST_NODES),
-        ("max_restarts", asked.max_restarts, 0, 1000),
+        ("max_restarts (--max-restarts)", asked.max_restarts, 0, 1000),
     )
     for name, count, least, most in counts:
         if not least <= count <= most:

@@ -36,6 +36,7 @@ SECRETS_FILE = ".runyard/secrets.json"
 STATE_FILE = ".runyard/state.json"
 STOP_FILE = ".runyard/stop.json"
 SHIPPED_FILE = ".runyard/shipped.json"
+SHIPPED_SO_FAR_FILE = ".runyard/shipped_so_far.json"  # another attempt is due
 SPOOL_LOCK = ".runyard/lock"
 SHEPHERD_LOCK = ".runyard/shepherd.lock"
 SHEPHERD_ERRORS = ".runyard/shepherd.err"
@@ -58,6 +59,11 @@ MAX_NAME_BYTES = 1024
 
 _LETTERS_AND_DIGITS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 _OF_RUN_ID = _LETTERS_AND_DIGITS | frozenset("_.-")
+
+
+def attempt_dir(run_id: str, attempt: int) -> str:
+    """Folder of one attempt at a run in the spool; no run id has a '~'."""
+    return run_id if not attempt else f"{run_id}~{attempt}"
 
 
 def driver_log(rank: int, world_size: int) -> str:

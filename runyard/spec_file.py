@@ -32,7 +32,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "retries": tuple(member.name for member in fields(Retries)),
     "distribution": (
         *("kind", "nodes", "processes_per_node", "parameter_servers", "on_failure", "failure_grace", "stall_after"),
-        *("rendezvous", "mpi_args"),
+        *("rendezvous", "max_restarts", "mpi_args"),
     ),
 }
 
@@ -269,6 +269,7 @@ def _distribution(table: _Table) -> Distribution:
         failure_grace_s=_span_s(table, "failure_grace", one.failure_grace_s),
         stall_after_s=_span_s(table, "stall_after", one.stall_after_s),
         rendezvous_s=_span_s(table, "rendezvous", one.rendezvous_s),
+        max_restarts=table.take("max_restarts", "int", one.max_restarts),
         mpi_args=tuple(table.take("mpi_args", "tuple[str, ...]", ())),
     )
 

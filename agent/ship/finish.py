@@ -7,9 +7,11 @@ shipped.json all of this is done again; sealing and telling twice is harmless.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from runyard import names
+from runyard.agent import attempts
 from runyard.atomic import write_json
 
 from .scan import ALL_ROOTS
@@ -29,7 +31,8 @@ SEAL_TRIES = 3
 class Finish:
     """Goes on where it was when it is called again after a failure; sizes are taken once, at its beginning."""
 
-    def __init__(self, transfer: Transfer) -> None:
+    def __init__(self, transfer: Transfer, is_awaited: Callable[[], bool]) -> None:
+        self._is_awaited = is_awaited  # whether another attempt at the run is due
         self._transfer = transfer
         self._files = transfer.files
         self._has_begun = False
@@ -48,8 +51,12 @@ class Finish:
                 continue
             if not self._seal_some():
                 break
-        transfer.tell(is_complete=True)
-        self._write()
+        run, run_dir = transfer.run, transfer.run_dir
+        is_followed = attempts.is_followed(run_dir, run)
+        is_awaited = not is_followed and self._is_awaited() and attempts.may_follow(run_dir, run)
+        # A run that is started again is not over, and its folder is not before the next attempt is there.
+        transfer.tell(is_complete=not (is_followed or is_awaited))
+        self._write(names.SHIPPED_SO_FAR_FILE if is_awaited else names.SHIPPED_FILE)
 
     def _begin(self) -> None:
         now_s = time.monotonic()
@@ -135,7 +142,7 @@ class Finish:
         self._unsealed[tail.name] = why
         self._transfer.say(f"the file {tail.name!r} is sent but not sealed: {why}")
 
-    def _write(self) -> None:
+    def _write(self, name: str) -> None:
         gone = {tail.name: "it was removed before the run's end" for tail in self._files.by_name.values() if tail.is_gone}
         result = {
             "shipped_ns": time.time_ns(),
@@ -144,4 +151,4 @@ class Finish:
             "unsealed": gone | self._unsealed,
             "not_sent": self._files.passed_over(),
         }
-        write_json(f"{self._transfer.run_dir}/{names.SHIPPED_FILE}", result)
+        write_json(f"{self._transfer.run_dir}/{name}", result)

@@ -78,8 +78,8 @@ class Remote:
         self._json(self._client, "POST", f"{self._run_path}/nodes", body)
 
     def streams(self) -> list[dict[str, Any]]:
-        """The current generation of every stream of this node."""
-        path = f"{self._run_path}/streams?node_id={path_segment(self._run['node_id'])}"
+        """The current generation of every stream of this node's attempt."""
+        path = f"{self._run_path}/streams?node_id={path_segment(self._run['node_id'])}&attempt={self._run.get('attempt', 0)}"
         return list(self._json(self._client, "GET", path)["streams"])
 
     def open_streams(self, wanted: Sequence[tuple[str, int, str]]) -> list[dict[str, Any]]:
@@ -95,7 +95,8 @@ class Remote:
 
     def put_state(self, state: dict[str, Any]) -> dict[str, Any]:
         """Tell the node's word on the run, and how its clock is; what the collector asks of this node: {"stop", …}."""
-        state = state | {"attempt": self._run.get("attempt", 0), "clock": self.clock.told(time.monotonic_ns())}
+        state = state | {"attempt": self._run.get("attempt", 0), "earlier": self._run.get("earlier") or []}
+        state |= {"clock": self.clock.told(time.monotonic_ns())}
         path = f"{self._run_path}/nodes/{path_segment(self._run['node_id'])}/state"
         if not self._link.is_open:
             self._link.open()  # connecting is no part of the round trip that is measured

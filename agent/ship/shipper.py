@@ -37,7 +37,8 @@ class Shipper:
     """One run's shipping. `run` blocks in a thread of its own; the properties may be read from any other.
 
     `on_trouble` is given one sentence whenever the reason why nothing moves becomes another one, and once for each file that
-    cannot be shipped. Whoever calls `run` holds the spool's lock.
+    cannot be shipped. Whoever calls `run` holds the spool's lock. `is_started_again` says whether a run that has failed will be
+    followed by another attempt, if one is due.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Shipper:
         settings: Ship,
         *,
         on_trouble: Callable[[str], None],
+        is_started_again: Callable[[], bool] = lambda: False,
     ) -> None:
         self.run_dir = str(run_dir)
         self.is_done = False
@@ -59,6 +61,7 @@ class Shipper:
         self._token = token_for_registering
         self._settings = settings
         self._on_trouble = on_trouble
+        self._is_started_again = is_started_again
         self._backoff = Backoff(settings.backoff_max_s)
         self._stop = threading.Event()
         self._transfer: Transfer | None = None
@@ -174,7 +177,7 @@ class Shipper:
 
     def _end(self, transfer: Transfer) -> None:
         if self._finish is None:
-            self._finish = Finish(transfer)
+            self._finish = Finish(transfer, self._is_started_again)
         self._finish.run()
         self.is_settled = self.is_done = True
 

@@ -62,6 +62,7 @@ class Transfer:
         turn: Callable[[], None],
     ) -> None:
         self.run_dir = run_dir
+        self.run = run
         self.remote = remote
         self.files = Files(run_dir, say)
         self.ledger = Ledger(run_dir)

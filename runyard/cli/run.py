@@ -60,6 +60,7 @@ SEVERAL = (
     ("--rendezvous", "T", "how long the nodes wait for each other; default: 10m"),
     ("--parameter-servers", "N", "tensorflow: so many of the processes, the last ones, are parameter servers"),
     ("--on-failure", "POLICY", "fail-fast: when a process has failed, the others are ended (default); wait: they are not"),
+    ("--max-restarts", "N", "how often a run that has failed is started again as a whole; default: 0"),
     ("--failure-grace", "T", "fail-fast: how long the others have to end by themselves; default: 30s"),
     ("--stall-after", "T", "a rank that says nothing for so long has its stacks taken; 0: never (default)"),
     ("--mpi-arg", "WORD", "for mpirun, as in --mpi-arg=--bind-to --mpi-arg=none; may be repeated"),
@@ -105,6 +106,10 @@ def run(args: argparse.Namespace) -> int:
     spec = _run_spec(args, loaded)
     if spec.distribution.launcher == SLURM:
         from runyard.agent.slurm_task import main
+
+        return main(spec, loaded)
+    if spec.distribution.max_restarts:
+        from runyard.agent.restarts import main
 
         return main(spec, loaded)
     from runyard.agent.wrapper import Wrapper

@@ -23,6 +23,7 @@ _COUNTS = {
     "nnodes": "node_count",
     "node_rank": "node_rank",
     "parameter_servers": "parameter_servers",
+    "max_restarts": "max_restarts",
 }
 _SPANS = {"failure_grace": "failure_grace_s", "stall_after": "stall_after_s", "rendezvous": "rendezvous_s"}
 _WORDS = {"distribution": "kind", "on_failure": "on_failure"}
@@ -85,6 +86,8 @@ def _why_not_here(found: Distribution, args: argparse.Namespace, has_collector: 
     """What a run of that kind needs beside its distribution."""
     if found.kind == distribution.MPI and is_container:
         return "--distribution mpi starts its ranks on the node itself; take no image and no containerfile with it"
+    if found.launcher == distribution.SLURM and found.max_restarts:
+        return "--max-restarts is not for tasks that Slurm starts; leave it out, or have one task per node and --launcher auto"
     if found.node_count == 1:
         return ""
     several = f"a run on {found.node_count} nodes (--nnodes)"

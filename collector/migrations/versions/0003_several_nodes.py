@@ -23,6 +23,7 @@ def upgrade() -> None:
         op.add_column("runs", sa.Column(name, kind, nullable=False, server_default=default))
     op.add_column("runs", sa.Column("failed_ns", sa.BigInteger))
     op.add_column("nodes", sa.Column("attempt", sa.BigInteger, nullable=False, server_default="0"))
+    op.add_column("nodes", sa.Column("earlier", sa.Text, nullable=False, server_default="[]"))
     op.add_column("nodes", sa.Column("clock", sa.Text))
     op.add_column("nodes", sa.Column("failed_ns", sa.BigInteger))
     op.add_column("processes", sa.Column("ended_mono_ns", sa.BigInteger))
