@@ -12,11 +12,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("capture", "ship", "live", "start", "datastore", "merge")
+NAMES = ("capture", "ship", "live", "start", "datastore", "merge", "simulate")
 
 
 def main(names: list[str]) -> int:
     """Run and print; returns the exit code."""
+    if names[:1] == ["simulate"] and len(names) > 1:
+        from .simulate import main as simulate_main
+
+        return simulate_main(names[1:])
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         print(f"bench: unknown benchmark {unknown[0]!r}; there are {', '.join(NAMES)}", file=sys.stderr)

@@ -16,7 +16,8 @@ from typing import Any
 
 from runyard import names
 from runyard.settings import Ship
-from runyard.timeindex import RECORD_BYTES, STDOUT, pack
+from runyard.timeindex import RECORD_BYTES as RECORD_BYTES
+from runyard.timeindex import STDOUT, pack
 from runyard.wire import DATA, pack_header
 
 from .simulate_link import Link, Refused, Unanswered
@@ -139,7 +140,8 @@ class PretendNode:
         logs = [log_name(number, stream, load.streams, load.nodes_per_run) for stream in range(load.streams)]
         self.files = [PretendFile(name, number, stream, is_index=False, step_ns=step_ns) for stream, name in enumerate(logs)]
         self.files += [
-            PretendFile(names.index_of(name), number, stream, is_index=True, step_ns=step_ns) for stream, name in enumerate(logs)
+            PretendFile(names.index_of(name), number, stream, is_index=True, step_ns=step_ns)
+            for stream, name in enumerate(logs)
         ]
 
     def start(self, at_ns: int) -> None:
@@ -230,11 +232,11 @@ class PretendNode:
         seals = []
         for file in self.files:
             size = file.size(self._end_ns)
-            digest = await asyncio.to_thread(lambda file=file, size=size: hashlib.sha256(file.read(0, size)).hexdigest())
+            digest = await asyncio.to_thread(_sha256, file, size)
             seals.append({"stream": file.stream_id, "length": size, "segments": [{"start": 0, "end": size, "sha256": digest}]})
         answer = await self._json("POST", f"{self._run_path}/seals", {"seals": seals}, timeout_s=SYNCED_S)
-        for wanted, seal in zip(seals, answer["seals"], strict=True):
-            self._count(wanted["length"], seal)
+        for file, seal in zip(self.files, answer["seals"], strict=True):
+            self._count(file.size(self._end_ns), seal)
         await self._tell("Completed", is_complete=True)
         self._told.sealed_s = max(self._told.sealed_s, (time.monotonic_ns() - self._end_ns) / 1e9)
         return True
@@ -249,7 +251,10 @@ class PretendNode:
 
     async def _tell(self, status: str, *, is_complete: bool = False) -> None:
         self._seq = max(self._seq + 1, time.time_ns())
-        processes = [{"rank": rank, "status": "Started", "pid": 100 + rank, "log": self.files[rank].name} for rank in range(self._load.streams)]
+        processes = [
+            {"rank": rank, "status": "Started", "pid": 100 + rank, "log": self.files[rank].name}
+            for rank in range(self._load.streams)
+        ]
         moments = [{"status": "Starting", "wall_ns": 1}, {"status": "Running", "phase": "driver", "wall_ns": 2}]
         body = {"seq": self._seq, "status": status, "phase": "driver", "started_ns": 1, "processes": processes}
         body |= {"transitions": moments, "is_complete": is_complete, "clock": {"offset_ns": 1, "error_ns": 1}}
@@ -258,6 +263,10 @@ class PretendNode:
 
     async def _json(self, method: str, path: str, value: Any = None, *, timeout_s: float = ANSWER_S) -> Any:
         return await self._link.json(method, path, value, timeout_s=timeout_s)
+
+
+def _sha256(file: PretendFile, size: int) -> str:
+    return hashlib.sha256(file.read(0, size)).hexdigest()
 
 
 def main(load: Load, pipe: Connection) -> None:

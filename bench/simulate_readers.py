@@ -1,4 +1,4 @@
-"""Readers of some pretend streams, each a thread as a person's `runyard logs -f` or script would be: followers, and range readers.
+"""Readers of some pretend streams, each a thread as `runyard logs -f` or somebody's script is: followers, and range readers.
 
 Reads from a real collector while the load runs; every line holds the moment at which it was written, and its number.
 """
@@ -17,7 +17,7 @@ from runyard.client import API_PREFIX, CollectorClient, path_segments
 from runyard.errors import RunyardError
 from runyard.sse import EventDecoder
 
-from .simulate_node import LINE_BYTES, Load, log_name, node_id, run_of
+from .simulate_node import Load, log_name, node_id, run_of
 
 # What is left is read for so long after the drivers' end.
 DRAIN_S = 60.0
@@ -111,6 +111,3 @@ def main(load: Load, followers: int, range_readers: int, pipe: Connection) -> No
     for thread in threads:
         thread.join()
     pipe.send(([asdict(seen) for seen in followed], [asdict(seen) for seen in ranged], _wanted(load)))
-
-
-assert LINE_BYTES > 0
