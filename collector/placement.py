@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from runyard.names import superseded
+from runyard.names import of_attempt, superseded
 
 from .messages import StreamToOpen
 from .problems import Problem
@@ -196,10 +196,7 @@ class _Planner:
         if chain and chain[-1].generation > wanted.generation:
             detail = f"{wanted.name!r} has come to generation {chain[-1].generation}; {wanted.generation} cannot be opened"
             raise Problem(409, "superseded", detail)
-        if chain:
-            path = self._supersede(chain[-1])
-        else:
-            path = self._free(wanted.name if not self._attempt else f"attempts/{self._attempt}/{wanted.name}")
+        path = self._supersede(chain[-1]) if chain else self._free(of_attempt(wanted.name, self._attempt))
         return self._add(chain, wanted, path)
 
     def _supersede(self, earlier: _Generation) -> str:

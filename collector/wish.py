@@ -28,7 +28,7 @@ def home_path(row: StreamRow) -> str:
     """Where the current generation of the stream's file lies."""
     if not row.is_superseded:
         return row.path
-    return row.name if not row.attempt else f"attempts/{row.attempt}/{row.name}"
+    return names.of_attempt(row.name, row.attempt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,11 @@ def attempt_dir(run_id: str, attempt: int) -> str:
     return run_id if not attempt else f"{run_id}~{attempt}"
 
 
+def of_attempt(name: str, attempt: int) -> str:
+    """Where the collector has a node's file: an attempt after the first one has a folder of its own."""
+    return name if not attempt else f"attempts/{attempt}/{name}"
+
+
 def driver_log(rank: int, world_size: int) -> str:
     """Relative path of a driver's log: no suffix where the run has one process."""
     return f"{LOGS_DIR}/70_driver_log.txt" if world_size == 1 else f"{LOGS_DIR}/70_driver_log_{rank}.txt"

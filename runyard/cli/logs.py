@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rank", metavar="R", type=int, help="the driver log of this (global) rank (default: 0, or the lone one)"
     )
     parser.add_argument("--node", metavar="N", help="of this node: its id, IP, host name or folder")
+    parser.add_argument(
+        "--attempt", metavar="N", type=int, help="of this attempt, from 0 (--max-restarts); default: the newest"
+    )
     parser.add_argument("--stream", choices=("out", "err"), help="only what the driver wrote to stdout, or to stderr")
     parser.add_argument("--since", metavar="TIME", help="only what was written since: 90s, 10m, 2h, 1d, or RFC 3339")
     parser.add_argument("--tail", metavar="N", type=int, help="start N lines (of those that are shown) before the end")
@@ -125,7 +128,7 @@ class _NotThereYet(RunyardError):  # noqa: N818 - the name tells the state
 
 def _path(client: CollectorClient, args: argparse.Namespace) -> str:
     found = reader.run(client, args.run)
-    path = path_of(found, Wanted(args.file, args.rank, args.node))
+    path = path_of(found, Wanted(args.file, args.rank, args.node, args.attempt))
     if path is not None:
         # The list of files has the path without its folder where the run has one node.
         listed = path.partition("/")[2] if is_single(found) else path

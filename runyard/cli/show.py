@@ -10,7 +10,7 @@ import shlex
 import time
 from itertools import zip_longest
 
-from runyard import reader
+from runyard import names, reader
 from runyard.reader import Document
 
 from . import verdict as verdicts
@@ -19,6 +19,7 @@ from .terminal import clean, duration, moment, say, say_json, size, status_text,
 
 TRANSITIONS_HEAD = ("AT", "STATUS", "PHASE", "TOOK")
 NODES_HEAD = ("NODE", "IP", "HOST", "STATUS", "PHASE", "HEARD", "FOLDER", "CAUSE")
+ATTEMPTS_HEAD = ("ATTEMPT", "IP", "STATUS", "EXIT", "STARTED", "TOOK", "CAUSE")
 PROCESSES_HEAD = ("RANK", "NAME", "STATUS", "EXIT", "PID", "STARTED", "TOOK", "NODE", "LOG")
 PROGRESS_HEAD = ("RANK", "STEP", "RATE", "ETA", "LAST OUTPUT", "STALLS")
 FILES_HEAD = ("FILE", "SIZE", "STATE")
@@ -45,12 +46,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _text(found: Document, files: list[Document]) -> list[str]:
+    attempts = {node["node_id"]: node["attempt"] for node in found["nodes"]}
     return [
         _state_line(found),
         *_about(found),
         *_section("Transitions", TRANSITIONS_HEAD, _transitions(found, time.time_ns())),
+        *_earlier(found),
         *_section("Nodes", NODES_HEAD, [_node(node) for node in found["nodes"]]),
-        *_section("Processes", PROCESSES_HEAD, [_process(process) for process in found["processes"]]),
+        *_section("Processes", PROCESSES_HEAD, [_process(process, attempts) for process in found["processes"]]),
         *_progress(found),
         *_section("Files", FILES_HEAD, [_file(file) for file in files]),
     ]
@@ -71,6 +74,7 @@ def _state_line(found: Document) -> str:
 def _about(found: Document) -> list[str]:
     tags = " ".join(f"{key}={value}" for key, value in sorted(found["tags"].items()))
     pairs = [
+        ("attempt", str(found["attempt"] or "")),
         ("phase", found["phase"]),
         ("cause", found["cause"]),
         *_failure(found),
@@ -129,13 +133,26 @@ def _section(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> 
     return ["", f"{title} ({len(rows)})", *(table(head, rows).split("\n") if rows else [])]
 
 
+def _earlier(found: Document) -> list[str]:
+    """The attempts before the newest one, where the run was started again."""
+    rows = [_attempt(node, one) for node in found["nodes"] for one in node["earlier"]]
+    return _section("Earlier attempts", ATTEMPTS_HEAD, rows) if rows else []
+
+
+def _attempt(node: Document, one: Document) -> tuple[str, ...]:
+    started, ended = one["started_ns"], one["ended_ns"]
+    took = duration(ended - started) if started is not None and ended is not None else "-"
+    exit_code = "-" if one["exit_code"] is None else str(one["exit_code"])
+    return str(one["attempt"]), node["ip"], one["status"], exit_code, moment(started), took, one["cause"]
+
+
 def _node(node: Document) -> tuple[str, ...]:
     heard = moment(node["heard_ns"])
     phase = node["phase"] or "-"
     return node["node_id"], node["ip"], node["hostname"], node["status"], phase, heard, node["folder"], node["cause"]
 
 
-def _process(process: Document) -> tuple[str, ...]:
+def _process(process: Document, attempts: dict[str, int]) -> tuple[str, ...]:
     started, ended = process["started_ns"], process["ended_ns"]
     exit_code, signal = process["exit_code"], process["signal"]
     how = f"signal {signal}" if signal is not None else "-" if exit_code is None else str(exit_code)
@@ -149,7 +166,7 @@ def _process(process: Document) -> tuple[str, ...]:
         moment(started),
         took,
         process["node_id"],
-        process["log"],
+        process["log"] and names.of_attempt(process["log"], attempts.get(process["node_id"], 0)),
     )
 
 

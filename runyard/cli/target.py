@@ -9,14 +9,17 @@ from runyard.errors import InputError
 from runyard.labels import RUN_LEVEL
 from runyard.reader import FINAL_STATUSES, Document
 
+ATTEMPTS = "attempts"
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was asked for: a file's name or path, or a process's rank; both may be on one node."""
+    """What was asked for: a file's name or path, or a process's rank; both may be on one node. No attempt: the newest."""
 
     file: str | None = None
     rank: int | None = None
     node: str | None = None
+    attempt: int | None = None
 
 
 def path_of(run: Document, wanted: Wanted) -> str | None:
@@ -28,9 +31,14 @@ def path_of(run: Document, wanted: Wanted) -> str | None:
     if not nodes:
         _check_goes_on(run, f"no node {wanted.node!r}" if wanted.node and run["nodes"] else "no node")
         return None
+    newest = max(node["attempt"] for node in run["nodes"])
+    attempt = newest if wanted.attempt is None else wanted.attempt
+    if attempt > newest:
+        _check_goes_on(run, f"no attempt {attempt}")
+        return None
     if wanted.file is not None:
-        return _named_file(run, wanted.file, nodes, wanted.node)
-    return _driver_log(run, wanted.rank, nodes)
+        return _named_file(run, wanted, nodes, attempt)
+    return _driver_log(run, wanted.rank, nodes, attempt)
 
 
 def is_single(run: Document) -> bool:
@@ -38,21 +46,24 @@ def is_single(run: Document) -> bool:
     return len(run["nodes"]) <= 1 and run.get("node_count", 1) <= 1
 
 
-def _named_file(run: Document, file: str, nodes: list[Document], wanted_node: str | None) -> str | None:
+def _named_file(run: Document, wanted: Wanted, nodes: list[Document], attempt: int) -> str | None:
+    file = wanted.file or ""
     folder, _, name = file.partition("/")
     if name and any(folder == node["folder"] for node in nodes):
         return file
-    if not is_single(run) and file in RUN_LEVEL and wanted_node is None:
+    if not is_single(run) and file in RUN_LEVEL and wanted.node is None:
         return file
     if len(nodes) > 1:
         places = ", ".join(node["folder"] for node in nodes)
         raise InputError(f"run {run['run_id']} has several nodes; say which by --node: {places}")
-    return f"{nodes[0]['folder']}/{file}"
+    return f"{nodes[0]['folder']}/{file if folder == ATTEMPTS else names.of_attempt(file, attempt)}"
 
 
-def _driver_log(run: Document, rank: int | None, nodes: list[Document]) -> str | None:
+def _driver_log(run: Document, rank: int | None, nodes: list[Document], attempt: int) -> str | None:
     folders = {node["node_id"]: node["folder"] for node in nodes}
     processes = [process for process in run["processes"] if process["node_id"] in folders]
+    if not processes and len(nodes) == 1 and attempt < nodes[0]["attempt"]:  # the newest one has not begun to run
+        return f"{nodes[0]['folder']}/{names.of_attempt(names.driver_log(rank or 0, run.get('world_size', 1)), attempt)}"
     if not processes:
         _check_goes_on(run, "no process")
         return None
@@ -65,7 +76,7 @@ def _driver_log(run: Document, rank: int | None, nodes: list[Document]) -> str |
         _check_goes_on(run, f"no process of rank {wanted_rank} (it has {known})")
         return None
     log = found[0]["log"] or names.driver_log(wanted_rank, len(run["processes"]))
-    return f"{folders[found[0]['node_id']]}/{log}"
+    return f"{folders[found[0]['node_id']]}/{names.of_attempt(log, attempt)}"
 
 
 def _names_of(node: Document) -> tuple[str, ...]:

@@ -161,6 +161,7 @@ def test_the_catalog_of_an_earlier_version_is_brought_up(tmp_path: Path) -> None
                 database.execute(f"ALTER TABLE runs DROP COLUMN {column}")
             for table, column in (
                 ("nodes", "attempt"),
+                ("nodes", "earlier"),
                 ("nodes", "clock"),
                 ("nodes", "failed_ns"),
                 ("processes", "ended_mono_ns"),
