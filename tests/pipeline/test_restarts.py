@@ -34,12 +34,10 @@ def attempt_of(run: NodeRun, number: int) -> Path:
     return run.run_dir.with_name(names.attempt_dir("r", number))
 
 
-def told(collector: CollectorProcess) -> list[tuple[int, str, int | None, str]]:
+def told(collector: CollectorProcess) -> list[tuple[Any, ...]]:
     """What the collector knows of the attempts before the newest one, on the run's first node."""
-    return [
-        tuple(one[key] for key in ("attempt", "status", "exit_code", "cause"))
-        for one in shown(collector)["nodes"][0]["earlier"]
-    ]  # type: ignore[misc]
+    earlier = shown(collector)["nodes"][0]["earlier"]
+    return [(one["attempt"], one["status"], one["exit_code"], one["cause"]) for one in earlier]
 
 
 def begun(collector: CollectorProcess) -> int:
