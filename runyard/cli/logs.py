@@ -20,7 +20,7 @@ from .connection import add_connection_arguments, add_output_argument, client_of
 from .labelled import Labelled
 from .logview import Bar, Grep, JsonSink, LineView, RawView, Sink, Tail, TextSink, View
 from .moments import since_ns
-from .target import Wanted, is_single, path_of
+from .target import Wanted, is_single, path_of, with_later_attempts
 from .terminal import Output, note
 
 # Between two looks whether a run, or its log, is there by now.
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     query = _query(args, time.time_ns())
     client = client_of(args)
     try:
-        _show(client, args, replace(query, file=(_find(client, args),)), screen)
+        _show(client, args, replace(query, file=_files(client, args)), screen)
     except KeyboardInterrupt:
         screen.view.close()
         screen.output.flush()
@@ -105,6 +105,11 @@ def _query(args: argparse.Namespace, now_ns: int) -> Query:
 def _filters(args: argparse.Namespace) -> bool:
     """Lines are left out here, so that only here it is known which are the last N that are shown."""
     return bool(args.grep or args.stream)
+
+
+def _files(client: CollectorClient, args: argparse.Namespace) -> tuple[str, ...]:
+    path = _find(client, args)
+    return with_later_attempts(path) if args.follow and args.attempt is None else (path,)
 
 
 def _find(client: CollectorClient, args: argparse.Namespace) -> str:

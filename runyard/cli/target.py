@@ -10,6 +10,8 @@ from runyard.labels import RUN_LEVEL
 from runyard.reader import FINAL_STATUSES, Document
 
 ATTEMPTS = "attempts"
+# Attempts that begin while one looks on; a request has room for so many paths.
+LATER_ATTEMPTS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,19 @@ def path_of(run: Document, wanted: Wanted) -> str | None:
     if wanted.file is not None:
         return _named_file(run, wanted, nodes, attempt)
     return _driver_log(run, wanted.rank, nodes, attempt)
+
+
+def with_later_attempts(path: str) -> tuple[str, ...]:
+    """The path, and those that the file will have in attempts that are still to come: who follows a run follows them, too."""
+    folder, _, name = path.partition("/")
+    if path in RUN_LEVEL or not name:
+        return (path,)
+    attempt = 0
+    if name.startswith(f"{ATTEMPTS}/"):
+        _, number, name = name.split("/", 2)
+        attempt = int(number)
+    later = range(attempt + 1, attempt + 1 + LATER_ATTEMPTS)
+    return (path, *(f"{folder}/{names.of_attempt(name, number)}" for number in later))
 
 
 def is_single(run: Document) -> bool:

@@ -292,7 +292,7 @@ def spread(
 
 def test_flags_say_how_a_run_is_spread_and_win_over_the_file() -> None:
     flags = ("--nproc-per-node", "4", "--distribution", "pytorch", "--nnodes", "2", "--node-rank", "1", "--rendezvous", "5m")
-    more = ("--on-failure", "wait", "--failure-grace", "10", "--stall-after", "15m", "--run-id", "r")
+    more = ("--on-failure", "wait", "--failure-grace", "10", "--stall-after", "15m", "--run-id", "r", "--max-restarts", "3")
     found = spread(*flags, *more, "--", "python", "train.py", "--nnodes", "9")
     assert found == Distribution(
         kind=PYTORCH,
@@ -303,6 +303,7 @@ def test_flags_say_how_a_run_is_spread_and_win_over_the_file() -> None:
         on_failure=WAIT,
         failure_grace_s=10.0,
         stall_after_s=900.0,
+        max_restarts=3,
         launch_s=60.0,
     )
     assert (found.world_size, found.ranks) == (8, (4, 5, 6, 7))

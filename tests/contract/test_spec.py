@@ -110,6 +110,7 @@ def test_everything_that_a_file_says_is_in_the_spec(folder: Path) -> None:
         on_failure = "wait"
         failure_grace = 5
         stall_after = "15m"
+        max_restarts = 3
         rendezvous = "1h"
         """,
     )
@@ -156,6 +157,7 @@ def test_everything_that_a_file_says_is_in_the_spec(folder: Path) -> None:
             on_failure=WAIT,
             failure_grace_s=5.0,
             stall_after_s=900.0,
+            max_restarts=3,
             rendezvous_s=3600.0,
         ),
     )

@@ -87,7 +87,8 @@ _RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "options": _nested | _nested.map(lambda options: {"secrets": options}), "secrets": _named, "timeout": _words | _counts,
     "gpus": _words | _counts, "cpus": _numbers, "driver": _words | _counts, "image": _words, "execution": _counts,
     "preparation": _counts, "release": _words | _counts, "nodes": _counts, "processes_per_node": _counts, "mpi_args": _few,
-    "parameter_servers": _counts, "kind": st.sampled_from(["none", "pytorch", "tensorflow", "mpi", "venv", "host"]),
+    "max_restarts": _counts, "parameter_servers": _counts,
+    "kind": st.sampled_from(["none", "pytorch", "tensorflow", "mpi", "venv", "host"]),
     "on_failure": st.sampled_from(["wait", "fail-fast", "x"]), "failure_grace": _words | _counts, "rendezvous": _counts,
 }  # fmt: skip
 

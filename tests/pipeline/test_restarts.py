@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,24 @@ def test_between_two_attempts_the_run_is_not_over_for_its_readers(
     run.process.communicate(timeout=30)
     assert run.process.returncode == 5
     assert shown(collector)["status"] == "Failed"
+
+
+def test_who_follows_a_run_sees_the_attempts_one_after_another(
+    collector: CollectorProcess, node_run: NodeRunFactory, tmp_path: Path
+) -> None:
+    words = TWICE_BAD.replace(">&2;", '>&2; while [ ! -e "$GO" ]; do sleep 0.05; done;')
+    run = node_run("sh", "-c", words, flags=("--max-restarts", "3"), env={"GO": str(tmp_path / "go")})
+    env = os.environ | {"RUNYARD_COLLECTOR_URL": collector.url, "RUNYARD_TOKEN": collector.token}
+    run.launch()
+    argv = [sys.executable, "-m", "runyard", "logs", "-f", "r", "--stream", "out"]
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"this is attempt 0\n"
+        (tmp_path / "go").touch()
+        seen, said = reader.communicate(timeout=60)
+    assert seen == b"this is attempt 1\nthis is attempt 2\n", said
+    assert run.process is not None
+    run.process.communicate(timeout=30)
 
 
 def test_who_cancels_a_later_attempt_cancels_the_run(
