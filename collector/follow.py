@@ -61,6 +61,7 @@ class Follower:
         self._pending: dict[int, View] = {}
         self._done: set[int] = set(wish.done)
         self._finished: set[int] = set()
+        self._has_run_level = False
         self._positions = cursors.Positions(wish.done_part)
         self._events: list[bytes] = []
         self._sent_s = time.monotonic()
@@ -68,6 +69,7 @@ class Follower:
     def add(self, stream: Stream, position: int, limit: int | None = None) -> None:
         """Follows `stream` from `position` on, up to `limit`. A stream that is not wanted may still be another one's index."""
         row = stream.row
+        self._has_run_level |= row.node_id == RUN_LEVEL
         if stream.id in self._views or stream.id in self._done:
             return
         if self._wish.annotate and row.name.startswith(names.INDEX_DIR):
@@ -133,6 +135,8 @@ class Follower:
     @property
     def _is_merging(self) -> bool:
         """Whether the run-level files that are followed still grow, although the nodes have ended."""
+        if not self._has_run_level and self._wish.expects_run_level:
+            return True  # the run has ended before they were opened
         return any(not view.stream.closed for view in self._views.values() if view.stream.node_id == RUN_LEVEL)
 
     def _look(self) -> None:

@@ -51,6 +51,12 @@ class Wish:
             return not row.name.startswith(names.INDEX_DIR + "/")
         return self._names(row, row.path) or self._names(row, home_path(row))
 
+    @property
+    def expects_run_level(self) -> bool:
+        """Whether files are asked for that every run on several nodes has in the end."""
+        is_asked = self.node is None and (not self.files or not self.files.isdisjoint(labels.RUN_LEVEL))
+        return is_asked and not self.is_single()
+
     def names_superseded(self, row: StreamRow) -> bool:
         """Whether the stream is an earlier generation that was asked for by its own path."""
         return row.is_superseded and self._names(row, row.path)

@@ -121,7 +121,7 @@ class Feed:
         try:
             await self._look()
             await self._ask()
-        except Exception as error:  # noqa: BLE001 - whatever it is, what comes in is not touched by it
+        except Exception as error:  # whatever it is, what comes in is not touched by it
             log.error("the overall logs wait", error=str(error), exc_info=not isinstance(error, RunyardError))
             await asyncio.sleep(RETRY_S)
 

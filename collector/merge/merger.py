@@ -121,18 +121,20 @@ class Merger:
         self._read(now_ns)
         self._write(self._until(now_ns))
         if self._ready or self._last_line is None or self._pending or self.is_over:
-            return any(self._may_read(source) for source in self._ready.values())
+            return any(self._may_read(source, now_ns) for source in self._ready.values())
         self._end(self._last_line)
         return False
 
-    def _may_read(self, source: Source) -> bool:
+    def _may_read(self, source: Source, now_ns: int) -> bool:
         """Whether most of what was read is written: all are read on together, not one at each step."""
+        if self._last_line is None and self._is_new(source.news.node_id, now_ns):
+            return False
         return source.position - min(lane.first_end(source.position) for lane in source.lanes) < self._window_bytes // 2
 
     def _read(self, now_ns: int) -> None:
         share = WINDOW_BYTES // max(1, len(self._ready), len(self._pending))
         self._window_bytes = min(MOST_BYTES, max(LEAST_BYTES, share))
-        chosen = [source for source in self._ready.values() if self._may_read(source) and self._has_clock(source, now_ns)]
+        chosen = [source for source in self._ready.values() if self._may_read(source, now_ns)]
         for source in chosen:
             before = source.position
             source.load(self._window_bytes, now_ns)
@@ -144,9 +146,6 @@ class Merger:
                 source.newest_ns = max(source.newest_ns, *lasts)
             if source.position > before and now_ns - source.newest_ns > SETTLE_NS:
                 self._behind[source.news.id] = source, now_ns
-
-    def _has_clock(self, source: Source, now_ns: int) -> bool:
-        return self._last_line is not None or not self._is_new(source.news.node_id, now_ns)
 
     def _is_new(self, node_id: str, now_ns: int) -> bool:
         """Whether a node's clock is not known yet, and worth waiting for: it may be far off."""
