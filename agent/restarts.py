@@ -39,8 +39,10 @@ def main(spec: RunSpec, settings: Settings) -> int:
         done.append(wrapper)
         wrapper = following
         code = wrapper.main()
-    for one in [*done, wrapper]:
-        _conclude(one, settings)
+    is_reached = bool(settings.client.collector_url)
+    for one in [wrapper, *done]:
+        is_reached = is_reached and _ship_rest(one, settings)
+        one.new.lock.release()
     return code
 
 
@@ -98,17 +100,17 @@ def _is_over(found: dict[str, Any]) -> bool:
     return told[0] in FINAL or any(status in ("CancelRequested", "Canceled") for status in told)
 
 
-def _conclude(wrapper: Wrapper, settings: Settings) -> None:
-    """Ship what is left of an attempt; of the last one, tell its end as the run's."""
-    run_dir = wrapper.new.run_dir
+def _ship_rest(wrapper: Wrapper, settings: Settings) -> bool:
+    """Ship what is left of an attempt; of the last one, tell its end as the run's. False where the collector is away."""
+    run_dir, lock = wrapper.new.run_dir, wrapper.new.lock
     try:
-        is_left = settings.client.collector_url and not (run_dir / names.SHIPPED_FILE).exists()
-        if is_left and (wrapper.new.lock.is_held or wrapper.new.lock.acquire()):
-            from .ship import Shipper
+        if (run_dir / names.SHIPPED_FILE).exists() or not (lock.is_held or lock.acquire()):
+            return True
+        from .ship import Shipper
 
-            shipper = Shipper(run_dir, settings.client.collector_url, settings.token, settings.ship, on_trouble=lambda _: None)
-            shipper.run(threading.Event(), is_once=True, patience_s=LAST_PATIENCE_S)
+        shipper = Shipper(run_dir, settings.client.collector_url, settings.token, settings.ship, on_trouble=lambda _: None)
+        shipper.run(threading.Event(), is_once=True, patience_s=LAST_PATIENCE_S)
     except (OSError, RunyardError) as error:
         say(f"what is left in {run_dir} is not sent ({error}); `runyard ship` sends it")
-    finally:
-        wrapper.new.lock.release()
+        return True
+    return shipper.is_settled

@@ -204,6 +204,9 @@ def test_a_rank_that_fails_on_one_node_has_all_nodes_start_again(collector: Coll
         assert not attempt_of(one, 2).exists()
     state = shown(collector)
     assert [state[key] for key in ("status", "exit_code", "cause", "attempt", "is_complete")] == ["Completed", 0, "", 1, True]
+    overall = (collector.data_dir / "runs" / "default" / "r" / names.STDOUT_LOGS).read_text().splitlines()
+    labels = [f"rank {rank}{again}] rank {rank} attempt" for rank in (0, 1) for again in ("", " attempt 1")]
+    assert [sum(label in line for line in overall) for label in labels] == [1, 1, 1, 1], overall
     causes = {earlier["cause"] for node in state["nodes"] for earlier in node["earlier"] if earlier["exit_code"] == 6}
     assert causes == {"rank 1: exit code 6"}
 
