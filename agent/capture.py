@@ -86,10 +86,13 @@ class Capture:
             return
         go_read, go_write = os.pipe()
         failed_read, failed_write = os.pipe()
+        # We ignore these. Blocked, one that comes before the driver has its own ways waits for it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         pid = os.fork()
         if pid == 0:
             os.close(go_write)
             _become_driver(launch, stdin, self._log, go_read, failed_write)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self._log.close_driver_ends()
         os.close(failed_write)
         # The driver waits for our byte, and leaves when it sees the pipe closed: what has exec'd has a started.json.

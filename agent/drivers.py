@@ -17,7 +17,7 @@ from runyard.atomic import read_json
 from . import capture, proctree
 from .journal import ProcessJournal
 from .local_run import LocalRun
-from .outcome import cause_of, first_failed, outcome
+from .outcome import first_failed, outcome
 from .process import Process
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
@@ -50,7 +50,7 @@ class Drivers:
         self._begun_ns = begun_ns
         self._on_change = on_change
         self._journal = ProcessJournal(local.run_dir, run["node_id"], run["node_ip"])
-        self._is_begun = False
+        self._ending: Any = None  # what ends the processes, once it is needed
         self._watch: Any = None  # over how far the processes have come and whether they hang, where that was asked for
         if run.get("is_watched"):
             from .watch_start import WatchStart
@@ -72,7 +72,6 @@ class Drivers:
 
     def step(self) -> None:
         """Look at every process; start what is to be started."""
-        self._is_begun = True
         if self._mpi is not None:
             self._mpi.step()
         for process in self.processes:
@@ -87,13 +86,15 @@ class Drivers:
             if self._launched is not None:
                 self._launched.end_orphan(process)
         self._remove_environment()
+        if self._ending is not None:
+            self._ending.step()
         if self._watch is not None:
             self._watch.step()
         if all(process.is_over for process in self.processes):
             if self._mpi is None or self._mpi.is_over:
                 self._conclude()
         elif len(self.processes) > 1:
-            self._fail_fast()
+            self._ended_by().fail_fast(self._exits())
 
     @property
     def never_started(self) -> bool:
@@ -137,9 +138,7 @@ class Drivers:
 
     def ask_stop(self, number: int) -> None:
         """Send the signal to every driver's process group."""
-        for process in self.processes:
-            if process.started and process.is_driver_there:
-                proctree.send_group(process.started["pid"], number)
+        self._ended_by().ask(number)
         if self._mpi is not None and not self._are_drivers_there:  # as long as there are, mpirun sees them end
             self._mpi.ask_stop(number)
 
@@ -161,19 +160,7 @@ class Drivers:
         """SIGKILL to every driver and all that it has started."""
         if self._mpi is not None:
             self._mpi.kill()
-        for process in self.processes:
-            if process.is_captured:
-                continue
-            if not process.started:  # what starts it hangs
-                proctree.send(proctree.descendants(process.capture_pid) if process.capture_pid else [], signal.SIGKILL)
-                continue
-            pid = process.started["pid"]
-            if process.is_driver_there:
-                proctree.send([pid, *proctree.descendants(pid)], signal.SIGKILL)
-            members = proctree.with_environment(proctree.marker(self._local.run), f"RUNYARD_RANK={process.rank}")
-            proctree.send(members, signal.SIGKILL)
-            if process.capture_pid:
-                proctree.send(proctree.descendants(process.capture_pid), signal.SIGKILL)
+        self._ended_by().kill()
 
     def run_ended(self, ended_ns: int, status: str) -> None:
         """Write the run's last line into process_status.json."""
@@ -186,9 +173,14 @@ class Drivers:
         lock = capture.take_lock(self._local.run_dir, process.rank)
         if lock is None:
             return  # its capture lives, and goes on without us
+        try:
+            self._fork_capture(process)
+        finally:  # the capture has a copy; and where the disk or the system let us start none, the next try needs the lock
+            os.close(lock)
+
+    def _fork_capture(self, process: Process) -> None:
         process.refresh()
         if process.is_captured:
-            os.close(lock)
             return
         if self._launched is not None and process.started and process.is_driver_there:
             self._launched.note_orphan(process)
@@ -202,7 +194,6 @@ class Drivers:
         process.capture_pid = os.fork()
         if process.capture_pid == 0:
             self._become_capture(process, launch)
-        os.close(lock)
 
     def _is_awaited(self, process: Process) -> bool:
         """Whether its launcher will start it."""
@@ -296,20 +287,12 @@ class Drivers:
             except FileNotFoundError:
                 pass
 
-    def _fail_fast(self) -> None:
-        """Where one process has failed, ask the others to end, once they have had the time to do so by themselves.
+    def _ended_by(self) -> Any:
+        if self._ending is None:
+            from .ending import Ending
 
-        Nothing of this is kept but the exits and the request: whichever shepherd looks at them comes to the same.
-        """
-        bad = first_failed(self._exits())
-        if bad is None or self._distribution.get("on_failure") == "wait" or self._local.stop() is not None:
-            return
-        if time.monotonic_ns() < bad["mono_ns"] + self._distribution.get("failure_grace_s", 0.0) * 1e9:
-            return
-        cause = cause_of(bad)
-        self._local.log.warning("a process has failed: the others are asked to end", cause=cause)
-        self._local.host.say(f"Ending the other processes: {cause}.")
-        self._local.ask_stop(signal.SIGTERM, cause, is_failure=True)
+            self._ending = Ending(self._local, self.processes)
+        return self._ending
 
     def _exits(self) -> list[dict[str, Any]]:
         """How processes have ended, as far as they have; with their rank, where the run has several."""

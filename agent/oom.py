@@ -67,7 +67,7 @@ class MemoryWatch:
 def _memory_group(pid: int) -> str:
     """The control group of a process by which its memory is limited: `v1:/a/b` or `v2:/a/b`; "" where it is gone."""
     try:
-        with open(f"/proc/{pid}/cgroup") as file:
+        with open(f"/proc/{pid}/cgroup", errors="surrogateescape") as file:
             lines = [line.rstrip("\n").split(":", 2) for line in file]
     except OSError:
         return ""
@@ -92,7 +92,7 @@ def _counter_path(group: str) -> str:
 def _mounts(version: str) -> Iterator[tuple[str, str]]:
     """(root within the hierarchy, place in the file system) of each mount of the memory controller."""
     try:
-        with open("/proc/self/mountinfo") as file:
+        with open("/proc/self/mountinfo", errors="surrogateescape") as file:
             lines = file.read().splitlines()
     except OSError:
         return

@@ -140,6 +140,18 @@ def send_group(leader: int, number: int) -> None:
             raise
 
 
+def send_group_or_leader(leader: int, number: int) -> None:
+    """The same, also to a driver that is so young that it does not lead its group yet."""
+    try:
+        is_leading = os.getpgid(leader) == leader
+    except ProcessLookupError:
+        return
+    if is_leading:
+        send_group(leader, number)
+    else:
+        send([leader], number)
+
+
 def describe_signal(number: int) -> str:
     """SIGSEGV for 11; the number where it has no name."""
     from signal import Signals

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ import pytest
 
 from runyard import names
 from runyard.agent import launch
+from runyard.agent.drivers import Drivers
+from runyard.agent.local_run import LocalRun
+from runyard.agent.spool import NewRun, RunSpec
 from runyard.agent.stop import read_stop, request_stop
 from tests.waiting import wait_for
 
@@ -51,6 +55,25 @@ def test_a_full_disk_costs_neither_the_exit_code_nor_the_run(small_disk: Path) -
     assert process.returncode == 7
     assert run.state()["status"] == "Failed"
     assert set(run.log()) == {ord("x")}
+
+
+@pytest.fixture
+def odd_mount(tmp_path: Path) -> Iterator[Path]:
+    """A file system at a path that is no text."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.needs_system("mount")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
+@pytest.mark.usefixtures("odd_mount")
+def test_a_mount_whose_path_is_no_text_ends_no_capture(spool: Path) -> None:
+    run = NodeRun(spool, "sh", "-c", "sleep 0.3; exit 4", env={"LC_ALL": "C.UTF-8"})
+    assert run.complete().returncode == 4
+    assert run.path(names.SHEPHERD_ERRORS).read_text() == ""
 
 
 def test_a_driver_that_kills_its_capture_keeps_its_exit_code(spool: Path) -> None:
@@ -176,3 +199,24 @@ def test_what_is_left_behind_is_told_in_the_system_log(spool: Path) -> None:
     assert run.complete().returncode == 0
     assert "has left processes behind" in run.path(names.SYSTEM_LOG).read_text()
     assert run.path(LOG).read_bytes() == b"now\n"
+
+
+def test_a_disk_that_takes_nothing_for_a_moment_costs_no_process_its_turn(spool: Path) -> None:
+    """A driver that is not to be started gets its exit.json, if only at the second try."""
+    environment = dict(os.environ)
+    new = NewRun(spool, RunSpec(run_id="r", experiment="e", argv=["true"], environment=environment, cwd="/"))
+    new.commit()
+    new.lock.release()
+    local = LocalRun(str(new.run_dir))
+    local.ask_stop(signal.SIGTERM, "a test asks")
+    drivers = Drivers(local, os.open(os.devnull, os.O_RDONLY), time.time_ns(), lambda: None)
+    directory = Path(drivers.processes[0].directory)
+    in_the_way = directory / f"exit.json.{os.getpid()}-{threading.get_ident()}.tmp"  # as atomic.py calls it
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(OSError, match=r"exit\.json"):
+        drivers.step()
+    in_the_way.rmdir()
+    drivers.step()
+    assert json.loads((directory / "exit.json").read_text())["exit_code"] is None
+    os.waitpid(drivers.processes[0].capture_pid, 0)
+    assert (directory / "captured").exists()

@@ -307,3 +307,12 @@ def test_a_torchrun_of_the_users_own_splits_its_workers_logs_into_the_runs(tmp_p
     torchrun.chmod(0o755)
     run = NodeRun(tmp_path / "spool", str(torchrun), "--nproc-per-node=2", "train.py", "--log-dir", "of-the-script")
     assert run.complete().stdout.decode() == f"{run.run_dir}/logs/torchrun 3\n"
+
+
+def test_a_process_that_starts_late_is_asked_to_end_before_it_is_made_to(tmp_path: Path) -> None:
+    script = 'if [ "$RUNYARD_RANK" = 0 ]; then exit 3; fi; exec sleep 60'
+    run = SeveralRun(tmp_path, 12, "sh", "-c", script, flags=("--failure-grace", "0"), env={"RUNYARD_RUN__GRACE_S": "15"})
+    run.launch()
+    assert run.finish()[0] == 3
+    ends = {run.exit_of(rank)["signal"] for rank in range(1, 12) if run.exit_of(rank)["cause"] == ""}
+    assert ends <= {signal.SIGTERM}
