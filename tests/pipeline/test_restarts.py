@@ -260,3 +260,17 @@ def test_code_and_data_are_brought_again_for_each_attempt(
     ended = run.complete()
     assert ended.returncode == 0, ended.stderr.decode()
     assert [(attempt_of(run, number) / LOG).read_text() for number in range(2)] == ["train.sh\n", "train.sh\n"]
+
+
+def test_a_run_that_cannot_be_started_again_ends_with_the_attempt_that_it_had(
+    collector: CollectorProcess, node_run: NodeRunFactory
+) -> None:
+    run = node_run("sh", "-c", "exit 3", flags=("--max-restarts", "2"))
+    run.run_dir.parent.mkdir(parents=True)
+    attempt_of(run, 1).mkdir()
+    ended = run.complete()
+    assert ended.returncode == 3
+    assert b"the run is not started again" in ended.stderr
+    state = shown(collector)
+    assert [state[key] for key in ("status", "exit_code", "attempt", "is_complete")] == ["Failed", 3, 0, True]
+    assert run.path(names.SHIPPED_FILE).exists()
