@@ -67,6 +67,8 @@ SEVERAL = (
     ("--launcher", "WHO", "auto (default): a Slurm step is recognised; none: it is not; slurm: there has to be one"),
 )
 SLURM_MARK = "SLURM_STEP_ID"
+# What a flag that may be given without a value has then; no word of a command line can be it.
+BARE = "\0"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,8 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             group.add_argument(flag, action="append" if flag in MANY else "store", metavar=metavar, help=text)
     group = parser.add_argument_group("several processes and nodes")
     for flag, metavar, text in SEVERAL:
-        if flag == "--rendezvous":  # it may be given bare
-            group.add_argument(flag, nargs="?", const="", metavar=metavar, help=text)
+        if flag == "--rendezvous":
+            group.add_argument(flag, nargs="?", const=BARE, metavar=metavar, help=text)
         else:
             group.add_argument(flag, action="append" if flag == "--mpi-arg" else "store", metavar=metavar, help=text)
     group = parser.add_argument_group("sidecar", "prepare and release in a container or process of its own, beside the driver")

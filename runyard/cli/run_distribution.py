@@ -14,7 +14,7 @@ from runyard import distribution, spans
 from runyard.distribution import Distribution
 from runyard.errors import InputError
 
-from .run import SLURM_MARK
+from .run import BARE, SLURM_MARK
 
 LAUNCHERS = ("auto", "none", "slurm")
 
@@ -36,7 +36,7 @@ def over(base: Distribution, args: argparse.Namespace) -> Distribution:
         if getattr(args, flag) is not None:
             changes[member] = _count(_shown(flag), getattr(args, flag))
     for flag, member in _SPANS.items():
-        if getattr(args, flag):  # --rendezvous may be given bare
+        if getattr(args, flag) not in (None, BARE):
             changes[member] = _span_s(_shown(flag), getattr(args, flag))
     for flag, member in _WORDS.items():
         if getattr(args, flag) is not None:
@@ -56,7 +56,7 @@ def settled(
     launch_s: float,
 ) -> Distribution:
     """What takes place on this node, with what a launcher says of it, checked. Raises InputError."""
-    found = _launched(asked, args.launcher or "auto", environ)
+    found = _launched(asked, "auto" if args.launcher is None else args.launcher, environ)
     is_step = found is not asked  # then all of its nodes are told the same by Slurm
     if found.kind == distribution.MPI and found.launcher == distribution.SHEPHERD:
         found = replace(found, launcher=distribution.MPIRUN)

@@ -6,13 +6,18 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from runyard import names
+from runyard.agent import proctree
+from runyard.agent.ending import Ending
+from runyard.agent.local_run import LocalRun
+from runyard.agent.process import Process
 from runyard.agent.stop import request_stop
 from runyard.timeindex import STDERR, unpack
 from tests.waiting import wait_for
@@ -309,10 +314,20 @@ def test_a_torchrun_of_the_users_own_splits_its_workers_logs_into_the_runs(tmp_p
     assert run.complete().stdout.decode() == f"{run.run_dir}/logs/torchrun 3\n"
 
 
-def test_a_process_that_starts_late_is_asked_to_end_before_it_is_made_to(tmp_path: Path) -> None:
-    script = 'if [ "$RUNYARD_RANK" = 0 ]; then exit 3; fi; exec sleep 60'
-    run = SeveralRun(tmp_path, 12, "sh", "-c", script, flags=("--failure-grace", "0"), env={"RUNYARD_RUN__GRACE_S": "15"})
-    run.launch()
-    assert run.finish()[0] == 3
-    ends = {run.exit_of(rank)["signal"] for rank in range(1, 12) if run.exit_of(rank)["cause"] == ""}
-    assert ends <= {signal.SIGTERM}
+def test_a_process_that_starts_late_is_asked_to_end_once_and_not_only_made_to(tmp_path: Path) -> None:
+    run = {"world_size": 2, "mark": "m", "distribution": {}}
+    process = Process(str(tmp_path), run, 1)
+    ending = Ending(cast(LocalRun, None), [process])
+    ending.ask(signal.SIGTERM)  # it is being started
+    code = "import signal, sys; signal.signal(15, lambda *_: print(1, flush=True)); print(0, flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as late:
+        assert late.stdout is not None
+        assert late.stdout.readline() == "0\n"
+        Path(process.directory).mkdir(parents=True)
+        started = {"pid": late.pid, "start_ticks": proctree.start_ticks(late.pid), "boot_id": proctree.boot_id()}
+        Path(process.directory, "started.json").write_text(json.dumps(started))
+        process.refresh()
+        ending.step()
+        assert late.stdout.readline() == "1\n"
+        ending.step()
+        assert late.communicate(timeout=10)[0] == ""

@@ -332,6 +332,8 @@ def test_the_rendezvous_may_be_asked_for_without_a_time() -> None:
         (("--distribution", "horovod"), ["'horovod'", "pytorch, tensorflow, mpi"]),
         (("--on-failure", "ignore"), ["'ignore'", "fail-fast or wait"]),
         (("--failure-grace", "soon"), ["--failure-grace 'soon'", "30m"]),
+        (("--failure-grace", ""), ["--failure-grace ''", "30m"]),
+        (("--launcher", ""), ["--launcher is ''", "auto"]),
         (("--rendezvous", "python"), ["--rendezvous 'python'", "30m"]),
         (("--rendezvous", "0"), ["--rendezvous", "10m"]),
         (("--parameter-servers", "1"), ["--parameter-servers", "tensorflow"]),
