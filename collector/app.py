@@ -26,11 +26,11 @@ log = structlog.get_logger()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NOBODY = Principal("", "", "")
 _REQUEST_ID_KEY = web.RequestKey("request_id", str)
-# Sent many times a second by each node: told of at level debug.
 # Asked by all nodes of a large training at once. So many at a time are worked at; the others wait in a queue, and those whose
 # client has lost patience meanwhile cost nothing any more: or else a crowd of clients that come again would never be served.
 _IN_TURN = frozenset({create_run, register_node, put_state, open_streams, list_streams})
 _AT_ONCE = 16
+# Sent many times a second by each node: told of at level debug.
 _FREQUENT = frozenset({"/api/v1/ingest", "/livez", "/readyz", "/metrics"})
 
 

@@ -123,9 +123,10 @@ def insert(connection: Connection, token_id: str, digest: str, kind: str, subjec
     connection.execute(sa.insert(tokens).values(values))
 
 
-def is_known(connection: Connection, digest: str) -> bool:
-    """Whether a token with this SHA-256 is in the catalog."""
-    return connection.execute(sa.select(tokens.c.token_id).where(tokens.c.sha256 == digest)).first() is not None
+def require_new(connection: Connection, digest: str) -> None:
+    """Raises a 409 where a token with this SHA-256 is in the catalog."""
+    if connection.execute(sa.select(tokens.c.token_id).where(tokens.c.sha256 == digest)).first() is not None:
+        raise Problem(409, "token-taken", "another run or user has this token; make a new one for each run")
 
 
 def _delete(connection: Connection, token_id: str) -> str | None:

@@ -66,11 +66,9 @@ def create_run(connection: Connection, wanted: CreateRun, who: Principal) -> boo
         is_ours = known.node_count > 1 and rendezvous.is_of_run(connection, wanted.run_token_sha256, wanted.run_id)
         if known.key_sha256 == key_sha256 or is_ours:
             return False
-    if auth.is_known(connection, wanted.run_token_sha256):
-        raise Problem(409, "token-taken", "another run or user has this token; make a new one for each run")
-    if known is not None:
         rendezvous.join_run(connection, known, wanted, who)
         return False
+    auth.require_new(connection, wanted.run_token_sha256)
     fields = (
         *("run_id", "experiment", "name", "cwd", "user", "hostname", "timeout_s", "created_ns"),
         *("node_count", "world_size", "on_failure", "failure_grace_s"),

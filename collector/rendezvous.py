@@ -75,6 +75,7 @@ def join_run(connection: Connection, known: Any, wanted: CreateRun, who: Princip
             raise Problem(409, "run-differs", f"the nodes of run {run_id!r} have to be told the same: {words}")
     if who.kind != auth.ADMIN and name_of(who) != known.creator:
         raise not_allowed(f"run {run_id!r} is somebody else's; a further node needs a token of whoever created it", "not-yours")
+    auth.require_new(connection, wanted.run_token_sha256)
     take_seat(connection, wanted)
     auth.insert(connection, secrets.token_hex(8), wanted.run_token_sha256, auth.RUN, run_id)
 

@@ -64,7 +64,7 @@ def test_a_run_is_shown_with_its_nodes_and_processes(collector: CollectorProcess
     process: dict[str, Any] = {"rank": 0, "name": "worker_0", "pid": 12, "status": "Failed", "exit_code": 3, "signal": None}
     process |= {"started_ns": 5, "ended_ns": 7, "log": LOG}
     told: dict[str, Any] = {"exit_code": 3, "cause": "exit code 3", "started_ns": 5, "ended_ns": 7, "processes": [process]}
-    assert node.put_state("Failed", **told) == {"stop": None}
+    assert node.put_state("Failed", **told)["stop"] is None
     run = node.run()
     heard_ns = run["heard_ns"]
     assert abs(time.time_ns() - heard_ns) < 60e9
@@ -81,9 +81,12 @@ def test_a_run_is_shown_with_its_nodes_and_processes(collector: CollectorProcess
             "cause": "exit code 3",
             "failure": None,
             "transitions": [],
+            "attempt": 0,
+            "earlier": [],
+            "clock": None,
         }
     ]
-    assert run["processes"] == [{"node_id": node.node_id} | process]
+    assert run["processes"] == [{"node_id": node.node_id, "ended_mono_ns": None, "evidence": None, "progress": None} | process]
     expected: dict[str, Any] = {
         "run_id": node.run_id,
         "experiment": "exp",
