@@ -19,6 +19,8 @@ SOON_NS = 10**9
 NOTICED_BEFORE_NS = 2 * 10**9
 # A node tells that it lives about that often.
 HEARTBEAT_NS = 15 * 10**9
+# Of those that failed at the same time the sentence names so many.
+MOST_NAMED = 8
 
 _ORDINARY = ("", "driver", "release", "rendezvous")
 
@@ -135,7 +137,8 @@ def _among(run: RunFacts, first: Suspect, rivals: list[Suspect], suspects: Seque
     strongest = [one for one in close if one.strength == best]
     if len(strongest) == 1:
         return _told(run, strongest[0], "medium", suspects)
-    words = "; ".join(f"{_named(run, one.rank)} {one.why}" for one in strongest)
+    words = "; ".join(f"{_named(run, one.rank)} {one.why}" for one in strongest[:MOST_NAMED])
+    words += f"; and {_count(len(strongest) - MOST_NAMED)}" if len(strongest) > MOST_NAMED else ""
     sentence = f"at the same time, as far as the clocks can tell: {words}"
     node = _node_of(run, first.rank.node_id)
     chosen = tuple(strongest)
@@ -180,7 +183,8 @@ def _count(count: int) -> str:
 
 
 def _after(suspects: Sequence[Suspect], chosen: tuple[Suspect, ...]) -> tuple[Suspect, ...]:
-    return tuple(one for one in suspects if one.role in (ROOT, CASCADE, WAITING) and one not in chosen)
+    numbers = {one.rank.rank for one in chosen}
+    return tuple(one for one in suspects if one.role in (ROOT, CASCADE, WAITING) and one.rank.rank not in numbers)
 
 
 def _never_started(run: RunFacts, suspects: Sequence[Suspect]) -> Decision | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from runyard.collector.answers import Node, ProcessOfRun
 from runyard.collector.catalog import RunRow
@@ -22,6 +23,7 @@ from .facts import NodeFacts, RankFacts, RunFacts
 
 # Logs are read of so many processes, those that ended first: behind them nobody was the first to fail.
 MOST_LOGS = 128
+MOST_MISSING = 1000
 
 
 def run_facts(row: RunRow, nodes: Sequence[Node], processes: Sequence[ProcessOfRun], pulse: Pulse) -> RunFacts:
@@ -32,7 +34,7 @@ def run_facts(row: RunRow, nodes: Sequence[Node], processes: Sequence[ProcessOfR
     world_size = row.row.world_size
     known = {rank.rank for rank in ranks}
     # Where no process was ever started, nothing is to be missed.
-    missing = tuple(rank for rank in range(world_size) if rank not in known)[:1000] if known else ()
+    missing = tuple(islice((rank for rank in range(world_size) if rank not in known), MOST_MISSING)) if known else ()
     told = tuple(_node(node, row.row.run_id, pulse) for node in current.values())
     return RunFacts(row.state.status, world_size, row.state.cause, told, ranks, missing)
 

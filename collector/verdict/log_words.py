@@ -27,6 +27,8 @@ _LINKS = (
 # `ValueError: x`, `torch.OutOfMemoryError: x`, `zmq.error.Again`.
 _EXCEPTION = re.compile(rb"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:: .*|:?)$")
 _MOST_LINES = 500
+# Exceptions that followed from one another: so many are gone back.
+_MOST_LINKS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,10 @@ def _traceback(data: bytes, base: int, exception: str) -> Traceback | None:
     end, last = _end_of(data, place)
     first = last
     start = _line_start(data, place)
-    while (earlier := _linked(data, place)) >= 0:
+    for _ in range(_MOST_LINKS):
+        earlier = _linked(data, place)
+        if earlier < 0:
+            break
         place = earlier
         start = _line_start(data, place)
         first = _end_of(data, place)[1]

@@ -20,10 +20,10 @@ async def verdict(call: Call) -> web.Response:
     nodes = await parts.database.read(catalog.nodes_of, call.run_id)
     processes = await parts.database.read(catalog.processes_of, call.run_id)
     streams = await parts.streams.of_run(call.run_id)
-    facts = gather.run_facts(row, nodes, processes, parts.pulse)
     attempt = max((node.attempt for node in nodes), default=0)
 
     def made() -> Verdict:
+        facts = gather.run_facts(row, nodes, processes, parts.pulse)
         whole = gather.with_logs(facts, streams, parts.store, attempt)
         return exhibits.verdict(whole, decide.decide(whole))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 # A reason of its own.
 ROOT = "root"
@@ -16,6 +17,8 @@ ROOT = "root"
 CASCADE = "cascade"
 # Another process did not come: look for one that is silent.
 WAITING = "waiting"
+# Of a text so much is looked at.
+MOST_CHARACTERS = 1000
 SOME_TIMEOUT = "some-timeout"
 
 
@@ -33,12 +36,13 @@ def _entry(id_: str, kind: str, pattern: str, says: str) -> Signature:
     return Signature(id_, kind, re.compile(pattern), says)
 
 
+# Hostile bytes must not cost more than their length: nothing in a pattern spans more than some hundred characters.
 SIGNATURES: tuple[Signature, ...] = (
     # Waited in vain.
     _entry(
         "barrier-named",
         WAITING,
-        r"Ranks? (?P<ranks>\d+(?:, ?\d+)*) failed to pass monitoredBarrier|monitoredBarrier.*(?:[Tt]imed? ?out|timeout)",
+        r"Ranks? (?P<ranks>\d+(?:, ?\d+)*) failed to pass monitoredBarrier|monitoredBarrier.{0,200}(?:[Tt]imed? ?out|timeout)",
         "waited at a barrier that another rank did not reach",
     ),
     _entry(
@@ -50,13 +54,13 @@ SIGNATURES: tuple[Signature, ...] = (
     _entry(
         "gloo-timeout",
         WAITING,
-        r"Timed out waiting \d+ms for (?:recv|send) operation|Application timeout caused pair closure|[Gg]loo connect\w* .*timed? ?out",
+        r"Timed out waiting \d+ms for (?:recv|send) operation|Application timeout caused pair closure|[Gg]loo connect\w* .{0,200}timed? ?out",
         "waited in a gloo collective that another rank did not join",
     ),
     _entry(
         "store-timeout",
         WAITING,
-        r"Timed out after \d+ (?:m?s|seconds|milliseconds) waiting for|wait timeout after \d+ ?ms|(?:DistStoreError|TCPStore).*[Tt]imed? ?out"
+        r"Timed out after \d+ (?:m?s|seconds|milliseconds) waiting for|wait timeout after \d+ ?ms|(?:DistStoreError|TCPStore).{0,200}[Tt]imed? ?out"
         r"|Socket Timeout",
         "waited at torch's store for ranks that did not come",
     ),
@@ -82,10 +86,10 @@ SIGNATURES: tuple[Signature, ...] = (
     _entry(
         "store-gone",
         CASCADE,
-        r"Failed to (?:recv|send), got \d+ bytes|Did the remote server shutdown or crash|TCPStore.*(?:closed|reset|Broken pipe)",
+        r"Failed to (?:recv|send), got \d+ bytes|Did the remote server shutdown or crash|TCPStore.{0,200}(?:closed|reset|Broken pipe)",
         "lost torch's store, which another process keeps",
     ),
-    _entry("peer-closed", CASCADE, r"Connection closed by (?:peer|remote)|socket.*closed by (?:peer|remote)", "lost its peer: it closed the connection"),
+    _entry("peer-closed", CASCADE, r"Connection closed by (?:peer|remote)|socket.{0,200}closed by (?:peer|remote)", "lost its peer: it closed the connection"),
     _entry("peer-reset", CASCADE, r"Connection reset by peer|ConnectionResetError", "lost its peer: the connection was reset"),
     _entry("broken-pipe", CASCADE, r"Broken pipe|BrokenPipeError|ConnectionAbortedError", "lost its peer: the connection was gone"),
     _entry("peer-refused", CASCADE, r"Connection refused|ConnectionRefusedError", "found no peer where it should have been"),
@@ -106,14 +110,14 @@ SIGNATURES: tuple[Signature, ...] = (
     _entry(
         "tf-peer",
         CASCADE,
-        r"UNAVAILABLE: .*(?:[Tt]ask|[Pp]eer|[Cc]ollective)|[Cc]oordination service.*(?:unhealthy|disconnected)|Collective ops is aborted",
+        r"UNAVAILABLE: .{0,200}(?:[Tt]ask|[Pp]eer|[Cc]ollective)|[Cc]oordination service.{0,200}(?:unhealthy|disconnected)|Collective ops is aborted",
         "lost another TensorFlow task",
     ),
     _entry("horovod-down", CASCADE, r"Horovod has been shut ?down", "was told by Horovod of another process's end"),
     _entry(
         "slurm-cancelled",
         CASCADE,
-        r"(?:STEP|JOB) [\d.]+ .*CANCELLED|srun: Job step aborted: Waiting up to|slurmstepd: error: .*task \d+ .*(?:killed|failed)",
+        r"(?:STEP|JOB) [\d.]+ .{0,200}CANCELLED|srun: Job step aborted: Waiting up to|slurmstepd: error: .{0,200}task \d+ .{0,200}(?:killed|failed)",
         "was ended by Slurm",
     ),
     # Reasons of their own.
@@ -158,7 +162,7 @@ SIGNATURES: tuple[Signature, ...] = (
     _entry("import", ROOT, r"ModuleNotFoundError|ImportError|cannot open shared object file|GLIBC\w*_[\d.]+' not found", "could not load a module"),
     _entry("file-missing", ROOT, r"FileNotFoundError|No such file or directory|NotADirectoryError", "did not find a file"),
     _entry("permission", ROOT, r"PermissionError|Permission denied|Operation not permitted", "was not allowed to do what it tried"),
-    _entry("assertion", ROOT, r"\bAssertionError\b|Assertion .* failed", "met an assertion that does not hold"),
+    _entry("assertion", ROOT, r"\bAssertionError\b|Assertion .{0,200} failed", "met an assertion that does not hold"),
     _entry("interrupt", ROOT, r"\bKeyboardInterrupt\b", "was interrupted"),
     _entry("syntax", ROOT, r"\b(?:SyntaxError|IndentationError)\b", "could not be read as Python"),
     _entry("checkpoint", ROOT, r"Error\(s\) in loading state_dict|PytorchStreamReader failed", "could not load a checkpoint"),
@@ -169,9 +173,10 @@ SIGNATURES: tuple[Signature, ...] = (
 )  # fmt: skip
 
 
+@lru_cache(maxsize=1024)  # thousands of processes often end with the same words
 def find(text: str) -> Signature | None:
-    """The entry that a text matches, None where none does."""
-    return next((one for one in SIGNATURES if one.pattern.search(text)), None)
+    """The entry that a text matches, None where none does. What a long line says stands near its beginning."""
+    return next((one for one in SIGNATURES if one.pattern.search(text, 0, MOST_CHARACTERS)), None)
 
 
 def named_ranks(text: str) -> tuple[int, ...]:

@@ -40,16 +40,12 @@ class Suspect:
     noticed_ns: int = 0
     signature: Signature | None = None
     is_vague: bool = field(default=False)  # the place is known, the cause hardly
+    same: str = ""
 
     @property
     def clock_ns(self) -> int:
         """What the clock of its node may be off by."""
         return UNKNOWN_CLOCK_NS if self.rank.clock_error_ns is None else self.rank.clock_error_ns
-
-    @property
-    def same(self) -> str:
-        """Processes that fail by the same program's mistake differ in numbers and addresses only."""
-        return re.sub(r"0x[0-9a-f]+|\d+", "#", f"{self.kind} {self.why}")
 
 
 def look(facts: RankFacts, run: RunFacts) -> Suspect:
@@ -60,7 +56,9 @@ def look(facts: RankFacts, run: RunFacts) -> Suspect:
         at_ns, noticed_ns = facts.exception_ns, EXCEPTION_NOTED_NS
     role = ROOT if run.is_alone and found.role in (CASCADE, WAITING) else found.role
     parts = {name: getattr(found, name) for name in ("kind", "why", "strength", "signature", "is_vague")}
-    return Suspect(facts, role, at_ns=at_ns, noticed_ns=noticed_ns, **parts)
+    # Processes that fail by the same program's mistake differ in numbers and addresses only.
+    same = re.sub(r"0x[0-9a-f]+|\d+", "#", f"{found.kind} {found.why}")
+    return Suspect(facts, role, at_ns=at_ns, noticed_ns=noticed_ns, same=same, **parts)
 
 
 def _look(facts: RankFacts) -> Suspect:

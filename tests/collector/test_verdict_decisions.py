@@ -218,3 +218,12 @@ NODE = st.builds(
 def test_whatever_is_told_can_be_answered(ranks: list[RankFacts], nodes: list[NodeFacts], status: str) -> None:
     facts = RunFacts(status, max(1, len(ranks)), "", tuple(nodes), tuple(ranks))
     exhibits.verdict(facts, decide(facts))
+
+
+def test_of_thousands_that_failed_at_once_the_sentence_names_some_and_counts_the_others() -> None:
+    ranks = [rank(number, 10.0, f"ValueError: {letter}") for number, letter in enumerate("abcdefghijklmnopqrst" * 100)]
+    told = decide(run(*ranks))
+    assert isinstance(told, Decision)
+    assert told.confidence == "low"
+    assert told.sentence.count("ValueError") == 8
+    assert told.sentence.endswith("; and 1893 others")  # of those like the first one is named

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,16 @@ def test_the_traceback_of_the_exception_that_is_known_is_found_before_a_later_on
 )
 def test_torn_logs_are_read_without_a_fault(data: bytes) -> None:
     log_words.read(data, 5)
+
+
+def test_no_signature_spans_more_of_a_line_than_some_hundred_characters() -> None:
+    """With `.*` twice in it, 8 KiB of a hostile line cost more than a second, in which the collector does nothing else."""
+    assert [one.id for one in SIGNATURES if re.search(r"\.[*+]", one.pattern.pattern)] == []
+
+
+def test_of_a_chain_of_exceptions_without_end_a_bounded_part_is_gone_back() -> None:
+    link = b"RuntimeError: %d\n\nDuring handling of the above exception, another exception occurred:\n\n"
+    data = b"".join(b"Traceback (most recent call last):\n" + link % number for number in range(2000))
+    found = log_words.read(data + b"Traceback (most recent call last):\nValueError: last\n", 0).traceback
+    assert found is not None
+    assert (found.first, found.last) == ("RuntimeError: 1950", "ValueError: last")
