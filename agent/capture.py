@@ -253,6 +253,8 @@ def record_exit(directory: str, pid: int, cause: str = "") -> None:
 
 
 def _wait_for_room(run_dir: str, error: OSError) -> None:
+    if not os.path.isdir(run_dir):
+        raise error  # somebody has removed the run's folder: there will never be room in it
     from . import reserve
 
     if not reserve.give_up(run_dir, error):

@@ -90,7 +90,8 @@ class Shepherd:
             signal_info = signal.sigtimedwait(_SIGNALS, DRAIN_TICK_S if self.state["phase"] == "release" else TICK_S)
             if signal_info is not None and signal_info.si_signo in (signal.SIGTERM, signal.SIGINT):
                 self._got_signal(signal_info.si_signo)
-            self._despite_full_disk(self._step)
+            if not self._despite_full_disk(self._step) and not os.path.isdir(self.local.run_dir):
+                return  # somebody has removed the run's folder: nobody will ever learn what has become of it
 
     def _despite_full_disk(self, act: Any) -> bool:
         """Do it; False where the disk did not let us: what is not told now is told when there is room."""

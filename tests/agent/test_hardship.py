@@ -184,14 +184,15 @@ def test_closed_descriptors_are_never_files_of_ours(spool: Path) -> None:
 def test_a_folder_that_is_removed_ends_the_wrapper_with_a_sentence(spool: Path) -> None:
     run = NodeRun(spool, "sleep", "1000")
     process = run.start()
-    driver, shepherd = run.started()["pid"], run.state()["shepherd_pid"]
+    driver, shepherd, capture = run.started()["pid"], run.state()["shepherd_pid"], run.capture_pid()
     subprocess.run(["rm", "-rf", str(run.run_dir)], check=True)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 1
     assert b"was removed while it ran" in error
-    for pid in (shepherd, driver):
-        if is_alive(pid):
-            os.kill(pid, signal.SIGKILL)
+    assert is_alive(driver)
+    os.kill(driver, signal.SIGKILL)
+    wait_for(lambda: not is_alive(shepherd), "the end of a shepherd that can tell nobody anything")
+    wait_for(lambda: not is_alive(capture), "its capture's end")
 
 
 def test_what_is_left_behind_is_told_in_the_system_log(spool: Path) -> None:
