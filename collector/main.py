@@ -37,6 +37,7 @@ from .digests import Digester
 from .hub import Hub
 from .ingest import Ingest
 from .merge import process as merge_process
+from .merge import runs as merge_runs
 from .merge.feed import Feed
 from .metrics import Metrics
 from .pulse import Pulse
@@ -170,7 +171,8 @@ async def _serve(
     listener = _listen(settings.host, settings.port)
     parts = _parts(settings, data_dir, database, metrics, token)
     await _recover(parts)
-    await asyncio.to_thread(merge_process.recover, parts.store, data_dir / "merge")
+    unmerged = await parts.database.read(merge_runs.to_merge)
+    await asyncio.to_thread(merge_process.recover, parts.store, data_dir / "merge", unmerged)
     overall = Feed(parts, data_dir / "runs", data_dir / "merge", settings.merge_wait_s)
     async with _background(parts, stop), _merging(overall), _listening(parts, listener):
         host = f"[{settings.host}]" if ":" in settings.host else settings.host

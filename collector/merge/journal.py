@@ -9,6 +9,7 @@ was written, and a journal of an earlier boot counts for nothing; the run is mer
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -80,7 +81,8 @@ class Journal:
             self._file = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
             os.ftruncate(self._file, self._size)
         record = _packed(changed)
-        os.pwrite(self._file, record, self._size)
+        if os.pwrite(self._file, record, self._size) != len(record):  # what is told behind a torn record is never read
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         self._size += len(record)
 
     def _rewrite(self) -> None:

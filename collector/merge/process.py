@@ -10,6 +10,7 @@ import fcntl
 import os
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -84,14 +85,18 @@ class Process:
             await process.wait()
 
 
-def recover(store: Store, folder: Path) -> None:
-    """Cuts the run-level files to what their journals tell, before anybody sees them; a process of a collector that has died is
-    waited for. Blocks; raises OSError."""
+def recover(store: Store, folder: Path, to_merge: Collection[str]) -> None:
+    """Cuts the run-level files of the runs `to_merge` to what their journals tell, before anybody sees them; a process of a
+    collector that has died is waited for. Blocks; raises OSError."""
     folder.mkdir(DIR_MODE, exist_ok=True)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _lock(lock)
         for path in folder.glob("*.journal"):
+            # Of a run that is sealed: a kill or a power cut has left it, and after the latter it would say that nothing counts.
+            if path.stem not in to_merge:
+                path.unlink()
+                continue
             journal = Journal(path)
             journal.load()
             try:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from runyard import labels, names, timeindex
+from runyard.collector.merge.journal import Journal
 from tests.collector.node import Node, data_of, frame
 from tests.collector_process import CollectorProcess, running_collector
 from tests.waiting import wait_for
@@ -219,3 +220,25 @@ def test_nobody_but_the_collector_writes_run_level_files(collector: CollectorPro
 def _files(node: Node) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = node.client.json("GET", f"/runs/{node.run_id}/files")["files"]
     return found
+
+
+def test_a_sealed_run_keeps_its_overall_logs_where_a_power_cut_has_brought_back_its_journal(tmp_path: Path) -> None:
+    with running_collector(tmp_path) as collector:
+        nodes = two_nodes(collector)
+        for number, node in enumerate(nodes):
+            put_clock(node, 0)
+            rank = Rank(node, number, offset_ns=0)
+            rank.write(b"a line\n", time.time_ns())
+            rank.seal()
+        end(*nodes)
+        wait_for(lambda: is_sealed(nodes[0]), "a seal")
+        merged = run_level(nodes[0], names.STDOUT_LOGS)
+        assert merged.count(b"a line\n") == 2
+        path = collector.data_dir / "merge" / f"{nodes[0].run_id}.journal"
+        wait_for(lambda: not path.exists(), "the journal's end")
+        collector.kill()
+        # As it was before anything was in the files: what no journal tells of is cut off.
+        Journal(path).begin({"out": f"{nodes[0].experiment}/{nodes[0].run_id}/{names.STDOUT_LOGS}"})
+        collector.restart()
+        assert run_level(nodes[0], names.STDOUT_LOGS) == merged
+        assert not path.exists()
