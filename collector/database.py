@@ -114,7 +114,7 @@ class Database:
             with self.engine.begin() as connection:
                 for job in jobs:
                     outcomes.append(_attempt(connection, job))
-        except exc.SQLAlchemyError:
+        except BaseException:  # noqa: BLE001 - whatever it is, nobody is left waiting for ever
             return False
         for job, (result, error) in zip(jobs, outcomes, strict=True):
             job.settle(result, error)

@@ -20,25 +20,31 @@ class FileSystem:
     """The file system of a folder."""
 
     def __init__(self, folder: str) -> None:
-        self._folder = folder
         self._call = ctypes.CDLL(None, use_errno=True).syncfs if _tells_errors(folder) else None
+        # Open as long as we write: one that is opened later is not told of an error that somebody else's sync has met before.
+        self._descriptor = -1
+        if self._call is not None:
+            try:
+                self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError:
+                self._call = None
 
     def sync(self) -> bool:
         """Make durable what was written before the call. False where it cannot be had so, or the disk refused something:
         then each file has to be asked. Blocks."""
         if self._call is None:
             return False
-        try:
-            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            while self._call(descriptor) != 0:
-                if ctypes.get_errno() != errno.EINTR:
-                    return False
-            return True
-        finally:
-            os.close(descriptor)
+        while self._call(self._descriptor) != 0:
+            if ctypes.get_errno() != errno.EINTR:
+                return False
+        return True
+
+    def close(self) -> None:
+        """Nothing is synced any more."""
+        self._call = None
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def _tells_errors(folder: str) -> bool:

@@ -132,7 +132,7 @@ class FileStore:
     def __init__(self, root: Path, open_files: int) -> None:
         self._root = str(root)
         self._open_files = max(16, open_files)
-        self._file_system: FileSystem | None = None
+        self._file_system: FileSystem | None = FileSystem(self._root)  # before anything is written: it is told of all errors
         self._descriptors: OrderedDict[str, int] = OrderedDict()
 
     def path(self, key: str) -> str:
@@ -291,6 +291,9 @@ class FileStore:
         """Close all descriptors; the store can be used again."""
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
+        if self._file_system is not None:
+            self._file_system.close()
+            self._file_system = None
 
     def _descriptor(self, key: str) -> int:
         descriptor = self._descriptors.get(key)
