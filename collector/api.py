@@ -87,11 +87,11 @@ ROUTES: tuple[Route, ...] = (
         _answers(answers.RendezvousAnswer), (404, 409, 507), query=messages.RendezvousQuery, body=messages.Rendezvous,
     ),
     Route(
-        "POST", f"{V1}/runs/{{run_id}}/streams", stream_routes.open_streams, "Open streams", _WRITERS,
-    Route(
         "POST", f"{V1}/runs/{{run_id}}/stacks", run_routes.want_stacks, "Want the stacks of all processes", _PEOPLE,
         _answers(answers.StacksAnswer), (404, 409, 507),
     ),
+    Route(
+        "POST", f"{V1}/runs/{{run_id}}/streams", stream_routes.open_streams, "Open streams", _WRITERS,
         _answers(answers.OpenedStreams), (404, 409, 507), body=messages.OpenStreams,
     ),
     Route(
