@@ -64,3 +64,12 @@ def _alone(run: dict[str, Any]) -> dict[str, Any]:
         "ranks": run["ranks"],
     }
     return {"members": [member], "master_addr": LOOPBACK, "master_port": port}
+
+
+def forget_secret(run_dir: str) -> None:
+    """Take the secret out of what the rendezvous has left; the rest stays for people. Raises OSError."""
+    path = os.path.join(run_dir, names.phase_dir("rendezvous"), "result.json")
+    result = read_json(path) or {}
+    if (result.get("data") or {}).get("secret"):
+        result["data"]["secret"] = ""
+        write_json(path, result, durable=False)

@@ -276,6 +276,10 @@ class Shepherd:
                 os.unlink(self.local.path(name))
             except FileNotFoundError:
                 pass
+        if (self.local.run.get("distribution") or {}).get("node_count", 1) > 1:
+            from . import meeting
+
+            meeting.forget_secret(self.local.run_dir)
 
 
 def _is_asked(stop: dict[str, Any]) -> bool:

@@ -109,6 +109,8 @@ def test_nodes_join_one_run_whichever_comes_first(
         logs = collector.data_dir / "runs" / "default" / "r" / node["folder"] / names.LOGS_DIR
         assert len(list(logs.glob("70_driver_log_*.txt"))) == 2
     assert all(f"Node {rank} of 2 is here: 127.0.0.1" in first.host_log for rank in (0, 1))
+    met = first.json(names.phase_dir("rendezvous") + "/result.json")["data"]
+    assert (len(met["members"]), met["secret"]) == (2, ""), "what the nodes alone knew is gone with the run"
 
 
 def test_nodes_that_do_not_come_are_named_and_the_run_has_failed(collector: CollectorProcess, member: MemberFactory) -> None:
