@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -44,6 +45,12 @@ class Launched:
     def root(self) -> Path:
         """The run's folder at the collector."""
         return self.collector.data_dir / "runs" / "default" / RUN_ID
+
+    def is_merged(self) -> bool:
+        """Whether the overall logs are finished: the last line of the run's process_status.json says that the run is over."""
+        path = self.root / names.PROCESS_STATUS
+        text = path.read_bytes() if path.exists() else b""
+        return text.endswith(b"\n") and json.loads(text.splitlines()[-1])["process_name"] == "*"
 
     def spool(self, node: Node) -> Path:
         """The run's folder on a node."""

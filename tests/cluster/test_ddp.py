@@ -20,16 +20,10 @@ FLAGS = ("--nproc-per-node", "2", "--distribution", "pytorch", "--rendezvous")
 LOOK_NS = 100_000_000
 
 
-def is_merged(run: Launched) -> bool:
-    """Whether the overall logs are finished: the last line of the run's process_status.json says that the run is over."""
-    path = run.root / names.PROCESS_STATUS
-    return path.exists() and b'"process_name":"*"' in path.read_bytes().splitlines()[-1].replace(b" ", b"")
-
-
 def all_is_there(run: Launched, copies: Path, world_size: int) -> None:
     """What the ranks printed is in their logs at the collector, byte for byte, and in the overall logs exactly once; torch has
     words of its own on stderr, between them."""
-    wait_for(lambda: is_merged(run), "the overall logs")
+    wait_for(run.is_merged, "the overall logs")
     logs = driver_logs(run.root, run.site, world_size)
     out = {rank: (copies / f"{rank}.out").read_bytes() for rank in logs}
     err = {rank: (copies / f"{rank}.err").read_bytes() for rank in logs}

@@ -31,6 +31,8 @@ class PhaseRun:
             "run_id": folder.name,
             "node_id": NODE,
             "spec": spec.to_json(),
+            "world_size": 1,
+            "ranks": [0],
             "builder": builder,
             "grace_s": 1.0,
             "mark": os.urandom(8).hex(),
