@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
+from typing import Protocol
 
 from runyard.names import index_of
 from runyard.timeindex import RECORD_BYTES, STDERR, unpack
@@ -18,6 +20,9 @@ PIECE_BYTES = 256 << 10
 SENDFILE_LEAST_BYTES = 64 << 10
 _NOT_BY_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 RECORDS_PER_STEP = 4096
+# Between two looks while the log grows, and when it has been still.
+HOT_S = 0.01
+STILL_S = 0.04
 
 
 class Echo:
@@ -100,3 +105,26 @@ def wait_writable(target: int) -> None:
     import select
 
     select.select((), (target,), (), 1.0)
+
+
+class Steps(Protocol):
+    """What echoes step by step: one log as it is, or the lines of several."""
+
+    def step(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+def echo_until(is_over: threading.Event, echo: Steps) -> None:
+    """Echo until `is_over` is set and nothing is left to echo. Blocks."""
+    wait_s = HOT_S
+    while True:
+        was_over = is_over.is_set()  # before the look: what was written by then is still echoed
+        if echo.step():
+            wait_s = HOT_S
+        elif was_over:
+            echo.close()
+            return
+        else:
+            wait_s = min(STILL_S, wait_s * 1.3)
+            is_over.wait(wait_s)

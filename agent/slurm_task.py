@@ -23,10 +23,10 @@ from runyard.errors import InputError, SpoolError
 from runyard.settings import Settings
 
 from . import proctree, rank, slurm
-from .echo import Echo
+from .echo import Echo, echo_until
 from .local_run import LocalRun
 from .spool import RunSpec
-from .wrapper import EXIT_UNKNOWN, HOT_S, STILL_S, Wrapper
+from .wrapper import EXIT_UNKNOWN, Wrapper
 
 LOOK_S = 0.1
 # Between two looks for the process of the node's first task, over all of /proc.
@@ -177,17 +177,7 @@ class Follower:
         return run if is_ours else None
 
     def _echo_to_end(self, run: dict[str, Any]) -> None:
-        echo, wait_s = _echo(self._run_dir, run, self._rank), HOT_S
-        while True:
-            is_over = self._is_over.is_set()
-            if echo.step():
-                wait_s = HOT_S
-            elif is_over:
-                echo.close()
-                return
-            else:
-                wait_s = min(STILL_S, wait_s * 1.3)
-                self._is_over.wait(wait_s)
+        echo_until(self._is_over, _echo(self._run_dir, run, self._rank))
 
 
 def _echo(run_dir: Path, run: dict[str, Any], number: int) -> Echo:

@@ -23,7 +23,7 @@ from runyard.errors import CollectorError, CollectorRefused
 from runyard.settings import Settings
 
 from . import attempts
-from .echo import Echo
+from .echo import STILL_S, Echo, echo_until
 from .launch import ensure_shepherd
 from .spool import NewRun, RunSpec
 from .stop import request_stop
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from .labelled_echo import LabelledEcho
     from .ship import Shipper
 
-HOT_S = 0.01
-STILL_S = 0.04
 SHEPHERD_CHECK_S = 1.0
 START_PATIENCE_S = 5.0
 EXIT_UNKNOWN = 1
@@ -235,17 +233,7 @@ class Wrapper:
             say(PHASE_WORDS.get(phase, phase))
 
     def _echo_to_end(self) -> None:
-        echo, wait_s = self._echo(), HOT_S
-        while True:
-            is_over = self._is_over.is_set()
-            if echo.step():
-                wait_s = HOT_S
-            elif is_over:
-                echo.close()
-                return
-            else:
-                wait_s = min(STILL_S, wait_s * 1.3)
-                self._is_over.wait(wait_s)
+        echo_until(self._is_over, self._echo())
 
     def _echo(self) -> Echo | LabelledEcho:
         """One process is echoed as it is; the lines of several stand behind their ranks."""
