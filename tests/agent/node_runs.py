@@ -82,7 +82,8 @@ class NodeRun:
 
     def capture_pid(self) -> int:
         """The capture process that lives, or lived last."""
-        return int(wait_for(self.path(names.process_dir(0) + "/capture.lock").read_text, "a capture's pid"))
+        lock = self.path(names.process_dir(0) + "/capture.lock")
+        return int(wait_for(lambda: lock.exists() and lock.read_text(), "a capture's pid"))
 
 
 def is_alive(pid: int) -> bool:
