@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from runyard import settings
+from runyard import configuration
 from runyard.errors import ConfigError
 
 
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     """Runs the collector until it is told to stop."""
     names = ("host", "port", "data_dir", "log_level")
     flags = {("collector", name): getattr(args, name) for name in names}
-    chosen = settings.load(config_file=args.config, flags=flags).collector
+    chosen = configuration.load(config_file=args.config, flags=flags).collector
     try:
         from runyard.collector import main
     except ImportError as error:

@@ -9,8 +9,9 @@ import argparse
 import http.client
 
 from runyard.client import CollectorClient
+from runyard.configuration import load
 from runyard.errors import CollectorError, CollectorRefused, InputError
-from runyard.settings import Settings, load
+from runyard.settings import Settings
 
 
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runyard import names, settings
+from runyard import configuration, names, settings
 from runyard.distribution import SLURM, Distribution
 from runyard.errors import InputError
 
@@ -101,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    loaded = settings.load(config_file=args.config, flags={("client", "collector_url"): args.collector})
+    loaded = configuration.load(config_file=args.config, flags={("client", "collector_url"): args.collector})
     # Read now: a token file that is wrong is told before the training starts.
     if loaded.client.collector_url:
         _ = loaded.token

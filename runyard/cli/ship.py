@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from runyard import names, settings
+from runyard import configuration, names, settings
 from runyard.atomic import read_json
 from runyard.errors import InputError
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ship; 0 where everything there is was sent."""
     flags = {("client", "collector_url"): args.collector, ("spool", "dir"): args.spool}
-    loaded = settings.load(config_file=args.config, flags=flags)
+    loaded = configuration.load(config_file=args.config, flags=flags)
     if not loaded.client.collector_url:
         raise InputError("no collector is configured; set client.collector_url or give --collector http://host:port")
     _ = loaded.token  # a token file that is wrong is told before anything is locked

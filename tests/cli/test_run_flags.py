@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runyard import names, settings
+from runyard import configuration, names
 from runyard.cli import run, run_common, run_distribution, run_flags
 from runyard.distribution import MPI, MPIRUN, PYTORCH, WAIT, Distribution
 from runyard.errors import InputError
@@ -49,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def described(*words: str, environ: dict[str, str] | None = None) -> Spec:
     parser = argparse.ArgumentParser()
     run.add_arguments(parser)
-    loaded = settings.load(environ={"XDG_CONFIG_HOME": "/nonexistent"} | (environ or {}))
+    loaded = configuration.load(environ={"XDG_CONFIG_HOME": "/nonexistent"} | (environ or {}))
     return run_flags.described(parser.parse_args(words), loaded)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runyard import settings
+from runyard import configuration, settings
 from tests.collector.node import Node, call
 from tests.collector_process import CollectorProcess, running_collector
 
@@ -96,6 +96,6 @@ def test_a_token_file_is_taken(tmp_path: Path) -> None:
 
 def test_the_sample_configuration_starts_a_collector(tmp_path: Path) -> None:
     sample = Path(__file__).parents[2] / "configs" / "collector.toml"
-    assert settings.load(config_file=str(sample), environ={}).collector == settings.Collector()
+    assert configuration.load(config_file=str(sample), environ={}).collector == settings.Collector()
     with running_collector(tmp_path, arguments=("--config", str(sample))) as collector:
         assert Node(collector).run()["status"] == "NotStarted"

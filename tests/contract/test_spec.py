@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runyard import settings
+from runyard import configuration
 from runyard.distribution import TENSORFLOW, WAIT, Distribution
 from runyard.errors import InputError
 from runyard.spec import (
@@ -272,7 +272,7 @@ def test_a_datastore_knows_its_local_path(url: str, path: str) -> None:
 def test_a_datastores_variable_may_be_in_the_environment_of_our_commands(name: str) -> None:
     variable = Datastore(name, "s3://b").variable
     assert re.fullmatch("RUNYARD_DATASTORE_[A-Z0-9_]+", variable)
-    settings.load(environ={"XDG_CONFIG_HOME": "/nonexistent", variable: "/work/data"})
+    configuration.load(environ={"XDG_CONFIG_HOME": "/nonexistent", variable: "/work/data"})
 
 
 # ---- The sample and the reference

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from runyard import settings
+from runyard import configuration, settings
 
 SAMPLE = Path(__file__).parents[3] / "configs" / "agent.toml"
 
 
 def test_the_sample_loads_and_shows_the_defaults() -> None:
-    sample = settings.load(config_file=str(SAMPLE), environ={})
-    defaults = settings.load(environ={"HOME": "/nowhere", "XDG_CONFIG_HOME": "/nowhere"})
+    sample = configuration.load(config_file=str(SAMPLE), environ={})
+    defaults = configuration.load(environ={"HOME": "/nowhere", "XDG_CONFIG_HOME": "/nowhere"})
     assert (sample.spool, sample.run, sample.ship) == (defaults.spool, defaults.run, defaults.ship)
     assert sample.client == dataclasses.replace(defaults.client, collector_url="http://127.0.0.1:8750")
 

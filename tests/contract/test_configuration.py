@@ -1,4 +1,4 @@
-"""Settings: the order of sources, one sentence for each mistake, and no secret in any text."""
+"""Configuration: the order of sources, one sentence for each mistake, and no secret in any text."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runyard.configuration import load
 from runyard.errors import ConfigError
-from runyard.settings import Settings, load
+from runyard.settings import Settings
 
 SECRET = "s3cr3t-t0ken"
 
