@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 # The end of the test's name in the report (module::function) -> why CI may go without it.
 ALLOWED = {
-    "contract.test_configuration::test_a_folder_that_may_not_be_entered_is_passed_over": "CI is root and may enter every folder",
+    "contract.test_configuration::test_a_folder_that_may_not_be_entered_is_passed_over": "CI is root, and may enter any folder",
 }
 
 
