@@ -1,6 +1,6 @@
-"""`runyard run`: one run in the foreground, registered, started, echoed and shipped; ends with the driver's exit code.
+"""`runyard run`: one run in the foreground, submitted, started, echoed and shipped; ends with the driver's exit code.
 
-Reads from the spool; writes to this terminal, to the spool (stop.json) and, through the shipper, to the collector.
+Reads from the spool; writes to this terminal, to the spool (stop.json) and, by submission.py and shipping.py, to the collector.
 What survives its kill -9: everything but the echo. The run is on disk, its shepherd in a session of its own.
 """
 
@@ -12,17 +12,15 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from runyard import names
 from runyard.atomic import read_json
-from runyard.errors import CollectorError, CollectorRefused
 from runyard.settings import Settings
 
-from . import attempts
+from . import attempts, submission
 from .echo import STILL_S, Echo, echo_until
 from .launch import ensure_shepherd
 from .spool import NewRun, RunSpec
@@ -32,13 +30,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .labelled_echo import LabelledEcho
-    from .ship import Shipper
+    from .shipping import Shipping
 
 SHEPHERD_CHECK_S = 1.0
 START_PATIENCE_S = 5.0
 EXIT_UNKNOWN = 1
-# Limit for one answer while the code is sent.
-SEND_TIMEOUT_S = 60.0
 PHASE_WORDS = {
     "image": "the environment is being built",
     "execution": "the environment is being brought to the node",
@@ -56,14 +52,12 @@ class Wrapper:
         self._settings = settings
         spool_dir = Path(settings.spool.dir).expanduser().absolute()
         self._follows = follows  # the attempt before this one
-        self._new = NewRun(spool_dir, _packed(spec, settings), follows.new if follows else None)
+        self._new = NewRun(spool_dir, submission.packed(spec, settings, say), follows.new if follows else None)
         self.state: dict[str, Any] = {}  # the last word on this node
         self._run_dir = self._new.run_dir
         self._is_over = threading.Event()  # the node's last word is there
         self._state_path = str(self._run_dir / names.STATE_FILE)
-        self._shipper: Shipper | None = None
-        self._ship_thread: threading.Thread | None = None
-        self._ship_stop = threading.Event()
+        self._shipping: Shipping | None = None
         self._stop_requests = 0
         self._stop_number = 0  # the signal that is to be passed on
         self._stops_passed_on = 0
@@ -75,7 +69,7 @@ class Wrapper:
         is_registered = self._startup()
         ensure_shepherd(str(self._run_dir), stdin=_stdin())
         if self._settings.client.collector_url:
-            self._start_shipper(is_registered)
+            self._start_shipping(is_registered)
         state = self.state = self._main_loop()
         self._shutdown()
         code = state.get("exit_code")
@@ -100,7 +94,7 @@ class Wrapper:
 
     def _startup(self) -> bool:
         try:
-            is_registered = self._register()
+            is_registered = self._submit()
         except BaseException:  # refused, or interrupted: the run does not take place
             self._new.discard()
             raise
@@ -115,74 +109,22 @@ class Wrapper:
             self._stop_number = self._stop_number or self._follows._stop_number
         return is_registered
 
-    def _register(self) -> bool:
-        client = self._settings.client
+    def _submit(self) -> bool:
+        """Whether the collector knows of the run."""
         if self._follows is not None:
-            return bool(client.collector_url)
-        if not client.collector_url:
-            say(f"no collector is configured; the logs stay in {self._run_dir}, `runyard ship` sends them later")
-            return False
-        from .ship.register import REFUSED_FOR_GOOD, register
+            return bool(self._settings.client.collector_url)
+        return submission.submit(self._new, self._settings, say)
 
-        try:
-            register(
-                self._new.description,
-                client.collector_url,
-                self._settings.token,
-                timeout_s=self._settings.run.connect_timeout_s,
-            )
-        except CollectorRefused as error:
-            if error.code in REFUSED_FOR_GOOD or error.code == "invalid":
-                raise
-            self._say_kept(error)
-            return False
-        except CollectorError as error:
-            self._say_kept(error)
-            return False
-        self._send_code()
-        return True
+    def _start_shipping(self, is_registered: bool) -> None:
+        from .shipping import Shipping
 
-    def _send_code(self) -> None:
-        snapshot = self._new.spec.snapshot
-        if snapshot is None:
-            return
-        from runyard.client import CollectorClient
-        from runyard.snapshot import send
-
-        client = CollectorClient(self._settings.client.collector_url, self._settings.token, timeout_s=SEND_TIMEOUT_S)
-        try:
-            send(snapshot, _archives(self._settings) / f"{snapshot.id}.tar", client)
-        except CollectorError as error:
-            say(f"the code is not at the collector: {error}; this node has it, and the run takes place")
-        finally:
-            client.close()
-
-    def _say_kept(self, error: Exception) -> None:
-        say(f"{error}; the training runs, and its logs stay in {self._run_dir} until they can be sent (`runyard ship`)")
-
-    def _start_shipper(self, is_registered: bool) -> None:
-        from .ship import Shipper
-
-        self._shipper = Shipper(
-            self._run_dir,
-            self._settings.client.collector_url,
-            self._settings.token,
-            self._settings.ship,
-            on_trouble=say if is_registered else _ignore_first(say),
+        self._shipping = Shipping(
+            self._new,
+            self._settings,
+            say,
+            is_registered=is_registered,
             is_started_again=lambda: self._is_restarted and not self._stop_requests,
         )
-        self._ship_thread = threading.Thread(target=self._ship, name="ship", daemon=True)
-        self._ship_thread.start()
-
-    def _ship(self) -> None:
-        # Shipping never competes with the training for a core.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        assert self._shipper is not None
-        try:
-            self._shipper.run(self._ship_stop)
-        except Exception as error:  # noqa: BLE001 - whatever ends the shipping, the run goes on, and another may adopt its spool
-            self._new.lock.release()
-            say(f"shipping ended: {type(error).__name__}: {error}; the logs stay in {self._run_dir} (`runyard ship`)")
 
     def _main_loop(self) -> dict[str, Any]:
         # The echo has a thread of its own: a reader of our output that stands still must not keep us from the rest.
@@ -273,20 +215,9 @@ class Wrapper:
 
     def _shutdown(self) -> None:
         """Give the shipper the time that it needs, as long as it gets on."""
-        shipper, thread = self._shipper, self._ship_thread
-        if shipper is not None and thread is not None:
-            stop_requests, progress_bytes, moved_s = self._stop_requests, shipper.progress_bytes, time.monotonic()
-            while thread.is_alive() and self._stop_requests == stop_requests:
-                thread.join(0.02)
-                if shipper.progress_bytes != progress_bytes:
-                    progress_bytes, moved_s = shipper.progress_bytes, time.monotonic()
-                elif shipper.trouble and time.monotonic() - moved_s > self._patience_s(shipper):
-                    break
-            self._ship_stop.set()
-            thread.join(5.0)
-            if not shipper.is_done:
-                left = f"{shipper.unsent_bytes()} bytes" if shipper.progress_bytes else "what the run has written"
-                say(f"not sent yet: {left}; it stays in {self._run_dir}, and `runyard ship` sends it")
+        if self._shipping is not None:
+            stop_requests = self._stop_requests
+            self._shipping.drain(lambda: self._stop_requests != stop_requests)
         dropped_bytes = _dropped_bytes(self._run_dir)
         if dropped_bytes:
             say(f"{dropped_bytes} bytes of the log were dropped at the spool's quota (quota_policy drop)")
@@ -297,27 +228,6 @@ class Wrapper:
     def _is_restarted(self) -> bool:
         """Whether agent/restarts.py may start this run again, which then gives its lock up."""
         return self._new.spec.distribution.max_restarts > 0
-
-    def _patience_s(self, shipper: Shipper) -> float:
-        # A collector that has taken nothing all the time will hardly begin now.
-        return self._settings.run.drain_s if shipper.progress_bytes else min(self._settings.run.drain_s, 1.0)
-
-
-def _archives(settings: Settings) -> Path:
-    return Path(settings.environment.cache_dir).expanduser().absolute() / "snapshots"
-
-
-def _packed(spec: RunSpec, settings: Settings) -> RunSpec:
-    """The run with its code packed into the node's cache; raises InputError where it cannot be."""
-    if spec.spec is None or not spec.spec.code or spec.snapshot is not None:
-        return spec
-    from runyard.snapshot import pack
-
-    archives = _archives(settings)
-    archives.mkdir(mode=names.DIR_MODE, parents=True, exist_ok=True)
-    limit = settings.environment.max_snapshot_bytes
-    ours = (Path(settings.spool.dir).expanduser().absolute(), archives.parent)
-    return replace(spec, snapshot=pack(Path(spec.spec.code), archives, max_bytes=limit, say=say, leave_out=ours))
 
 
 def _stdin() -> int:
@@ -348,15 +258,3 @@ def say(text: str) -> None:
     # Whoever read our stderr may have left; that is no reason to end a training.
     with suppress(OSError, ValueError):
         print(f"runyard: {text}", file=sys.stderr, flush=True)
-
-
-def _ignore_first(say: Any) -> Any:
-    """The first trouble has been told already, when the run could not be registered."""
-    seen: list[str] = []
-
-    def later(text: str) -> None:
-        seen.append(text)
-        if len(seen) > 1:
-            say(text)
-
-    return later
