@@ -134,6 +134,7 @@ class PretendNode:
         self._state_due_s = 0.0
         self._end_ns = 0
         self._failures = 0
+        self._asked_pause_s = 0.0
         self._settings = Ship()
         self.opened = asyncio.Event()
         step_ns = int(1e9 / load.lines_per_s)
@@ -210,7 +211,7 @@ class PretendNode:
                 return
             if time.monotonic() >= self._state_due_s:
                 await self._tell("Running")
-            pause_s = poll_s if self._end_ns else self._settings.idle_interval_s
+            pause_s = max(poll_s if self._end_ns else self._settings.idle_interval_s, self._asked_pause_s)
             await asyncio.sleep(max(pause_s - (time.monotonic() - started_s), pause_s / 3))
 
     async def _ingest(self, frames: list[bytes], *, sync: bool = False) -> None:
@@ -221,7 +222,9 @@ class PretendNode:
         self._told.requests += 1
         self._told.request_s += time.monotonic() - begun_s
         by_id = {file.stream_id: file for file in self.files}
-        for ack in json.loads(answer)["acks"]:
+        acks = json.loads(answer)
+        self._asked_pause_s = acks["pause_s"]
+        for ack in acks["acks"]:
             file = by_id[ack["id"]]
             file.sent, file.durable = ack["offset"], ack["durable"]
 

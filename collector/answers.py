@@ -70,6 +70,7 @@ class Run(Body, frozen=True, kw_only=True):
     ended_ns: int | None
     heard_ns: int | None
     is_complete: bool
+    pending: str
     node_count: int
     world_size: int
     attempt: int
@@ -170,9 +171,10 @@ class Ack(Body, frozen=True, kw_only=True):
 
 
 class Acks(Body, frozen=True, kw_only=True):
-    """How far the streams of an ingest request have come."""
+    """How far the streams of an ingest request have come, and how long the node pauses before the next one."""
 
     acks: list[Ack]
+    pause_s: float
 
 
 class SealResult(Body, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection
 from . import auth, failures, progress, rendezvous, state
 from .answers import Node, ProcessOfRun
 from .auth import Principal
+from .merge.runs import merged
 from .messages import CreateRun, RegisterNode
 from .problems import Problem, no_such_run
 from .report import NodeState, Process
@@ -41,6 +42,12 @@ class RunRow:
     heard: dict[str, int | None]
     silent_if: tuple[str, ...]
     folders: dict[str, str]
+    is_merged: bool
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing more comes: its nodes have said so and, where there are several, its run-level files are sealed."""
+        return bool(self.row.is_complete) and self.is_merged
 
     @property
     def state(self) -> State:
@@ -50,11 +57,16 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a node's word has led to: the run as it is then, None where nothing changed; and what the node is asked to do."""
+    """What a node's word has led to: the run as it is then, None where nothing changed; and what the node is asked to do.
+    `is_calm`: the same word again would be answered the same, until something else is told of the run."""
 
     row: RunRow | None
     stop: dict[str, Any] | None
     watched: progress.Watched
+    is_calm: bool = False
+
+
+NOTHING_NEW = Heard(None, None, progress.UNWATCHED, is_calm=True)
 
 
 def create_run(connection: Connection, wanted: CreateRun, who: Principal) -> bool:
@@ -117,9 +129,13 @@ def with_details(connection: Connection, rows: list[Any]) -> list[RunRow]:
     for row in rows:
         if not silent_if[row.run_id] and row.status not in state.FINAL:  # no node has come, or all that have come have ended
             silent_if[row.run_id].append(NO_NODE)
+    ended = [row.run_id for row in rows if row.is_complete and max(row.node_count, len(folders[row.run_id])) > 1]
+    unmerged = set(ended) - merged(connection, ended)
     return [
-        RunRow(row, tags_of[row.run_id], heard[row.run_id], tuple(silent_if[row.run_id]), folders[row.run_id]) for row in rows
-    ]
+        RunRow(row, tags_of[row.run_id], heard[row.run_id], tuple(silent_if[row.run_id]), folders[row.run_id],
+               is_merged=row.run_id not in unmerged)
+        for row in rows
+    ]  # fmt: skip
 
 
 def nodes_of(connection: Connection, run_id: str) -> list[Node]:
@@ -183,7 +199,10 @@ def put_state(connection: Connection, run_id: str, node_id: str, told: NodeState
         if is_news:  # a thousand nodes that say again what they have said must not cost a look at a thousand nodes each
             _update_run(connection, run_id)
             row = run(connection, run_id)
-    return Heard(row, failures.stop_for(connection, run_id, node_id), progress.watched(connection, run_id, told))
+    this_run = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one()
+    stop = failures.stop_for(connection, this_run, node_id)
+    # A failure's grace runs out without anybody's word.
+    return Heard(row, stop, progress.watched(connection, run_id, told), is_calm=stop is None and this_run.failed_ns is None)
 
 
 def _replace_processes(connection: Connection, run_id: str, node_id: str, told: list[Process]) -> bool:

@@ -107,7 +107,9 @@ class Committer:
         streams = list(batch)
         # Written by now, whatever comes meanwhile.
         sizes = [stream.offset for stream in streams]
+        synced = "files"
         if len(streams) >= MANY and await loop.run_in_executor(self._threads, self._store.sync_all):
+            synced = "file system"
             for stream, size in zip(streams, sizes, strict=True):
                 self._settle(stream, size)
         else:
@@ -116,7 +118,7 @@ class Committer:
             for outcome in outcomes:
                 for stream, size_or_error in outcome:
                     self._settle(stream, size_or_error)
-        self._metrics.commit_seconds.observe(time.perf_counter() - started_s)
+        self._metrics.commit_seconds.labels(synced).observe(time.perf_counter() - started_s)
         if done is not None:
             done.set_result(None)
 

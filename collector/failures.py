@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from . import state
 from .report import NodeState
-from .schema import nodes, processes, runs
+from .schema import nodes, processes
 
 FAIL_FAST = "fail-fast"
 UNKNOWN = "nothing is known of how"
@@ -97,22 +97,21 @@ def is_one(told: NodeState) -> bool:
     return told.status == "Failed" or told.failure is not None or any(one.status == "Failed" for one in told.processes)
 
 
-def stop_for(connection: Connection, run_id: str, node_id: str) -> dict[str, Any] | None:
-    """What a node that asks is told to do: to end, where a fail-fast run has failed on another node and the grace is over, or
-    was canceled there."""
-    run = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).first()
-    if run is None or run.node_count == 1 or run.on_failure != FAIL_FAST:
+def stop_for(connection: Connection, run: Any, node_id: str) -> dict[str, Any] | None:
+    """What a node that asks is told to do: to end, where a fail-fast run (its row) has failed on another node and the grace is
+    over, or was canceled there."""
+    if run.node_count == 1 or run.on_failure != FAIL_FAST:
         return None
-    this_node = (nodes.c.run_id == run_id) & (nodes.c.node_id == node_id)
+    this_node = (nodes.c.run_id == run.run_id) & (nodes.c.node_id == node_id)
     node = connection.execute(sa.select(nodes.c.status, nodes.c.attempt).where(this_node)).first()
     if node is None or node.status in state.FINAL or node.status == "Finalizing":
         return None
     if node.attempt < run.attempt:  # its failure is forgotten, and the node is waited for
         return _stop(f"attempt {run.attempt} of the run has begun on another node", is_failure=True)
     if run.failed_ns is None:
-        reason = canceled(connection, run_id, node_id)
+        reason = canceled(connection, run.run_id, node_id)
         return _stop(reason, is_failure=False) if reason else None
-    failure = first(connection, run_id, run.attempt)
+    failure = first(connection, run.run_id, run.attempt)
     if failure is None or failure.node_id == node_id or time.time_ns() < run.failed_ns + run.failure_grace_s * 1e9:
         return None
     return _stop(f"{failure.clause[:1000]}; the run ends (fail-fast)", is_failure=True)

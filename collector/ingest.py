@@ -15,7 +15,7 @@ from runyard import wire
 from runyard.errors import ProtocolError
 
 from . import catalog, placement
-from .answers import Ack
+from .answers import Ack, Acks
 from .auth import Principal
 from .body import Body, next_piece
 from .commit import Committer
@@ -23,14 +23,17 @@ from .database import Database
 from .hub import Hub
 from .messages import encode
 from .metrics import Metrics
+from .pace import Pace
 from .problems import Problem, not_allowed, problem_of, unavailable
 from .pulse import Pulse
 from .schema import gaps
 from .store import Store, StoreError
 from .streams import Stream, Streams
 
-# Each request under way may hold two read buffers; more of them are told to come back.
-MOST_AT_ONCE = 512
+# A request under way may hold so much of its body in memory (twice a connection's read buffer); all together no more than
+# MOST_HELD_BYTES: what comes then is told to come back. A thousand small requests at once wait their turn.
+HELD_BYTES = 512 << 10
+MOST_HELD_BYTES = 256 << 20
 
 
 class Ingest:
@@ -56,15 +59,17 @@ class Ingest:
         self.pulse = pulse
         self.metrics = metrics
         self.max_batch_bytes = max_batch_bytes
-        self._under_way = 0
+        self._held_bytes = 0
+        self._pace = Pace()
 
     async def take(self, body: Body, length: int | None, who: Principal, *, sync: bool, named: Iterable[int]) -> bytes:
         """The JSON of the acks. Raises a Problem that carries the acks of what was taken before the fault."""
         request = _Request(self, who)
-        self._under_way += 1
+        held_bytes = HELD_BYTES if length is None else min(length, HELD_BYTES)
+        self._held_bytes += held_bytes
         try:
-            if self._under_way > MOST_AT_ONCE:
-                raise unavailable("busy", f"{MOST_AT_ONCE} ingest requests are under way")
+            if self._held_bytes > MOST_HELD_BYTES:
+                raise unavailable("busy", f"ingest requests of more than {MOST_HELD_BYTES >> 20} MiB are under way")
             if length is not None and length > self.max_batch_bytes:
                 raise self.too_large()
             for stream_id in named:
@@ -72,7 +77,7 @@ class Ingest:
             await request.read(body)
             if sync:
                 await self.committer.wait(request.named.values())
-            await self._sign_of_life(request, who)
+            nodes = await self._sign_of_life(request, who)
         except (Problem, StoreError, ProtocolError) as error:
             problem = problem_of(error)
             assert problem is not None
@@ -80,16 +85,17 @@ class Ingest:
             self.metrics.ingest_requests.labels(problem.code).inc()
             raise problem from error
         finally:
-            self._under_way -= 1
+            self._held_bytes -= held_bytes
         self.metrics.ingest_requests.labels("ok").inc()
-        return encode({"acks": request.acks()})
+        return encode(Acks(acks=request.acks(), pause_s=self._pace.pause_s(nodes if request.named else ())))
 
-    async def _sign_of_life(self, request: _Request, who: Principal) -> None:
+    async def _sign_of_life(self, request: _Request, who: Principal) -> set[tuple[str, str]]:
         nodes = {(stream.run_id, stream.node_id) for stream in request.named.values()}
         if not nodes:
             nodes = await self.database.read(catalog.nodes_of_token, who.kind, who.subject)
         for run_id, node_id in nodes:
             self.pulse.beat(run_id, node_id)
+        return nodes
 
     def too_large(self) -> Problem:
         """The 413."""

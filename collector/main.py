@@ -42,6 +42,7 @@ from .merge.feed import Feed
 from .metrics import Metrics
 from .pulse import Pulse
 from .rendezvous import Meetings
+from .repeats import Repeats
 from .route import Parts
 from .seals import Sealer
 from .snapshots import Snapshots
@@ -57,7 +58,8 @@ PULSE_FLUSH_S = 5.0
 GC_THRESHOLD = 20_000
 # One recv of the kernel; aiohttp stops reading a body when twice as much waits for the disk.
 READ_BUFFER_BYTES = 256 << 10
-MOST_OPEN_FILES = 8192
+# Each costs the kernel half a kilobyte; one that is closed and opened again costs more than the write.
+MOST_OPEN_FILES = 65_536
 # A request may name some thousands of streams, and a cursor as many.
 HEAD_BYTES = 256 << 10
 
@@ -150,6 +152,7 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
         hub=hub,
         meetings=Meetings(),
         pulse=pulse,
+        repeats=Repeats(),
         ingest=ingest,
         sealer=Sealer(store, database, committer, digester, hub),
         digester=digester,

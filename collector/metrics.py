@@ -22,7 +22,9 @@ class Metrics:
             "runyard_snapshot_uploads_total", "Uploads of snapshots that were not kept before.", registry=registry
         )
         self.snapshot_bytes = Counter("runyard_snapshot_bytes_total", "Bytes that came in these uploads.", registry=registry)
-        self.commit_seconds = Histogram("runyard_commit_seconds", "Time that a group commit took.", registry=registry)
+        self.commit_seconds = Histogram(
+            "runyard_commit_seconds", "Time that a group commit took, by what was synced.", ["synced"], registry=registry
+        )
         self.followers = Gauge("runyard_followers", "Connections that follow a run.", registry=registry)
         self.runs = Gauge("runyard_runs", "Runs by status.", ["status"], registry=registry)
         self.open_streams = Gauge("runyard_open_streams", "Streams in memory.", registry=registry)

@@ -27,6 +27,9 @@ class Watched:
     front: Front | None
 
 
+UNWATCHED = Watched(0, None)
+
+
 def without(processes: Sequence[Process]) -> list[Process]:
     """The processes without their progress, which changes so often that it is kept apart."""
     return [msgspec.structs.replace(process, progress=None) if process.progress else process for process in processes]
@@ -67,10 +70,10 @@ def want_stacks(connection: Connection, run_id: str) -> int:
 def watched(connection: Connection, run_id: str, told: NodeState) -> Watched:
     """What a node that tells progress is told in turn."""
     if not any(process.progress for process in told.processes):
-        return Watched(0, None)
+        return UNWATCHED
     row = _row(connection, run_id)
     if row is None:
-        return Watched(0, None)
+        return UNWATCHED
     front = Front(done=row.done, total=row.total) if row.done and row.attempt == told.attempt else None
     return Watched(int(row.wanted), front)
 

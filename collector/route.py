@@ -25,6 +25,7 @@ from .metrics import Metrics
 from .problems import Problem, invalid
 from .pulse import Pulse
 from .rendezvous import Meetings
+from .repeats import Repeats
 from .seals import Sealer
 from .snapshots import Snapshots
 from .store import FileStore
@@ -47,6 +48,7 @@ class Parts:
     hub: Hub
     meetings: Meetings
     pulse: Pulse
+    repeats: Repeats
     ingest: Ingest
     sealer: Sealer
     digester: Digester

@@ -14,6 +14,7 @@ from aiohttp import web
 from . import catalog, listing, progress, state
 from .answers import Node, RegisteredNode, Run, RunInFull, RunList, StacksAnswer, StateAnswer
 from .catalog import RunRow
+from .hub import Hub
 from .messages import CreateRun
 from .problems import Problem
 from .pulse import Pulse
@@ -34,15 +35,26 @@ def shown_status(row: RunRow, pulse: Pulse) -> str:
     return row.state.status
 
 
-def run_answer(row: RunRow, pulse: Pulse) -> Run:
+def run_answer(row: RunRow, pulse: Pulse, hub: Hub) -> Run:
     """A run in an answer."""
     values = {field: getattr(row.row, field) for field in Run.__struct_fields__ if hasattr(row.row, field)}
     heard = [pulse.heard_ns(row.row.run_id, node_id) or heard_ns for node_id, heard_ns in row.heard.items()]
+    values |= {"is_complete": row.is_complete, "pending": _pending(row, hub)}
     values["heard_ns"] = max((heard_ns for heard_ns in heard if heard_ns is not None), default=None)
     values |= {"tags": row.tags, "command": msgspec.json.decode(row.row.command), "status": shown_status(row, pulse)}
     if values["status"] == listing.NOT_RESPONDING and row.row.node_count > 1:
         values["cause"] = _who_is_silent(row, pulse)
     return Run(**values)
+
+
+def _pending(row: RunRow, hub: Hub) -> str:
+    """What a run waits for of which everything has come, but which is not complete."""
+    if row.is_complete or not row.row.is_complete:
+        return ""
+    trouble = hub.trouble_of(row.row.run_id)
+    if trouble:
+        return f"its overall logs cannot be finished, which is tried again: {trouble}"
+    return "its overall logs are being merged"
 
 
 def _who_is_silent(row: RunRow, pulse: Pulse) -> str:
@@ -57,17 +69,18 @@ async def create_run(call: Call) -> web.Response:
     """POST /runs"""
     wanted: CreateRun = call.body
     is_new = await call.parts.database.write(catalog.create_run, wanted, call.who)
+    call.parts.repeats.forget(wanted.run_id)
     if is_new:
         call.parts.pulse.beat(wanted.run_id, catalog.NO_NODE)
     row = await call.parts.database.read(catalog.run, wanted.run_id)
-    return json_response(run_answer(row, call.parts.pulse), 201 if is_new else 200)
+    return json_response(run_answer(row, call.parts.pulse, call.parts.hub), 201 if is_new else 200)
 
 
 async def list_runs(call: Call) -> web.Response:
     """GET /runs"""
     pulse = call.parts.pulse
     page = await call.parts.database.read(listing.list_runs, call.query, lambda row: shown_status(row, pulse))
-    runs = [run_answer(row, pulse) for row in page.runs]
+    runs = [run_answer(row, pulse, call.parts.hub) for row in page.runs]
     return json_response(RunList(runs=runs, next_page_token=page.next_page_token or msgspec.UNSET))
 
 
@@ -81,7 +94,7 @@ async def show_run(call: Call) -> web.Response:
     told = [node.transitions for node in nodes if node.transitions or node.status == "NotStarted"]
     if row.row.node_count > len(nodes) and not row.state.is_final:
         told.append([])  # of those that have not come yet
-    whole = msgspec.structs.asdict(run_answer(row, pulse)) | {
+    whole = msgspec.structs.asdict(run_answer(row, pulse, call.parts.hub)) | {
         "transitions": await asyncio.to_thread(state.transitions_of_run, told),
         "nodes": [_with_pulse(node, call.run_id, pulse) for node in nodes],
         "processes": processes,
@@ -98,6 +111,7 @@ async def register_node(call: Call) -> web.Response:
     call.who.require_node(call.body.node_id)
     folder = await call.parts.database.write(catalog.register_node, call.run_id, call.body)
     call.parts.pulse.beat(call.run_id, call.body.node_id)
+    call.parts.repeats.forget(call.run_id)
     row = await call.parts.database.read(catalog.run, call.run_id)
     call.parts.hub.told(call.run_id, row.state, row.silent_if)
     return json_response(RegisteredNode(node_id=call.body.node_id, folder=folder))
@@ -109,9 +123,16 @@ async def put_state(call: Call) -> web.Response:
     node_id = call.request.match_info["node_id"]
     call.who.require_node(node_id)
     told: NodeState = call.body
-    heard = await call.parts.database.write(catalog.put_state, call.run_id, node_id, told)
+    said = call.parts.repeats.of(call.run_id)
+    if said.is_repeated(node_id, told):
+        heard = catalog.NOTHING_NEW
+    else:
+        heard = await call.parts.database.write(catalog.put_state, call.run_id, node_id, told)
+        if heard.is_calm:
+            said.keep(node_id, told)
     call.parts.pulse.beat(call.run_id, node_id)
     if heard.row is not None:
+        call.parts.repeats.forget(call.run_id)
         call.parts.hub.told(call.run_id, heard.row.state, heard.row.silent_if)
         if heard.row.row.failed_ns is not None or told.status in ENDING:
             call.parts.meetings.changed(call.run_id)

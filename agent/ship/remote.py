@@ -23,6 +23,8 @@ STREAMS_PER_REQUEST = 1000
 
 # A collector whose disk is slow may take long to write, and longer to make it durable.
 SYNC_TIMEOUT_S = 60.0
+# Whatever the collector asks for, a run's end is noticed by then.
+LONGEST_PAUSE_S = 5.0
 
 # (descriptor, first byte, byte behind the last one, frame header); a header alone has descriptor -1.
 Large = tuple[int, int, int, bytes]
@@ -44,6 +46,7 @@ class Remote:
             for sync in (False, True)
         }
         self.requests_total = 0
+        self.asked_pause_s = 0.0
         self.clock = Clock()
 
     @property
@@ -111,10 +114,13 @@ class Remote:
         self.ingest(b"", (), sync=False)
 
     def ingest(self, small: bytes, large: Sequence[Large], *, sync: bool) -> list[dict[str, Any]]:
-        """Send frames: `small` as it is, then each of `large` from its file. Raises FileShrank, too."""
+        """Send frames: `small` as it is, then each of `large` from its file. Raises FileShrank, too. Sets `asked_pause_s`: how
+        long the collector wants this node to wait before it sends again."""
         length = len(small) + sum(len(header) + end - start for _, start, end, header in large)
         head = self._frames_head[sync] + b"Content-Length: %d\r\n\r\n" % length
-        return list(self._answer(self._exchange(head + small, large, SYNC_TIMEOUT_S))["acks"])
+        answer = self._answer(self._exchange(head + small, large, SYNC_TIMEOUT_S))
+        self.asked_pause_s = min(float(answer.get("pause_s") or 0), LONGEST_PAUSE_S)
+        return list(answer["acks"])
 
     def _frames_headers(self) -> dict[str, str]:
         return self._client.headers | {"Content-Type": "application/vnd.runyard.frames"}

@@ -206,7 +206,7 @@ def test_health_and_metrics_tell_how_it_is(collector: CollectorProcess) -> None:
     assert grown("runyard_ingest_frames_total") == 2
     assert grown('runyard_ingest_requests_total{result="ok"}') == 1
     assert grown('runyard_ingest_requests_total{result="gap"}') == 1
-    assert grown("runyard_commit_seconds_count") >= 1
+    assert grown('runyard_commit_seconds_count{synced="files"}') >= 1
     assert after['runyard_runs{status="NotStarted"}'] >= 1
     assert after['runyard_runs{status="CancelRequested"}'] == 0
     assert after["runyard_open_streams"] >= 1

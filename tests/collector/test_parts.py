@@ -22,7 +22,7 @@ from runyard.collector.problems import Problem
 from runyard.collector.pulse import Pulse
 from runyard.collector.store import FileStore, StoreError, StoreFull
 from runyard.collector.streams import Stream
-from tests.collector.node import Node, frame
+from tests.collector.node import Node, call, frame
 from tests.collector_process import running_collector
 from tests.waiting import wait_for
 
@@ -183,6 +183,9 @@ def test_thousands_of_streams_need_few_descriptors(tmp_path: Path) -> None:
                 assert {ack["durable"] for ack in answer.json["acks"]} == {turn * 2 + 2}
             wait_for(lambda: len(list(Path(f"/proc/{process.pid}/fd").iterdir())) < 256, "few open descriptors")
             assert len(node.followed(until="now")) == 2002
+            # So many are made durable by one call for the file system they lie on.
+            metrics = call(collector, "GET", "/metrics").data
+            assert b'runyard_commit_seconds_count{synced="file system"} 2.0' in metrics, metrics
         finally:
             process.kill()
             process.wait()
