@@ -65,7 +65,8 @@ class Link(asyncio.Protocol):
         head = b"%b /api/v1%b %b%b\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
         self._answer = loop.create_future()
         transport.write(head % (method.encode(), path.encode(), self._common, self.token.encode(), kind, len(body)) + body)
-        self._timer = loop.call_later(timeout_s, self._fail, "no answer in time")
+        what = path.partition("?")[0].rpartition("/")[2]
+        self._timer = loop.call_later(timeout_s, self._fail, f"no answer to {method} {what} within {timeout_s:g} s")
         try:
             status, head, answer = await self._answer
         finally:

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.row("A8")
 
 
 def word(seq: int, **fields: Any) -> NodeState:
-    return NodeState(**({"seq": seq, "status": "Running", "phase": "driver"} | fields))
+    told: dict[str, Any] = {"seq": seq, "status": "Running", "phase": "driver"} | fields
+    return NodeState(**told)
 
 
 def test_nodes_are_asked_to_pause_the_longer_the_more_of_them_send() -> None:
