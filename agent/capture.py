@@ -16,11 +16,11 @@ import select
 import time
 
 from runyard.atomic import write_bytes, write_json
-from runyard.names import FILE_MODE, SYSTEM_LOG, execution_log, process_dir
+from runyard.names import FILE_MODE, SYSTEM_LOG, process_dir
 
 from . import evidence, proctree
 from .driver_log import DriverLog
-from .journal import PhaseLog, SystemLog
+from .journal import SystemLog
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
@@ -118,34 +118,18 @@ class Capture:
 
     def _start_container(self, launch: dict[str, Any]) -> None:
         """Start the driver's container, or find that an earlier capture has, and capture it to its end."""
-        from . import container
+        from . import contained_driver
 
-        wanted = launch["container"] | {"pid_file": os.path.join(self._directory, "container.pid")}
-        host = PhaseLog(self._run_dir, execution_log(self._run["node_id"]))
-        host.say(f"The driver of rank {self._rank} runs in the container {wanted['name']}, image {wanted['image']}.")
-        for volume in wanted["volumes"]:
-            host.say(f"Mounted in it: {container.volume_flag(volume).partition('=')[2]}")
-        # What an earlier capture has begun to start and did not live to see started is in the way.
-        proctree.send(proctree.with_argument(f"--name={wanted['name']}"), signal.SIGKILL)
-        state = container.state(wanted["name"])
-        if state is not None and not container.is_ours(wanted["name"], self._run["mark"]):
-            self._fail_to_start(f"there is another container called {wanted['name']}, which is not this run's")
-            return
-        if state is not None and state["Status"] in ("created", "configured", "initialized"):
-            container.remove([wanted["name"]], 0)
-            state = None
+        outs = self._log.driver_out, self._log.driver_out if self._log.driver_err < 0 else self._log.driver_err
         try:
-            if state is None:
-                argv = container.run_argv(launch["argv"], launch["env"], launch["cwd"], wanted)
-                error_out = self._log.driver_out if self._log.driver_err < 0 else self._log.driver_err
-                container.start(argv, launch["env"], self._log.driver_out, error_out)
-        except (container.ContainerError, OSError) as error:
-            self._fail_to_start(str(error))
+            pid = contained_driver.start(self._run_dir, self._run, self._rank, launch, outs)
+        except contained_driver.NotStarted as error:
+            self.give_up(str(error))
             return
-        pid = container.pid(wanted["pid_file"]) or int((state or {}).get("Pid") or 0)
-        self.resume(self._write_started(pid, container=wanted["name"]))
+        self.resume(self._write_started(pid, container=launch["container"]["name"]))
 
-    def _fail_to_start(self, cause: str) -> None:
+    def give_up(self, cause: str) -> None:
+        """The driver will not be started: say why, and leave an empty log."""
         write_exit(self._directory, exit_code=None, signal_number=None, cause=cause)
         self.finish_empty()
 
@@ -162,20 +146,11 @@ class Capture:
         self._finish()
 
     def _record_container_exit(self, name: str) -> None:
-        from . import container
+        from . import contained_driver
 
-        state = container.final_state(name)
-        if state is None:
-            return  # the shepherd says that it is lost
-        code = int(state["ExitCode"])
-        number = code - 128 if 128 < code < 128 + signal.NSIG else None
-        cause = "killed by the kernel: the container has used up its memory" if state.get("OOMKilled") else ""
-        while True:
-            try:
-                write_exit(self._directory, exit_code=code, signal_number=number, cause=cause)
-                return
-            except OSError as error:  # a full disk: podman keeps the code until there is room
-                _wait_for_room(self._run_dir, error)
+        end = contained_driver.end_of(name)
+        if end is not None:  # otherwise the shepherd says that it is lost
+            _write_exit_despite_full_disk(self._directory, **end)  # podman keeps it until then
 
     def finish_empty(self) -> None:
         """Leave an empty log for a driver that will not be started."""
@@ -238,27 +213,29 @@ def record_exit(directory: str, pid: int, cause: str = "") -> None:
     status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert status is not None
     is_signal = status.si_code != os.CLD_EXITED
+    _write_exit_despite_full_disk(
+        directory,
+        exit_code=128 + status.si_status if is_signal else status.si_status,
+        signal_number=status.si_status if is_signal else None,
+        cause=cause,
+    )
+    os.waitpid(pid, 0)  # the zombie has kept the status until here
+
+
+def _write_exit_despite_full_disk(directory: str, **end: Any) -> None:
+    """As write_exit; waits until there is room. Blocks."""
     while True:
         try:
-            write_exit(
-                directory,
-                exit_code=128 + status.si_status if is_signal else status.si_status,
-                signal_number=status.si_status if is_signal else None,
-                cause=cause,
-            )
-            break
-        except OSError as error:  # a full disk: the zombie keeps the status until there is room
-            _wait_for_room(os.path.dirname(os.path.dirname(os.path.dirname(directory))), error)
-    os.waitpid(pid, 0)
+            write_exit(directory, **end)
+            return
+        except OSError as error:
+            run_dir = os.path.dirname(os.path.dirname(os.path.dirname(directory)))
+            if not os.path.isdir(run_dir):
+                raise  # somebody has removed the run's folder: there will never be room in it
+            from . import reserve
 
-
-def _wait_for_room(run_dir: str, error: OSError) -> None:
-    if not os.path.isdir(run_dir):
-        raise error  # somebody has removed the run's folder: there will never be room in it
-    from . import reserve
-
-    if not reserve.give_up(run_dir, error):
-        time.sleep(STILL_S)
+            if not reserve.give_up(run_dir, error):
+                time.sleep(STILL_S)
 
 
 def write_exit(directory: str, *, exit_code: int | None, signal_number: int | None, cause: str) -> None:

@@ -102,11 +102,6 @@ class Joined(capture.Capture):
         self._driver: tuple[int, int | None] = (0, None)
         self._passed_on: dict[int, float] = {}  # when each signal was
 
-    def give_up(self, cause: str) -> None:
-        """The driver will not be started: say why, and leave an empty log."""
-        capture.write_exit(self._directory, exit_code=None, signal_number=None, cause=cause)
-        self.finish_empty()
-
     def _write_started(self, pid: int, **more: Any) -> dict[str, Any]:
         started = super()._write_started(pid, **more)
         self._driver = (pid, started["start_ticks"])

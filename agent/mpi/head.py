@@ -50,8 +50,7 @@ class MpirunCapture(capture.Capture):
     def give_up(self, cause: str) -> None:
         """mpirun will not be started: say why, also in its log."""
         os.write(self._log.driver_out, f"runyard: {cause}\n".encode())
-        capture.write_exit(self._directory, exit_code=None, signal_number=None, cause=cause)
-        self.finish_empty()
+        super().give_up(cause)
 
 
 class Head:
