@@ -151,7 +151,7 @@ async def verify(call: Call) -> web.Response:
     current = [stream for stream in streams if not stream.row.is_superseded]
     files = [await _verified(call, stream, public_path(stream.row, is_single=is_single)) for stream in current]
     files.sort(key=lambda file: file.path)
-    return json_response(Verification(run_id=call.run_id, is_complete=run.state.is_complete, files=files))
+    return json_response(Verification(run_id=call.run_id, is_complete=run.is_complete, files=files))
 
 
 async def _verified(call: Call, stream: Stream, path: str) -> VerifiedFile:

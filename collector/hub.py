@@ -29,11 +29,12 @@ class Subscription:
 
 
 class Listener(Protocol):
-    """Is told of every run, at once; returns fast."""
+    """Is told of every run, at once, and makes its run-level files; returns fast."""
 
     def grown(self, streams: set[Stream]) -> None: ...
     def opened(self, stream: Stream) -> None: ...
     def told(self, run_id: str, state: State, silent_if: tuple[str, ...]) -> None: ...
+    def trouble_of(self, run_id: str) -> str: ...
 
 
 class Hub:
@@ -91,6 +92,10 @@ class Hub:
             subscription.state = state
             subscription.silent_if = silent_if
             subscription.wake.set()
+
+    def trouble_of(self, run_id: str) -> str:
+        """What keeps the run's run-level files from being made now; empty where nothing does."""
+        return self.listener.trouble_of(run_id) if self.listener is not None else ""
 
     def close(self) -> None:
         """The collector stops: every follower's connection is to be closed, those that come later at once."""

@@ -21,7 +21,7 @@ from runyard.collector.state import State
 from runyard.collector.streams import Stream
 from runyard.errors import RunyardError
 
-from .process import Process
+from .process import MergeError, Process
 from .roles import FILES, role_of
 from .runs import Overview, overview, to_merge
 from .talk import NodeNews, RunAnswer, RunNews, StreamNews, Tick
@@ -66,7 +66,8 @@ class Feed:
         self._process = Process(root, folder, wait_s)
         self._folder = folder
         self._runs: dict[str, _Run] = {}
-        self._to_look: set[str] = set()
+        self._to_look: dict[str, float] = {}  # and not before when
+        self._troubles: dict[str, str] = {}
         self._seen: dict[str, set[str]] = {}  # nodes that have been heard of, of runs that are not merged
         self._wake = asyncio.Event()
         parts.hub.listener = self
@@ -94,15 +95,19 @@ class Feed:
             self._seen[run_id].update(silent_if)
             if not silent_if:
                 del self._seen[run_id]
-            self._to_look.add(run_id)
+            self._to_look.setdefault(run_id, 0.0)
         else:
             return
         self._wake.set()
 
+    def trouble_of(self, run_id: str) -> str:
+        """Why the run's files are not made at present; empty where they are."""
+        return self._troubles.get(run_id, "")
+
     async def run(self) -> None:
         """Merges until it is cancelled."""
         try:
-            self._to_look.update(await self._parts.database.read(to_merge))
+            self._to_look |= dict.fromkeys(await self._parts.database.read(to_merge), 0.0)
             while True:
                 await self._turn()
                 await self._pause()
@@ -126,19 +131,30 @@ class Feed:
             await asyncio.sleep(RETRY_S)
 
     async def _look(self) -> None:
-        for run_id in list(self._to_look):
-            found = await self._parts.database.read(overview, run_id)
-            if found is not None and found.is_to_merge and run_id not in self._runs:
-                self._runs[run_id] = await self._begin(run_id)
-                self._seen.pop(run_id, None)
-            self._to_look.discard(run_id)
         now_s = time.monotonic()
+        for run_id in [run_id for run_id, not_before_s in self._to_look.items() if now_s >= not_before_s]:
+            try:
+                await self._meet(run_id)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other runs go on
+                self._note(run_id, error)
+                self._to_look[run_id] = time.monotonic() + RETRY_S
         for run in self._runs.values():
             if now_s >= run.next_look_s:
                 run.next_look_s = now_s + LOOK_S
                 found = await self._parts.database.read(overview, run.run_id)
                 if found is not None:
                     self._take(run, found, now_s)
+
+    async def _meet(self, run_id: str) -> None:
+        found = await self._parts.database.read(overview, run_id)
+        if found is not None and found.is_to_merge and run_id not in self._runs:
+            self._runs[run_id] = await self._begin(run_id)
+            self._seen.pop(run_id, None)
+        del self._to_look[run_id]
+
+    def _note(self, run_id: str, error: Exception) -> None:
+        self._troubles[run_id] = str(error)
+        log.error("the overall logs of a run wait", run=run_id, error=str(error), exc_info=not isinstance(error, RunyardError))
 
     async def _begin(self, run_id: str) -> _Run:
         parts = self._parts
@@ -178,12 +194,16 @@ class Feed:
                 for run in self._runs.values():
                     run.is_told = False
             answers = await self._process.ask(Tick(time.time_ns(), [self._question(run) for run in asked]))
-        except RunyardError:
+        except RunyardError as error:
             for run in self._runs.values():
                 run.is_told = False
+                self._troubles[run.run_id] = str(error)
             raise
         for run, answer in zip(asked, answers.runs, strict=True):
-            await self._hear(run, answer)
+            try:
+                await self._hear(run, answer)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other runs go on
+                self._put_off(run, error)
 
     def _question(self, run: _Run) -> RunNews:
         heard_ns = self._parts.pulse.heard_ns
@@ -209,10 +229,7 @@ class Feed:
     async def _hear(self, run: _Run, answer: RunAnswer) -> None:
         run.has_more, run.is_waiting = answer.has_more, answer.is_waiting
         if answer.error:
-            log.error("the overall logs of a run wait", run=run.run_id, error=answer.error)
-            run.is_told, run.is_waiting = False, True
-            run.not_before_s = time.monotonic() + RETRY_S
-            return
+            raise MergeError(answer.error)
         grown = set()
         for kind, size in answer.sizes.items():
             stream = run.outputs[kind]
@@ -223,6 +240,13 @@ class Feed:
             self._parts.hub.grown(grown)
         if answer.is_over:
             await self._seal(run)
+        self._troubles.pop(run.run_id, None)
+
+    def _put_off(self, run: _Run, error: Exception) -> None:
+        """It is told of from the start, in a while."""
+        self._note(run.run_id, error)
+        run.is_told, run.is_waiting = False, True
+        run.not_before_s = time.monotonic() + RETRY_S
 
     async def _seal(self, run: _Run) -> None:
         """The run's files are whole: they are sealed, all at once."""
@@ -237,9 +261,8 @@ class Feed:
             del self._runs[run.run_id]
             (self._folder / f"{run.run_id}.journal").unlink(missing_ok=True)
             return
-        log.error("the overall logs of a run are not what was written, and are made anew", run=run.run_id)
-        run.is_told, run.is_anew = False, True
-        run.not_before_s = time.monotonic() + RETRY_S
+        run.is_anew = True
+        raise MergeError("they are not what was written, and are made anew")
 
 
 def _news(stream: Stream) -> StreamNews:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -63,6 +64,13 @@ def last_line(status: str, ended_ns: int) -> str:
 def _sealed() -> sa.Select[tuple[str]]:
     of_run = (streams.c.node_id == RUN_LEVEL) & (streams.c.name == names.STDOUT_LOGS)
     return sa.select(streams.c.run_id).join(seals, seals.c.stream_id == streams.c.id).where(of_run)
+
+
+def merged(connection: Connection, run_ids: Sequence[str]) -> set[str]:
+    """Those of the runs whose run-level files are sealed, which they are all at once."""
+    if not run_ids:
+        return set()
+    return {row.run_id for row in connection.execute(_sealed().where(streams.c.run_id.in_(run_ids)))}
 
 
 def to_merge(connection: Connection) -> list[str]:

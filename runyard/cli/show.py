@@ -68,7 +68,7 @@ def _state_line(found: Document) -> str:
     if found["started_ns"] is not None and found["ended_ns"] is not None:
         words.append(f"took {duration(found['ended_ns'] - found['started_ns'])}")
     words.append("complete" if found["is_complete"] else "not complete")
-    return ", ".join(words)
+    return ", ".join(words) + (f": {clean(found['pending'])}" if found["pending"] else "")
 
 
 def _about(found: Document) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 from runyard import labels, names
 from tests.collector_process import CollectorProcess
 from tests.netns_site import Node, Site
+from tests.waiting import wait_for
 
 RUN_ID = "cluster-run"
 LIMIT_S = 100.0
@@ -46,11 +46,10 @@ class Launched:
         """The run's folder at the collector."""
         return self.collector.data_dir / "runs" / "default" / RUN_ID
 
-    def is_merged(self) -> bool:
-        """Whether the overall logs are finished: the last line of the run's process_status.json says that the run is over."""
-        path = self.root / names.PROCESS_STATUS
-        text = path.read_bytes() if path.exists() else b""
-        return text.endswith(b"\n") and json.loads(text.splitlines()[-1])["process_name"] == "*"
+    def completed(self) -> dict[str, Any]:
+        """The run, when all of it is at the collector and its overall logs are finished."""
+        wait_for(lambda: self.run()["is_complete"], "the run is complete")
+        return self.run()
 
     def spool(self, node: Node) -> Path:
         """The run's folder on a node."""

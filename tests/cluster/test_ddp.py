@@ -10,7 +10,6 @@ import pytest
 from runyard import names
 from tests.netns_site import hub_collector, namespaces, needs_namespaces
 from tests.torch_site import TORCH_PYTHON, needs_torch
-from tests.waiting import wait_for
 
 from .launched import Launched, driver_logs, is_ours, launched, overall, worst_disorder_ns
 
@@ -23,7 +22,7 @@ LOOK_NS = 100_000_000
 def all_is_there(run: Launched, copies: Path, world_size: int) -> None:
     """What the ranks printed is in their logs at the collector, byte for byte, and in the overall logs exactly once; torch has
     words of its own on stderr, between them."""
-    wait_for(run.is_merged, "the overall logs")
+    run.completed()
     logs = driver_logs(run.root, run.site, world_size)
     out = {rank: (copies / f"{rank}.out").read_bytes() for rank in logs}
     err = {rank: (copies / f"{rank}.err").read_bytes() for rank in logs}
@@ -67,8 +66,8 @@ def test_a_training_on_three_nodes_is_one_run(tmp_path: Path) -> None:
     ):
         for name, (code, said) in run.ended().items():
             assert code == 0, f"{name}: {said}"
-        shown = run.run()
-        assert (shown["status"], shown["is_complete"]) == ("Completed", True)
+        shown = run.completed()
+        assert shown["status"] == "Completed"
         assert [node["folder"] for node in shown["nodes"]] == [node.ip for node in site.nodes]
         assert [process["rank"] for process in shown["processes"]] == list(range(6))
         all_is_there(run, copies, 6)

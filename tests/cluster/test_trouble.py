@@ -73,8 +73,7 @@ def test_a_partition_two_killed_collectors_and_a_wrong_clock_change_nothing(tmp_
             site.join(site.nodes[2])
             for name, (code, said) in run.ended(200).items():
                 assert code == 0, f"{name}: {said}"
-            shown = run.run()
-            assert (shown["status"], shown["is_complete"]) == ("Completed", True)
+            assert run.completed()["status"] == "Completed"
             all_is_there(run, copies, 6)
             in_order(run)
 
@@ -97,6 +96,6 @@ def test_lost_packets_a_slow_link_and_a_cable_that_is_out_cost_nothing(tmp_path:
             site.heal(site.nodes[2])
             for name, (code, said) in run.ended(150).items():
                 assert code == 0, f"{name}: {said}"
-            assert run.run()["is_complete"]
+            assert run.completed()["status"] == "Completed"
             assert len(driver_logs(run.root, site, 6)) == 6
             all_is_there(run, copies, 6)

@@ -20,7 +20,7 @@ from tests.waiting import wait_for
 
 from .conftest import NodeRunFactory
 from .test_pipeline import node_folder, runyard
-from .test_several_nodes import MemberFactory, member, shown
+from .test_several_nodes import MemberFactory, completed, member, shown
 
 __all__ = ["member"]
 
@@ -202,8 +202,8 @@ def test_a_rank_that_fails_on_one_node_has_all_nodes_start_again(collector: Coll
             assert log.read_text() == f"rank {rank} attempt {number} of 2\n"
             assert runyard(collector, "logs", "r", "--rank", str(rank), "--attempt", str(number)) == log.read_bytes()
         assert not attempt_of(one, 2).exists()
-    state = shown(collector)
-    assert [state[key] for key in ("status", "exit_code", "cause", "attempt", "is_complete")] == ["Completed", 0, "", 1, True]
+    state = completed(collector)
+    assert [state[key] for key in ("status", "exit_code", "cause", "attempt")] == ["Completed", 0, "", 1]
     overall = (collector.data_dir / "runs" / "default" / "r" / names.STDOUT_LOGS).read_text().splitlines()
     labels = [f"rank {rank}{again}] rank {rank} attempt" for rank in (0, 1) for again in ("", " attempt 1")]
     assert [sum(label in line for line in overall) for label in labels] == [1, 1, 1, 1], overall
@@ -223,8 +223,8 @@ def test_nodes_that_run_on_are_ended_and_started_again_until_the_last_attempt_wh
     for rank, one in enumerate(nodes):
         assert (attempt_of(one, 1) / names.driver_log(rank, 2)).read_text() == f"rank {rank} attempt 1\n"
         assert not attempt_of(one, 2).exists()
-    state = shown(collector)
-    assert [state[key] for key in ("status", "exit_code", "attempt", "is_complete")] == ["Failed", 7, 1, True]
+    state = completed(collector)
+    assert [state[key] for key in ("status", "exit_code", "attempt")] == ["Failed", 7, 1]
     assert "rank 1 on" in state["cause"]
     assert "exit code 7" in state["cause"]
 
@@ -238,8 +238,8 @@ def test_a_cancel_on_one_node_leaves_no_node_that_starts_again(collector: Collec
     ends = [one.end() for one in nodes]
     assert all(code for code, _ in ends), ends
     assert [attempt_of(one, 2).exists() for one in nodes] == [False, False]
-    state = shown(collector)
-    assert [state[key] for key in ("status", "attempt", "is_complete")] == ["Canceled", 1, True]
+    state = completed(collector)
+    assert [state[key] for key in ("status", "attempt")] == ["Canceled", 1]
 
 
 def shown_attempt_runs(collector: CollectorProcess, number: int) -> bool:
