@@ -14,7 +14,7 @@ import time
 from runyard import names
 from runyard.atomic import read_json
 
-from . import capture, proctree
+from . import capture
 from .journal import ProcessJournal
 from .local_run import LocalRun
 from .outcome import first_failed, outcome
@@ -245,19 +245,12 @@ class Drivers:
         return 0 if process is self.processes[0] else os.open(os.devnull, os.O_RDONLY)
 
     def _settle_exit(self, process: Process) -> None:
-        # Captured, and no exit.json: nobody was left who could have reaped the driver.
-        started = process.started
-        if started and process.is_driver_there:
-            pid = started["pid"]
-            if proctree.is_running(pid, started["start_ticks"]) or proctree.parent(pid) == os.getpid():
-                return  # it is about to end, or ours to reap
-        cause = "its exit code is lost: its capture was killed, and the shepherd that could have taken over was, too"
-        if started and started.get("container"):
-            cause = f"its exit code is lost: podman does not know the container {started['container']} any more"
-        if started and started["boot_id"] != proctree.boot_id():
-            cause = "its exit code is lost: the machine was started again"
-        elif self._launched is not None:
-            cause = self._launched.lost(process)
+        """Of a process that is captured and has no exit.json: nobody was left who could have reaped its driver."""
+        from . import lost_exit
+
+        if lost_exit.may_still_come(process):
+            return
+        cause = lost_exit.cause(process, self._launched)
         self._local.log.error(cause, rank=process.rank)
         capture.write_exit(process.directory, exit_code=None, signal_number=None, cause=cause)
         process.refresh()
@@ -309,14 +302,7 @@ class Drivers:
             word = self._mpi.last_word(word, self.processes)
         result = word | {"result": results[word["status"]]}
         if word["status"] == "Failed" and "log" not in word:
-            result |= self._place()
+            from .log_place import of_first_failed
+
+            result |= of_first_failed(self._local.run_dir, self.processes, self._exits())
         self.result = result
-
-    def _place(self) -> dict[str, Any]:
-        """Where the log of the first process that failed tells why: its last traceback, or else its last lines."""
-        from .log_place import last_words
-
-        first = first_failed(self._exits()) or {}
-        bad = next((process for process in self.processes if process.rank == first.get("rank")), self.processes[0])
-        start, end = last_words(self._local.path(bad.log))
-        return {"log": bad.log, "start": start, "end": end}

@@ -1,4 +1,7 @@
-"""The run's last word from its processes' exits. Pure, standard library only."""
+"""The run's last word: from its processes' exits, and from what its phases tell. Standard library only.
+
+Reads and writes no file; all but `last_word`, which notes a failure of release, are pure.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,32 @@ if TYPE_CHECKING:
 
 # Exit code of a run that was ended at its time limit, as of timeout(1).
 EXIT_TIME_LIMIT = 124
+# Characters of a cause that are told; the collector takes twice as many.
+MOST_OF_CAUSE = 2000
+
+
+def last_word(state: dict[str, Any], stop: dict[str, Any] | None, released: dict[str, Any]) -> dict[str, Any]:
+    """The run's outcome, once release is over: the driver's, unless another phase failed or a stop came first.
+
+    `state` is state.json's content, in which a failure of release is noted, `released` the result of release.
+    """
+    failure = state["failure"]
+    word: dict[str, Any] | None = state.get("driver")
+    if word is None and failure is None and stop is not None:
+        word = {"status": "Canceled", "exit_code": 128 + int(stop["signal"]), "signal": None, "cause": stop["reason"]}
+    if released["result"] == "failed" and failure is None and word is not None and word["status"] == "Completed":
+        failure = state["failure"] = failure_of("release", released)
+        word = None
+    if word is None:
+        cause = f"{failure['phase']} failed: {failure['cause']}" if failure else "its phases ended without a word"
+        word = {"status": "Failed", "exit_code": None, "signal": None, "cause": cause[:MOST_OF_CAUSE]}
+    return word
+
+
+def failure_of(phase: str, result: dict[str, Any]) -> dict[str, Any]:
+    """What state.json says of a phase that failed."""
+    failure: dict[str, Any] = {"phase": phase, "cause": str(result.get("cause") or "")[:MOST_OF_CAUSE]}
+    return failure | {key: result.get(key) for key in ("log", "start", "end")}
 
 
 def outcome(exits: list[dict[str, Any]], stop: dict[str, Any] | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from runyard.atomic import read_json, write_json
 from . import inline, proctree
 from .drivers import Drivers
 from .local_run import LocalRun
+from .outcome import failure_of, last_word
 from .release import Release
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
@@ -33,9 +34,6 @@ else:
 TICK_S = 0.1
 # The same while only the shipping is waited for.
 DRAIN_TICK_S = 0.02
-
-# Characters of a cause that are told; the collector takes twice as many.
-MOST_OF_CAUSE = 2000
 
 PHASES = ("image", "execution", "preparation", "rendezvous", "driver", "release")
 STATUS = {
@@ -125,7 +123,7 @@ class Shepherd:
             return
         while self.stage is None or self.stage.result is not None:
             if self.state["phase"] == "release":
-                self._end(self._last_word())
+                self._end(last_word(self.state, self.local.stop(), self.stage.result))
                 return
             self._enter(self._next_phase())
         self.stage.step()
@@ -144,7 +142,7 @@ class Shepherd:
                 f"The phase {phase} is over: {result['result']}{': ' + result['cause'] if result.get('cause') else ''}."
             )
         if result.get("result") == "failed" and self.state["failure"] is None:
-            self.state["failure"] = _failure(phase, result)
+            self.state["failure"] = failure_of(phase, result)
         if phase == "driver":
             self.state["driver"] = {key: result[key] for key in ("status", "exit_code", "signal", "cause")}
         if phase == "driver" or result.get("result") in ("failed", "canceled") or self._is_stopped_early(phase):
@@ -245,21 +243,6 @@ class Shepherd:
         self.state |= {"boot_id": proctree.boot_id(), "shepherd_pid": os.getpid()} | self.drivers.told() | changes
         write_json(self.local.path(names.STATE_FILE), self.state, durable=bool(self.state["ended_ns"]))
 
-    def _last_word(self) -> dict[str, Any]:
-        """The run's outcome, once release is over: the driver's, unless another phase failed or a stop came first."""
-        failure, stop = self.state["failure"], self.local.stop()
-        word: dict[str, Any] | None = self.state.get("driver")
-        if word is None and failure is None and stop is not None:
-            word = {"status": "Canceled", "exit_code": 128 + int(stop["signal"]), "signal": None, "cause": stop["reason"]}
-        released = self.stage.result
-        if released["result"] == "failed" and failure is None and word is not None and word["status"] == "Completed":
-            failure = self.state["failure"] = _failure("release", released)
-            word = None
-        if word is None:
-            cause = f"{failure['phase']} failed: {failure['cause']}" if failure else "its phases ended without a word"
-            word = {"status": "Failed", "exit_code": None, "signal": None, "cause": cause[:MOST_OF_CAUSE]}
-        return word
-
     def _end(self, word: dict[str, Any]) -> None:
         self._ended = word
         ended_ns = time.time_ns()
@@ -285,12 +268,6 @@ class Shepherd:
 def _is_asked(stop: dict[str, Any]) -> bool:
     """Whether somebody wants the run to be canceled: neither the time limit nor another process's failure does."""
     return not (stop["is_time_limit"] or stop.get("is_failure"))
-
-
-def _failure(phase: str, result: dict[str, Any]) -> dict[str, Any]:
-    """What state.json says of a phase that failed."""
-    failure: dict[str, Any] = {"phase": phase, "cause": str(result.get("cause") or "")[:MOST_OF_CAUSE]}
-    return failure | {key: result.get(key) for key in ("log", "start", "end")}
 
 
 def main(run_dir: str, lock: int) -> None:
