@@ -247,11 +247,15 @@ def _update_run(connection: Connection, run_id: str) -> None:
     connection.execute(sa.update(runs).where(this_run).values(values | asdict(whole)))
 
 
+_THAT_NODE = (nodes.c.run_id == sa.bindparam("of_run")) & (nodes.c.node_id == sa.bindparam("of_node"))
+_HEARD = sa.update(nodes).where(_THAT_NODE).values(heard_ns=sa.bindparam("at_ns"))
+
+
 def flush_heard(connection: Connection, heard: Mapping[tuple[str, str], int]) -> None:
     """Writes down when nodes were heard from."""
-    for (run_id, node_id), heard_ns in heard.items():
-        this_node = (nodes.c.run_id == run_id) & (nodes.c.node_id == node_id)
-        connection.execute(sa.update(nodes).where(this_node).values(heard_ns=heard_ns))
+    rows = [{"of_run": run_id, "of_node": node_id, "at_ns": heard_ns} for (run_id, node_id), heard_ns in heard.items()]
+    if rows:
+        connection.execute(_HEARD, rows)
 
 
 def nodes_of_token(connection: Connection, kind: str, subject: str) -> set[tuple[str, str]]:

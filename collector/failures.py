@@ -54,11 +54,14 @@ def first(connection: Connection, run_id: str, attempt: int) -> FirstFailure | N
     fields = ("node_id", "ip", "status", "exit_code", "signal", "cause", "failure", "clock", "failed_ns")
     of_attempt = (nodes.c.run_id == run_id) & (nodes.c.attempt == attempt)
     query = sa.select(*(nodes.c[field] for field in fields)).where(of_attempt & nodes.c.failed_ns.is_not(None))
+    with_failures = connection.execute(query).all()
+    if not with_failures:
+        return None
     ended_badly = (processes.c.run_id == run_id) & processes.c.status.in_(("Failed", "Terminated"))
     of_node: dict[str, list[Any]] = {}
     for process in connection.execute(sa.select(processes).where(ended_badly)):
         of_node.setdefault(process.node_id, []).append(process)
-    found = [_of_node(node, of_node.get(node.node_id, [])) for node in connection.execute(query)]
+    found = [_of_node(node, of_node.get(node.node_id, [])) for node in with_failures]
     known = [one for one in found if one is not None]
     return min(known, key=lambda one: (one[0], one[1].node_id))[1] if known else None
 
