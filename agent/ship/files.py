@@ -14,12 +14,8 @@ from pathlib import Path
 from .plan import Range, generation_for
 from .scan import is_plain_folder, walk, why_not_shipped
 from .tail import Descriptors, Tail, source_of
+from .turns import Turns
 
-# A file that grew within this time is looked at in each turn.
-HOT_S = 2.0
-# Of the others at most so many a second (3 % of a core): ten thousand still files are looked at in little more than one.
-STILL_PER_S = 8000
-STILL_AT_ONCE = 4000
 # By then the kernel's event of a new file has come, if it comes at all.
 EVENT_S = 1.0
 
@@ -35,10 +31,7 @@ class Files:
         self.by_name: dict[str, Tail] = {}
         self.by_id: dict[int, Tail] = {}
         self.with_work: set[Tail] = set()
-        self._hot: list[Tail] = []
-        self._still: list[Tail] = []
-        self._position = 0
-        self._looked_s = self._sorted_s = 0.0
+        self._turns = Turns()
         self._scan = 0
         self._folders_there: set[str] = set()
         self._passed_over: set[str] = set()
@@ -49,7 +42,7 @@ class Files:
     @property
     def is_hot(self) -> bool:
         """Whether a file has grown a short while ago."""
-        return bool(self._hot)
+        return self._turns.is_hot
 
     def unsent_bytes(self) -> int:
         """What there is and is not durable at the collector."""
@@ -96,18 +89,8 @@ class Files:
 
     def look(self, now_s: float) -> None:
         """Look at every file that grew lately and at some of the others."""
-        if now_s - self._sorted_s > HOT_S / 4:
-            self._sort(now_s)
-        for tail in self._hot:
+        for tail in self._turns.due(self.by_name.values(), now_s):
             self.look_at(tail, now_s)
-        if self._still:
-            count = min(STILL_AT_ONCE, int((now_s - self._looked_s) * STILL_PER_S) + 1)
-            self._position %= len(self._still)
-            turn = self._still[self._position : self._position + count]
-            self._position += count
-            for tail in turn:
-                self.look_at(tail, now_s)
-        self._looked_s = now_s
 
     def look_at_all(self, now_s: float) -> None:
         """Look at every file: after this, sizes are those of now."""
@@ -204,7 +187,7 @@ class Files:
         self.descriptors.close(tail)
         self.by_name.pop(tail.name, None)
         self.with_work.discard(tail)
-        self._sorted_s = 0.0
+        self._turns.sort_again()
         self._pass_over(tail.name, why)
 
     def passed_over(self) -> list[str]:
@@ -237,7 +220,7 @@ class Files:
             return False
         tail = self.by_name[name] = Tail(name, source, now_s)
         tail.size = size
-        self._hot.append(tail)
+        self._turns.add(tail)
         self.note(tail)
         return True
 
@@ -263,7 +246,7 @@ class Files:
             self.rewritten.add(tail.name)
             self.restart(tail)
         self.note(tail)
-        self._sorted_s = 0.0
+        self._turns.sort_again()
 
     def _remember_gone(self, name: str, stream: dict[str, object], now_s: float) -> None:
         # Before this process: the file is gone. If one of that name comes back it has to be the next generation.
@@ -295,15 +278,6 @@ class Files:
             self.restart(tail)
         elif size > tail.sent:
             self.with_work.add(tail)
-
-    def _sort(self, now_s: float) -> None:
-        self._sorted_s = now_s
-        hot: list[Tail] = []
-        still: list[Tail] = []
-        for tail in self.by_name.values():
-            if not tail.is_gone:
-                (hot if now_s - tail.grown_s < HOT_S else still).append(tail)
-        self._hot, self._still = hot, still
 
     def _forget_id(self, tail: Tail) -> None:
         self.by_id.pop(tail.stream_id, None)
