@@ -1,4 +1,4 @@
-"""Opening streams: their rows in the catalog, and where their files lie.
+"""Opening streams: their rows in the catalog, and the steps that put their files where generations.py wants them.
 
 Reads from and writes to the tables `streams`, `gaps`, `seals`, and moves and creates files in the store. All of it blocks.
 Three steps, and what a crash behind each leaves:
@@ -18,8 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from runyard.names import of_attempt, superseded
-
+from .generations import Chains, Generation, generations_of
 from .messages import StreamToOpen
 from .problems import Problem
 from .schema import gaps, nodes, runs, seals, streams
@@ -29,7 +28,6 @@ from .store import Store
 RUN_LEVEL = ""
 
 _BATCH = 500  # ids in one query: SQLite and PostgreSQL both limit the parameters
-_MAX_PART_BYTES = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,112 +153,15 @@ def plan(connection: Connection, run_id: str, node_id: str, attempt: int, wanted
     ).first()
     if place is None or (place.folder is None and node_id != RUN_LEVEL):
         raise Problem(404, "no-such-node", f"node {node_id} has not registered with run {run_id}")
-    planner = _Planner(connection, run_id, node_id, attempt)
-    chosen = [planner.find_or_add(one) for one in wanted]
-    planner.insert_added()
+    chains = Chains(connection, run_id, node_id, attempt)
+    chosen = [chains.find_or_add(one) for one in wanted]
+    chains.insert_added()
     ids = [one.id for one in chosen]
-    chains = [planner.chains[name] for name in dict.fromkeys(one.name for one in wanted)]
-    return Plan(tuple(ids), _steps(chains, place.experiment, run_id, place.folder or ""))
+    touched = [chains.by_name[name] for name in dict.fromkeys(one.name for one in wanted)]
+    return Plan(tuple(ids), _steps(touched, place.experiment, run_id, place.folder or ""))
 
 
-@dataclass(slots=True)
-class _Generation:
-    id: int
-    generation: int
-    path: str
-    is_placed: bool
-
-
-class _Planner:
-    def __init__(self, connection: Connection, run_id: str, node_id: str, attempt: int) -> None:
-        self._connection = connection
-        self._attempt = attempt
-        self._owner = {"run_id": run_id, "node_id": node_id}
-        rows = list(connection.execute(_generations(run_id, node_id)))
-        self._paths: set[str] = set()
-        self._folders: set[str] = set()
-        self._added: list[tuple[_Generation, dict[str, Any]]] = []
-        for row in rows:
-            self._take(row.path)
-        self.chains: dict[str, list[_Generation]] = {}
-        for row in rows:
-            if row.attempt == attempt:
-                self.chains.setdefault(row.name, []).append(_Generation(row.id, row.generation, row.path, row.is_placed))
-
-    def find_or_add(self, wanted: StreamToOpen) -> _Generation:
-        """The wanted stream; a new one has its id after `insert_added`."""
-        chain = self.chains.setdefault(wanted.name, [])
-        for known in chain:
-            if known.generation == wanted.generation:
-                return known
-        if chain and chain[-1].generation > wanted.generation:
-            detail = f"{wanted.name!r} has come to generation {chain[-1].generation}; {wanted.generation} cannot be opened"
-            raise Problem(409, "superseded", detail)
-        path = self._supersede(chain[-1]) if chain else self._free(of_attempt(wanted.name, self._attempt))
-        return self._add(chain, wanted, path)
-
-    def _supersede(self, earlier: _Generation) -> str:
-        self.insert_added()
-        path, earlier.path = earlier.path, self._free(_earlier_path(earlier.path, earlier.generation))
-        change = sa.update(streams).where(streams.c.id == earlier.id).values(is_superseded=True, path=earlier.path)
-        self._connection.execute(change)
-        return path
-
-    def _add(self, chain: list[_Generation], wanted: StreamToOpen, path: str) -> _Generation:
-        values = {"attempt": self._attempt, "name": wanted.name, "generation": wanted.generation}
-        values |= {"source_id": wanted.source_id, "path": path, "is_placed": False, "is_superseded": False}
-        chain.append(_Generation(-1, wanted.generation, path, is_placed=False))
-        self._added.append((chain[-1], self._owner | values))
-        return chain[-1]
-
-    def insert_added(self) -> None:
-        """The rows of all that was added, in one statement."""
-        added, self._added = self._added, []
-        if added:
-            insert = sa.insert(streams).returning(streams.c.id, sort_by_parameter_order=True)
-            ids = self._connection.execute(insert, [values for _, values in added]).scalars()
-            for (generation, _), stream_id in zip(added, ids, strict=True):
-                generation.id = stream_id
-
-    def _free(self, path: str) -> str:
-        """`path`, or the nearest to it where no other file of the node is in the way: one that was once where a folder is now,
-        or the earlier generation of another file."""
-        place = ""
-        *folders, name = path.split("/")
-        for folder in folders:
-            place += folder
-            while place in self._paths:
-                place += "~"
-            place += "/"
-        place += name
-        while place in self._paths or place in self._folders:
-            place += "~"
-        self._take(place)
-        return place
-
-    def _take(self, path: str) -> None:
-        self._paths.add(path)
-        end = path.rfind("/")
-        while end > 0 and path[:end] not in self._folders:
-            self._folders.add(path[:end])
-            end = path.rfind("/", 0, end)
-
-
-def _generations(run_id: str, node_id: str) -> sa.Select[Any]:
-    columns = (streams.c.id, streams.c.attempt, streams.c.name, streams.c.generation, streams.c.path, streams.c.is_placed)
-    mine = (streams.c.run_id == run_id) & (streams.c.node_id == node_id)
-    return sa.select(*columns).where(mine).order_by(streams.c.generation)
-
-
-def _earlier_path(path: str, generation: int) -> str:
-    """`path`.~generation~, its last part cut where the file system would not take it."""
-    folder, slash, name = path.rpartition("/")
-    room = _MAX_PART_BYTES - len(superseded("", generation))
-    name = name.encode()[:room].decode(errors="ignore")
-    return folder + slash + superseded(name, generation)
-
-
-def _steps(chains: Iterable[list[_Generation]], experiment: str, run_id: str, folder: str) -> tuple[Step, ...]:
+def _steps(chains: Iterable[list[Generation]], experiment: str, run_id: str, folder: str) -> tuple[Step, ...]:
     steps = []
     for chain in chains:
         for position, one in enumerate(chain):
@@ -309,7 +210,7 @@ def unplaced(connection: Connection) -> list[Step]:
     steps: list[Step] = []
     for row in connection.execute(query).all():
         same = (streams.c.attempt == row.attempt) & (streams.c.name == row.name)
-        found = connection.execute(_generations(row.run_id, row.node_id).where(same))
-        chain = [_Generation(one.id, one.generation, one.path, one.is_placed) for one in found]
+        found = connection.execute(generations_of(row.run_id, row.node_id).where(same))
+        chain = [Generation(one.id, one.generation, one.path, one.is_placed) for one in found]
         steps += _steps([chain], row.experiment, row.run_id, row.folder or "")
     return steps
