@@ -88,6 +88,7 @@ def create_run(connection: Connection, wanted: CreateRun, who: Principal) -> boo
     values = {field: getattr(wanted, field) for field in fields}
     values |= {"key_sha256": key_sha256, "command": json.dumps(wanted.command)} | asdict(State())
     values |= {"attempt": 0, "creator": rendezvous.name_of(who), "secret": ""}
+    values |= {"cancel_reason": "", "is_pinned": False, "removed_why": ""}
     connection.execute(sa.insert(runs).values(values))
     rendezvous.take_seat(connection, wanted)
     rows = [{"run_id": wanted.run_id, "key": key, "value": value} for key, value in wanted.tags.items()]

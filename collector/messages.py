@@ -61,18 +61,18 @@ class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Nothing but its fields may be in it."""
 
 
-def _check_run_id(field: str, text: str) -> None:
+def check_run_id(field: str, text: str) -> None:
     reason = why_bad_run_id(text)
     if reason:
         raise ValueError(f"{field} {text[:200]!r} {reason}")
 
 
-def _check_node_id(text: str) -> None:
+def check_node_id(text: str) -> None:
     if not _NODE_ID.fullmatch(text):
         raise ValueError(f"node_id {text[:100]!r} is not made of 8 to 64 of the characters 0-9, a-z, '_' and '-'")
 
 
-def _check_ip(text: str) -> None:
+def check_ip(text: str) -> None:
     if "%" in text:
         raise ValueError(f"ip {text!r} has a zone; leave it out")
     ipaddress.ip_address(text)
@@ -101,10 +101,10 @@ class CreateRun(Body, frozen=True, kw_only=True):
     node_rank: Small | None = None
 
     def __post_init__(self) -> None:
-        _check_run_id("run_id", self.run_id)
-        _check_run_id("experiment", self.experiment)
+        check_run_id("run_id", self.run_id)
+        check_run_id("experiment", self.experiment)
         if self.node_id is not None:
-            _check_node_id(self.node_id)
+            check_node_id(self.node_id)
 
 
 class RegisterNode(Body, frozen=True, kw_only=True):
@@ -115,8 +115,8 @@ class RegisterNode(Body, frozen=True, kw_only=True):
     hostname: Text
 
     def __post_init__(self) -> None:
-        _check_node_id(self.node_id)
-        _check_ip(self.ip)
+        check_node_id(self.node_id)
+        check_ip(self.ip)
 
 
 class Rendezvous(Body, frozen=True, kw_only=True):
@@ -132,8 +132,8 @@ class Rendezvous(Body, frozen=True, kw_only=True):
     ranks: Annotated[list[Small], Meta(max_length=10_000)] = []
 
     def __post_init__(self) -> None:
-        _check_node_id(self.node_id)
-        _check_ip(self.ip)
+        check_node_id(self.node_id)
+        check_ip(self.ip)
 
 
 class RendezvousQuery(Body, frozen=True, kw_only=True):
@@ -163,7 +163,7 @@ class OpenStreams(Body, frozen=True, kw_only=True):
     streams: Annotated[list[StreamToOpen], Meta(max_length=MAX_PER_REQUEST)]
 
     def __post_init__(self) -> None:
-        _check_node_id(self.node_id)
+        check_node_id(self.node_id)
 
 
 class Segment(Body, frozen=True, kw_only=True):
@@ -209,7 +209,7 @@ class MakeToken(Body, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.kind == "node":
-            _check_node_id(self.subject)
+            check_node_id(self.subject)
 
 
 class NoQuery(Body, frozen=True, kw_only=True):
@@ -238,7 +238,7 @@ class NodeQuery(Body, frozen=True, kw_only=True):
     attempt: Small | None = None
 
     def __post_init__(self) -> None:
-        _check_node_id(self.node_id)
+        check_node_id(self.node_id)
 
 
 class IngestQuery(Body, frozen=True, kw_only=True):

@@ -79,6 +79,15 @@ class Failure(Body, frozen=True, kw_only=True):
     end: Count | None = None
 
 
+class Settled(Body, frozen=True, kw_only=True):
+    """How the collector itself ended an attempt at a run of a queue, of which no node will tell: it never had any, or lost them."""
+
+    attempt: Small
+    status: Literal["Failed", "Canceled"]
+    cause: Text
+    ended_ns: Count
+
+
 class Transition(Body, frozen=True, kw_only=True):
     """The moment at which a status or a phase was entered."""
 

@@ -23,8 +23,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from .cluster.messages import Capacity, Order, Request, RunOnNode
 from .messages import decode, encode
-from .report import Attempt, Clock, Evidence, Failure, Progress, Transition
+from .report import Attempt, Clock, Evidence, Failure, Progress, Settled, Transition
 
 # A byte of a name that is not UTF-8 is the half character U+DC80 to U+DCFF in Python (os.fsdecode), which no database keeps.
 # It lies there as one of the last 128 private characters, which no file is named with.
@@ -105,6 +106,12 @@ runs = Table(
     Column("creator", FreeText, nullable=False),  # who may let further nodes join; empty: the administrator
     Column("secret", String(64), nullable=False),  # known to the nodes of the run alone; empty until they meet
     Column("failed_ns", BigInteger),  # when the collector was first told of a failure; of runs on several nodes
+    Column("cancel_ns", BigInteger),  # when somebody asked for the run to be cancelled
+    Column("cancel_reason", FreeText, nullable=False),
+    Column("settled", Json(Settled)),  # how the run ended where no node will tell
+    Column("is_pinned", Boolean, nullable=False),  # never removed for its age or size
+    Column("removed_ns", BigInteger),  # since when its files are gone
+    Column("removed_why", FreeText, nullable=False),
     Index(None, "created_ns", "run_id"),
     Index(None, "experiment"),
     Index(None, "status"),
@@ -244,6 +251,8 @@ tokens = Table(
     Column("kind", String(8), nullable=False),
     Column("subject", FreeText, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger),  # of join tokens, whose subject is the cluster
+    Column("uses_left", BigInteger),
 )
 
 snapshots = Table(
@@ -252,4 +261,75 @@ snapshots = Table(
     Column("id", String(64), primary_key=True),  # the SHA-256 of its bytes
     Column("size_bytes", BigInteger, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
+)
+
+clusters = Table(
+    "clusters",
+    metadata,
+    Column("cluster", String(64), primary_key=True),
+    Column("created_ns", BigInteger, nullable=False),
+)
+
+cluster_nodes = Table(
+    "cluster_nodes",
+    metadata,
+    Column("node_id", String(64), primary_key=True),
+    Column("cluster", String(64), ForeignKey("clusters.cluster"), nullable=False),
+    Column("machine", String(64), nullable=False),
+    Column("hostname", FreeText, nullable=False),
+    Column("ip", String(64), nullable=False),
+    Column("capacity", Json(Capacity), nullable=False),
+    Column("agent_version", FreeText, nullable=False),
+    Column("status", String(16), nullable=False),  # what the node said; LostContact is never stored
+    Column("reason", FreeText, nullable=False),
+    Column("runs", Json(list[RunOnNode]), nullable=False),  # as it last said
+    Column("is_drained", Boolean, nullable=False),
+    Column("drain_reason", FreeText, nullable=False),
+    Column("clock_off_ns", BigInteger, nullable=False),
+    Column("token_id", String(32), nullable=False),  # of its own token
+    Column("joined_ns", BigInteger, nullable=False),
+    Column("heard_ns", BigInteger, nullable=False),
+    Column("work_version", BigInteger, nullable=False),  # grows with each change of what it is to have
+    Index(None, "cluster"),
+)
+
+queue = Table(
+    "queue",
+    metadata,
+    Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
+    Column("cluster", String(64), ForeignKey("clusters.cluster"), nullable=False),
+    Column("order", Json(Order), nullable=False),
+    Column("node_count", BigInteger, nullable=False),
+    Column("request", Json(Request), nullable=False),
+    Column("priority", BigInteger, nullable=False),
+    Column("max_queue_s", Float, nullable=False),
+    Column("retries", BigInteger, nullable=False),  # how often it may still be given to other nodes after one was lost
+    Column("submitted_ns", BigInteger, nullable=False),
+    Column("queued_ns", BigInteger, nullable=False),  # since when this attempt waits
+    Column("attempt", BigInteger, nullable=False),
+    Column("stage", String(8), nullable=False),  # queued, placed, over
+    Column("placed_ns", BigInteger),
+    Column("waits_for", FreeText, nullable=False),
+    Index(None, "stage"),
+)
+
+placements = Table(
+    "placements",
+    metadata,
+    Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
+    Column("attempt", BigInteger, primary_key=True),
+    Column("node_rank", BigInteger, primary_key=True),
+    Column("node_id", String(64), ForeignKey("cluster_nodes.node_id"), nullable=False),
+    Column("placed_ns", BigInteger, nullable=False),
+    Column("is_taken", Boolean, nullable=False),  # the node has said that it has it
+    Column("freed_ns", BigInteger),  # since when the node has nothing of it any more, or it was taken from a lost node
+    Index(None, "node_id"),
+)
+
+node_samples = Table(
+    "node_samples",
+    metadata,
+    Column("node_id", String(64), ForeignKey("cluster_nodes.node_id"), primary_key=True),
+    Column("at_ns", BigInteger, primary_key=True),
+    Column("sample", Json(dict[str, float]), nullable=False),
 )

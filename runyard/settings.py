@@ -114,7 +114,33 @@ class Collector:
     commit_bytes: int = _setting(32 << 20, "bytes after which a group commit starts at once", minimum=1 << 16)
     lost_contact_s: float = _setting(60.0, "silence of a node after which its runs show NotResponding", minimum=1)
     merge_wait_s: float = _setting(5.0, "longest time that lines of the overall logs wait for a node that stalls", minimum=0.1)
+    reserve_after_s: float = _setting(60.0, "time after which the first run of a queue keeps nodes free until it has enough")
+    give_up_lost_s: float = _setting(600.0, "silence of a node after which its runs of the queue are given to others, or fail")
+    keep_runs_s: float = _setting(365 * 86400.0, "age at which the files of a run that has ended are removed; 0: never")
+    keep_experiment_bytes: int = _setting(1 << 40, "size of an experiment beyond which its oldest runs' files go; 0: any")
+    keep_samples_s: float = _setting(7 * 86400.0, "age at which what a node has sampled is removed", minimum=60)
     log_level: str = _setting("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The agent of a cluster's node."""
+
+    state_dir: str = _setting(
+        "~/.local/state/runyard/agent", "folder of the node's credentials and last words", may_be_empty=False
+    )
+    join_token_file: str = _setting("", "file that holds the token with which this node joins its cluster")
+    heartbeat_s: float = _setting(10.0, "between two words of the agent to the collector", minimum=0.1)
+    work_wait_s: float = _setting(30.0, "longest time that the collector holds back its answer about new work", maximum=60)
+    sample_s: float = _setting(5.0, "between two looks at what the node uses; 0: none", maximum=3600)
+    scopes: str = _setting(
+        "auto", "a systemd scope for each run: auto: where systemd runs; on; off", choices=("auto", "on", "off")
+    )
+    user: str = _setting("", "user that the drivers run as where the run names none; empty: the agent's own")
+    users: str = _setting("", "users that runs may name, separated by commas; * for all but root")
+    keep_shipped_s: float = _setting(7 * 86400.0, "age at which the spool of a run that the collector has whole is removed")
+    keep_free_bytes: int = _setting(10 << 30, "room on the spool's disk below which such spools are removed at once")
+    keep_cache_s: float = _setting(30 * 86400.0, "time unused after which a snapshot or a built environment is removed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +166,7 @@ class Settings:
     environment: Environment
     ship: Ship
     collector: Collector
+    agent: Agent
     sources: tuple[Source, ...] = ()
 
     @property
@@ -166,4 +193,5 @@ SECTIONS: dict[str, type[Any]] = {
     "environment": Environment,
     "ship": Ship,
     "collector": Collector,
+    "agent": Agent,
 }

@@ -1,0 +1,1 @@
+"""What a node and its runs use: processors, memory, disks, network, GPUs, pressure."""

@@ -1,0 +1,1 @@
+"""Clusters: which nodes there are, the queue of runs, and who gets which nodes."""
