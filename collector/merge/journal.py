@@ -100,11 +100,15 @@ class Journal:
             os.close(self._file)
             self._file = -1
 
-    def cut(self, store: Store) -> None:
-        """Cuts the files to what is told here. Raises StoreError."""
+    def cut(self, store: Store) -> int:
+        """Cuts the files to what is told here; how many bytes were too many. Raises StoreError."""
+        untold_bytes = 0
         for output in self.state.outputs.values():
-            if store.size(output.key) > output.size:
+            size = store.size(output.key)
+            if size > output.size:
                 store.cut(output.key, output.size)
+                untold_bytes += size - output.size
+        return untold_bytes
 
 
 def _packed(state: State) -> bytes:

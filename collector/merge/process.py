@@ -100,7 +100,9 @@ def recover(store: Store, folder: Path, to_merge: Collection[str]) -> None:
             journal = Journal(path)
             journal.load()
             try:
-                journal.cut(store)
+                untold_bytes = journal.cut(store)
+                if untold_bytes:
+                    log.info("the end of a run's overall logs is merged again", run=path.stem, bytes=untold_bytes)
             except StoreError as error:
                 log.error("the overall logs of a run cannot be cut", journal=path.name, error=str(error))
     finally:

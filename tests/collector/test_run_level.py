@@ -56,9 +56,9 @@ class Rank:
         assert self.node.seal(self.index_id, self.index)["result"] == "sealed"
 
 
-def two_nodes(collector: CollectorProcess) -> tuple[Node, Node]:
-    first = Node(collector, ip="10.77.0.11", node_count=2)
-    second = Node(collector, run_id=first.run_id, ip="10.77.0.12", create=False)
+def two_nodes(collector: CollectorProcess, experiment: str = "exp") -> tuple[Node, Node]:
+    first = Node(collector, ip="10.77.0.11", node_count=2, experiment=experiment)
+    second = Node(collector, run_id=first.run_id, ip="10.77.0.12", create=False, experiment=experiment)
     second.run_token = first.run_token
     return first, second
 
