@@ -8,13 +8,13 @@ Standard library only.
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 from runyard import names
 from runyard.atomic import read_json
 
 from . import capture
+from .capture_fork import fork_capture
 from .journal import ProcessJournal
 from .local_run import LocalRun
 from .outcome import first_failed, outcome
@@ -22,18 +22,13 @@ from .process import Process
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Callable
     from typing import Any
-else:
-    import _signal as signal  # without the enums around it, whose import costs 8 ms
 
 # After a capture that died: one that cannot live must not take a core.
 CAPTURE_PAUSE_S = 0.5
 # A run whose first shepherd came so long after its creation does not start its driver any more.
 START_DEADLINE_S = 60.0
-
-_IGNORED_BY_CAPTURE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Drivers:
@@ -191,9 +186,7 @@ class Drivers:
                 self._local.log.error(cause, rank=process.rank)
                 capture.write_exit(process.directory, exit_code=None, signal_number=None, cause=cause)
         process.next_capture_s = time.monotonic() + CAPTURE_PAUSE_S
-        process.capture_pid = os.fork()
-        if process.capture_pid == 0:
-            self._become_capture(process, launch)
+        process.capture_pid = fork_capture(self._lock, lambda: self._capture(process, launch))
 
     def _is_awaited(self, process: Process) -> bool:
         """Whether its launcher will start it."""
@@ -210,27 +203,16 @@ class Drivers:
             return f"the driver was not started within {START_DEADLINE_S:.0f} s of its run's creation: its starter died"
         return ""
 
-    def _become_capture(self, process: Process, launch: dict[str, Any] | None) -> None:
-        code = 1
-        try:
-            os.close(self._lock)  # a lock lives as long as any copy of its descriptor
-            for number in _IGNORED_BY_CAPTURE:
-                signal.signal(number, signal.SIG_IGN)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {*_IGNORED_BY_CAPTURE, signal.SIGCHLD})
-            life = capture.Capture(self._local.run_dir, self._local.run, process.rank, process.log)
-            if process.started is not None:
-                life.resume(process.started)
-            elif launch is None or os.path.exists(os.path.join(process.directory, "exit.json")):
-                life.finish_empty()
-            else:
-                self._prepare(launch, process.rank)
-                life.start(launch, stdin=self._stdin(process))
-            code = 0
-        except BaseException:  # noqa: BLE001 - this fork must never go on as a second shepherd
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(code)
+    def _capture(self, process: Process, launch: dict[str, Any] | None) -> None:
+        """In the forked child: the life of the capture."""
+        life = capture.Capture(self._local.run_dir, self._local.run, process.rank, process.log)
+        if process.started is not None:
+            life.resume(process.started)
+        elif launch is None or os.path.exists(os.path.join(process.directory, "exit.json")):
+            life.finish_empty()
+        else:
+            self._prepare(launch, process.rank)
+            life.start(launch, stdin=self._stdin(process))
 
     def _prepare(self, launch: dict[str, Any], rank: int) -> None:
         """Make of what all processes are started with what this one is."""

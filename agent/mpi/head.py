@@ -16,6 +16,7 @@ from typing import Any
 
 from runyard import names
 from runyard.agent import capture, meeting, proctree
+from runyard.agent.capture_fork import fork_capture
 from runyard.agent.launched import launcher_ended
 from runyard.agent.local_run import LocalRun
 from runyard.agent.outcome import first_failed
@@ -25,7 +26,7 @@ from runyard.atomic import read_json, write_bytes, write_json
 
 from . import command, words
 from .ended import PLACE
-from .forked import IGNORED, become_child
+from .forked import become_child
 
 # After a capture that died: what cannot live must not take a core.
 PAUSE_S = 0.5
@@ -171,14 +172,14 @@ class Head:
         lock = capture.take_lock(self._local.run_dir, PLACE)
         if lock is None:
             return  # its capture lives, and goes on without us
-        process.refresh()
-        launch = read_json(self._local.path(names.ENVIRONMENT_FILE))
-        cause = self._why_not(launch) if process.started is None else ""
-        process.next_capture_s = time.monotonic() + PAUSE_S
-        process.capture_pid = os.fork()
-        if process.capture_pid == 0:
-            self._become_capture(launch or {}, cause)
-        os.close(lock)
+        try:
+            process.refresh()
+            launch = read_json(self._local.path(names.ENVIRONMENT_FILE))
+            cause = self._why_not(launch) if process.started is None else ""
+            process.next_capture_s = time.monotonic() + PAUSE_S
+            process.capture_pid = fork_capture(self._lock, lambda: self._capture(launch or {}, cause))
+        finally:  # as in agent/drivers.py
+            os.close(lock)
 
     def _why_not(self, launch: dict[str, Any] | None) -> str:
         if self.process.exit is not None:  # an earlier capture said why, and died before its log was final
@@ -189,30 +190,19 @@ class Head:
             return "mpirun was never started: what it needs is gone from the spool"
         return command.why_not()
 
-    def _become_capture(self, launch: dict[str, Any], cause: str) -> None:
-        code = 1
-        try:
-            os.close(self._lock)  # a lock lives as long as any copy of its descriptor
-            for number in IGNORED:
-                signal.signal(number, signal.SIG_IGN)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {*IGNORED, signal.SIGCHLD})
-            life = MpirunCapture(self._local.run_dir, self._local.run, PLACE, names.MPI_LOG)
-            if self.process.started is not None:
-                life.resume(self.process.started)
-            elif cause:
-                life.give_up(cause)
+    def _capture(self, launch: dict[str, Any], cause: str) -> None:
+        """In the forked child: the life of the capture."""
+        life = MpirunCapture(self._local.run_dir, self._local.run, PLACE, names.MPI_LOG)
+        if self.process.started is not None:
+            life.resume(self.process.started)
+        elif cause:
+            life.give_up(cause)
+        else:
+            self._prepare(launch)
+            if not shutil.which(command.MPIRUN, path=launch["env"].get("PATH")):
+                life.give_up("mpirun is not in the run's PATH; an MPI run needs Open MPI on each of its nodes")
             else:
-                self._prepare(launch)
-                if not shutil.which(command.MPIRUN, path=launch["env"].get("PATH")):
-                    life.give_up("mpirun is not in the run's PATH; an MPI run needs Open MPI on each of its nodes")
-                else:
-                    life.start(launch, stdin=0)
-            code = 0
-        except BaseException:  # noqa: BLE001 - this fork must never go on as a second shepherd
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(code)
+                life.start(launch, stdin=0)
 
     def _prepare(self, launch: dict[str, Any]) -> None:
         """Make of what the ranks are started with what mpirun is."""
