@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -19,11 +18,14 @@ from runyard import names
 from runyard.agent import proctree
 from runyard.atomic import read_json
 from tests.netns_site import hub_collector, namespaces, needs_namespaces
+from tests.torch_site import TORCH_PYTHON, needs_torch
 from tests.waiting import wait_for
 
 from .launched import Launched, driver_logs, launched
+from .training import is_one_run
 
 PROGRAM = Path(__file__).with_name("programs") / "allreduce.py"
+TRAINING = PROGRAM.with_name("mpi_ddp.py")
 # Debian's mpi4py belongs to Debian's Python.
 PYTHON = "/usr/bin/python3"
 FLAGS = ("--nproc-per-node", "2", "--distribution", "mpi")
@@ -70,20 +72,23 @@ def spool_state(run: Launched, node: int) -> dict[str, Any]:
 
 
 @pytest.mark.row("A5")
+@pytest.mark.xdist_group("torch")
+@needs_torch
 @needs_namespaces
-def test_ranks_of_two_nodes_compute_together_without_ssh_and_each_has_its_log_on_its_node(tmp_path: Path) -> None:
-    with mpi_run(tmp_path) as run:
+def test_a_training_that_mpirun_starts_on_two_nodes_without_ssh_is_one_run(tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    command = (str(TORCH_PYTHON), str(TRAINING), "30", "0.02", str(copies))
+    with (
+        namespaces(2) as site,
+        hub_collector(site, tmp_path) as collector,
+        launched(collector, site, tmp_path, FLAGS, command) as run,
+    ):
         for name, (code, said) in run.ended().items():
             assert code == 0, f"{name}: {said}"
-        shown = run.completed()
-        assert shown["status"] == "Completed"
-        assert driver_logs(run.root, run.site, 4) == {rank: printed(rank) for rank in range(4)}
+        is_one_run(run, copies, 4)
         assert mpi_log(run) == b""
-        assert not (run.root / run.site.nodes[1].ip / names.MPI_LOG).exists()
-        info = [json.loads(line) for line in (run.root / names.PROCESS_INFO).read_text().splitlines()]
-        assert {(one["process_name"], one["private_ip"]) for one in info} == {
-            (f"worker_{rank}", run.site.nodes[rank // 2].ip) for rank in range(4)
-        }
+        assert not (run.root / site.nodes[1].ip / names.MPI_LOG).exists()
 
 
 @pytest.mark.row("A5")

@@ -22,7 +22,7 @@ from tests.torch_site import TORCH_PYTHON, needs_torch
 from tests.waiting import wait_for
 
 from .launched import RUN_ID, Launched
-from .test_ddp import PROGRAM, all_is_there, in_order
+from .training import PROGRAM, all_is_there, in_order
 
 RUNYARD = [sys.executable, "-m", "runyard"]
 EXAMPLES = Path(__file__).parents[2] / "configs" / "slurm"

@@ -16,7 +16,8 @@ from tests.torch_site import TORCH_PYTHON, needs_torch
 from tests.waiting import wait_for
 
 from .launched import Launched, driver_logs, launched
-from .test_ddp import FLAGS, PROGRAM, all_is_there, in_order
+from .test_ddp import FLAGS
+from .training import PROGRAM, all_is_there, in_order
 
 # How long a node is cut off. The promise is for 60 s; what can go wrong goes wrong within these, and 60 is set by hand.
 PARTITION_S = float(os.environ.get("PARTITION_S", "12"))
