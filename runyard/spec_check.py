@@ -44,9 +44,9 @@ _REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__
 _MEMORY = re.compile(r"[1-9][0-9]*[bkmg]", re.IGNORECASE)
 
 
-def check(spec: Spec) -> None:
+def check(spec: Spec, *, is_elsewhere: bool = False) -> None:
     """Raises InputError, with the member's name, for what is wrong or missing. Whether the command's program is there, it
-    does not look at. Blocks on the file system."""
+    does not look at; `is_elsewhere`: nor at files that only the run itself needs. Blocks on the file system."""
     _check_kinds(spec, "")
     if not spec.command or not spec.command[0]:
         raise InputError("there is no command to run; write it behind --, as in: runyard run -- python train.py")
@@ -57,9 +57,9 @@ def check(spec: Spec) -> None:
             raise InputError(f"env: {name!r} is no name of a variable; it has to be a text without '='")
     if "" in spec.tags:
         raise InputError('tags: a tag has no name; write it as in tags = { lr = "0.1" }')
-    _check_environment(spec.environment)
-    _check_folders(spec)
-    _check_datastores(spec.datastores)
+    _check_environment(spec.environment, is_elsewhere)
+    _check_folders(spec, is_elsewhere)
+    _check_datastores(spec.datastores, is_elsewhere)
     for manager in spec.context_managers:
         _check_manager(manager)
     _check_resources(spec.resources, spec.environment.kind)
@@ -86,7 +86,7 @@ def _check_kinds(part: Any, prefix: str) -> None:
             _check_kinds(one, f"{where}[{index}]." if parts is value else f"{where}.")
 
 
-def _check_environment(environment: Environment) -> None:
+def _check_environment(environment: Environment, is_elsewhere: bool) -> None:
     kind = environment.kind
     if kind not in (HOST, VENV, CONTAINER):
         raise InputError(
@@ -98,7 +98,7 @@ def _check_environment(environment: Environment) -> None:
     if kind == VENV:
         _check_venv(environment)
     if kind == CONTAINER:
-        _check_container(environment)
+        _check_container(environment, is_elsewhere)
 
 
 def _check_venv(environment: Environment) -> None:
@@ -111,13 +111,13 @@ def _check_venv(environment: Environment) -> None:
         _check_absolute("environment.python", environment.python)
 
 
-def _check_container(environment: Environment) -> None:
+def _check_container(environment: Environment, is_elsewhere: bool) -> None:
     if environment.image and environment.containerfile:
         raise InputError("environment.image and environment.containerfile are both given; take a ready image or build one")
     if environment.image:
         _check_image(environment)
     elif environment.containerfile:
-        _check_build(environment)
+        _check_build(environment, is_elsewhere)
     else:
         raise InputError("environment has neither image nor containerfile; a container needs one of them")
 
@@ -134,11 +134,11 @@ def _check_image(environment: Environment) -> None:
             )
 
 
-def _check_build(environment: Environment) -> None:
+def _check_build(environment: Environment, is_elsewhere: bool) -> None:
     for name, is_there, what in (("containerfile", os.path.isfile, "file"), ("context", os.path.isdir, "folder")):
         path = getattr(environment, name)
         _check_absolute(f"environment.{name}", path)
-        if not is_there(path):
+        if not is_elsewhere and not is_there(path):
             raise InputError(
                 f"environment.{name}: {shown_path(path) or 'what is given'} is no {what}; it has to be one that exists"
             )
@@ -160,7 +160,7 @@ def _without_password(address: str) -> str:
     return re.sub(r"[^/]*@", "…@", address)
 
 
-def _check_folders(spec: Spec) -> None:
+def _check_folders(spec: Spec, is_elsewhere: bool) -> None:
     if spec.code:
         _check_absolute("code", spec.code)
         if not os.path.isdir(spec.code):
@@ -171,7 +171,7 @@ def _check_folders(spec: Spec) -> None:
             raise InputError(f"cwd: there is no folder {spec.cwd!r} in the code ({shown_path(spec.code)})")
     elif spec.cwd:
         _check_absolute("cwd", spec.cwd)
-        if spec.environment.kind != CONTAINER and not os.path.isdir(spec.cwd):
+        if spec.environment.kind != CONTAINER and not is_elsewhere and not os.path.isdir(spec.cwd):
             raise InputError(f"cwd: {shown_path(spec.cwd)} is no folder; it has to be one that exists")
 
 
@@ -180,11 +180,11 @@ def _check_absolute(where: str, path: str) -> None:
         raise InputError(f"{where} is {path!r}; it has to be an absolute path")
 
 
-def _check_datastores(datastores: tuple[Datastore, ...]) -> None:
+def _check_datastores(datastores: tuple[Datastore, ...], is_elsewhere: bool) -> None:
     variables: dict[str, str] = {}
     paths: dict[str, str] = {}
     for datastore in datastores:
-        _check_datastore(datastore)
+        _check_datastore(datastore, is_elsewhere)
         name, variable, path = datastore.name, datastore.variable, datastore.path or datastore.name
         if variable in variables:
             raise InputError(
@@ -199,7 +199,7 @@ def _check_datastores(datastores: tuple[Datastore, ...]) -> None:
         paths[path] = name
 
 
-def _check_datastore(datastore: Datastore) -> None:
+def _check_datastore(datastore: Datastore, is_elsewhere: bool) -> None:
     name, where = datastore.name, f"datastores.{datastore.name}"
     if not _DATASTORE_NAME.fullmatch(name):
         raise InputError(
@@ -212,7 +212,7 @@ def _check_datastore(datastore: Datastore) -> None:
     if datastore.mode not in (DOWNLOAD, MOUNT):
         raise InputError(f"{where}.mode is {datastore.mode!r}; it has to be download or mount")
     if datastore.mode == MOUNT:
-        _check_mount(datastore, where)
+        _check_mount(datastore, where, is_elsewhere)
     why = names.why_bad_stream_name(datastore.path) if datastore.path else ""
     if why:
         raise InputError(f"{where}.path {datastore.path!r} {why}; it has to be a path inside the run's data folder")
@@ -220,13 +220,13 @@ def _check_datastore(datastore: Datastore) -> None:
     check_options(datastore.options, f"{where}.options")
 
 
-def _check_mount(datastore: Datastore, where: str) -> None:
+def _check_mount(datastore: Datastore, where: str, is_elsewhere: bool) -> None:
     path = datastore.local_path
     if not path:
         raise InputError(
             f"{where}.mode is mount, and its url is no local path; take the mode download, or mount a local folder"
         )
-    if not os.path.isabs(path) or not os.path.exists(path):
+    if not os.path.isabs(path) or not (is_elsewhere or os.path.exists(path)):
         raise InputError(
             f"{where}.url: {shown_path(path)} does not exist; what is mounted has to be a local path, absolute and there"
         )

@@ -9,6 +9,7 @@ import argparse
 import os
 import shutil
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ DETAILS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("--retries", "PHASE=N", "how often image, execution or preparation is tried again; may be repeated"),
     ),
 }
-MANY = ("--datastore", "--mount", "--context-manager", "--build-arg", "--limit", "--retries")
+MANY = ("--datastore", "--mount", "--context-manager", "--build-arg", "--limit", "--retries", "--mpi-arg")
 # The same for how the run is spread.
 SEVERAL = (
     ("--nproc-per-node", "N", "processes on each node, each with a log of its own; default: 1"),
@@ -74,6 +75,11 @@ BARE = "\0"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words of `runyard run`."""
     parser.usage = "runyard run [options] [-- CMD [ARG ...]]"
+    add_flags(parser)
+
+
+def add_flags(parser: argparse.ArgumentParser, without: Collection[str] = ()) -> None:
+    """The flags that describe a run, for every verb that starts one; of DETAILS and SEVERAL it has those in `without` itself."""
     parser.add_argument("--experiment", metavar="E", help=f"experiment that the run belongs to; default: {DEFAULT_EXPERIMENT}")
     parser.add_argument("--run-id", default="", metavar="R", help="default: <experiment>_<unix seconds>_<8 hex>")
     parser.add_argument("--name", metavar="N", help="a name for people")
@@ -83,16 +89,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--collector", default=None, metavar="URL", help="default: client.collector_url")
     parser.add_argument("--timeout", metavar="T", help="end the driver after so long: 90, 30m, 2h (exit code 124)")
     parser.add_argument("--config", default="", metavar="FILE", help="configuration file")
-    for title, flags in DETAILS.items():
+    for title, flags in (*DETAILS.items(), ("several processes and nodes", SEVERAL)):
         group = parser.add_argument_group(title)
         for flag, metavar, text in flags:
-            group.add_argument(flag, action="append" if flag in MANY else "store", metavar=metavar, help=text)
-    group = parser.add_argument_group("several processes and nodes")
-    for flag, metavar, text in SEVERAL:
-        if flag == "--rendezvous":
-            group.add_argument(flag, nargs="?", const=BARE, metavar=metavar, help=text)
-        else:
-            group.add_argument(flag, action="append" if flag == "--mpi-arg" else "store", metavar=metavar, help=text)
+            if flag in without:
+                continue
+            if flag == "--rendezvous":
+                group.add_argument(flag, nargs="?", const=BARE, metavar=metavar, help=text)
+            else:
+                group.add_argument(flag, action="append" if flag in MANY else "store", metavar=metavar, help=text)
     group = parser.add_argument_group("sidecar", "prepare and release in a container or process of its own, beside the driver")
     group.add_argument("--sidecar", action="store_true", default=None, help="with one")
     group.add_argument("--no-sidecar", action="store_false", dest="sidecar", help="without one, whatever the file says")
@@ -132,7 +137,7 @@ def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
     if spec is None or spec.environment.kind == "host":
         _check_command(common.command[0], cwd, environment)
     return RunSpec(
-        run_id=_checked_id(run_id, "the run id"),
+        run_id=checked_id(run_id, "the run id"),
         experiment=common.experiment,
         argv=common.command,
         environment=environment,
@@ -181,6 +186,11 @@ def _default_run_id(experiment: str, distribution: Distribution) -> str:
         from runyard.agent import slurm
 
         return slurm.default_run_id(os.environ, experiment)
+    return fresh_run_id(experiment)
+
+
+def fresh_run_id(experiment: str) -> str:
+    """The id of a run that nobody has named."""
     return f"{experiment}_{int(time.time())}_{os.urandom(4).hex()}"
 
 
@@ -197,7 +207,7 @@ def _plain(args: argparse.Namespace) -> Common:
     common = over(Common(), args)
     if not common.command:
         raise InputError("there is no command to run; write it behind --, as in: runyard run -- python train.py")
-    _checked_id(common.experiment, "the experiment's name")
+    checked_id(common.experiment, "the experiment's name")
     return common
 
 
@@ -217,7 +227,8 @@ def _folder(text: str) -> str:
     return os.path.abspath(os.path.expanduser(text)) if text else ""  # noqa: PTH100, PTH111
 
 
-def _checked_id(text: str, what: str) -> str:
+def checked_id(text: str, what: str) -> str:
+    """`text`, which names a run or an experiment; InputError where it cannot."""
     why = names.why_bad_run_id(text)
     if why:
         raise InputError(f"{what} {text!r} {why}")

@@ -35,8 +35,9 @@ def spec_values(spec: Spec) -> Common:
     return Common(**values, tags=dict(spec.tags), env=dict(spec.env), driver_s=spec.limits.driver_s, is_container=is_container)
 
 
-def over(common: Common, args: argparse.Namespace) -> Common:
-    """`common` with what the flags of every run say: a flag wins, tags and variables are added."""
+def over(common: Common, args: argparse.Namespace, *, is_elsewhere: bool = False) -> Common:
+    """`common` with what the flags of every run say: a flag wins, tags and variables are added. `is_elsewhere`: it takes place
+    on other machines."""
     argv = args.command[1:] if args.command[:1] == ["--"] else args.command
     return common._replace(
         command=tuple(argv) or common.command,
@@ -44,7 +45,7 @@ def over(common: Common, args: argparse.Namespace) -> Common:
         name=common.name if args.name is None else args.name,
         tags=common.tags | pairs(args.tag, "--tag"),
         env=common.env | pairs(args.env, "--env"),
-        cwd=_cwd(args.cwd, common) if args.cwd else common.cwd,
+        cwd=_cwd(args.cwd, common, is_elsewhere) if args.cwd else common.cwd,
         driver_s=common.driver_s if args.timeout is None else _span_s(args.timeout),
     )
 
@@ -69,8 +70,8 @@ def _span_s(text: str) -> float:
     return span_s
 
 
-def _cwd(text: str, common: Common) -> str:
-    if common.code:
+def _cwd(text: str, common: Common, is_elsewhere: bool) -> str:
+    if common.code or is_elsewhere:
         return text
     path = Path(text).absolute()
     if not common.is_container and not path.is_dir():

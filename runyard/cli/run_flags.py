@@ -22,20 +22,22 @@ from . import run_distribution
 from .run_common import over, pairs, spec_values
 
 
-def described(args: argparse.Namespace, loaded: settings.Settings) -> Spec:
-    """The run that file and flags describe together, checked. Raises InputError."""
+def described(args: argparse.Namespace, loaded: settings.Settings, *, is_elsewhere: bool = False) -> Spec:
+    """The run that file and flags describe together, checked. Raises InputError. `is_elsewhere`: it takes place on other
+    machines, whose files and variables are not looked at."""
     defaults = loaded.environment
     base = Spec()
     if args.spec is not None:
         base = spec_file.load(Path(args.spec), registry=defaults.registry, repository=defaults.repository)
-    spec = _with_common_flags(_over(base, args, defaults), args)
-    _check(spec, base, args.spec)
-    _check_variables(spec, dict(os.environ) | dict(spec.env))
+    spec = _with_common_flags(_over(base, args, defaults), args, is_elsewhere)
+    _check(spec, base, args.spec, is_elsewhere)
+    if not is_elsewhere:
+        _check_variables(spec, dict(os.environ) | dict(spec.env))
     return spec
 
 
-def _with_common_flags(spec: Spec, args: argparse.Namespace) -> Spec:
-    common = over(spec_values(spec), args)
+def _with_common_flags(spec: Spec, args: argparse.Namespace, is_elsewhere: bool) -> Spec:
+    common = over(spec_values(spec), args, is_elsewhere=is_elsewhere)
     values = {field: getattr(common, field) for field in ("command", "experiment", "name", "tags", "env", "cwd")}
     return replace(spec, **values, limits=replace(spec.limits, driver_s=common.driver_s))
 
@@ -56,19 +58,19 @@ def _over(base: Spec, args: argparse.Namespace, defaults: settings.Environment) 
     )
 
 
-def _check(spec: Spec, base: Spec, file: str | None) -> None:
+def _check(spec: Spec, base: Spec, file: str | None, is_elsewhere: bool) -> None:
     """Check it, and name the file where what is wrong stands there."""
     try:
-        check(spec)
+        check(spec, is_elsewhere=is_elsewhere)
     except InputError as error:
-        if file is not None and _why_wrong(replace(base, command=spec.command)) == str(error):
+        if file is not None and _why_wrong(replace(base, command=spec.command), is_elsewhere) == str(error):
             raise InputError(f"{file}: {error}") from error
         raise
 
 
-def _why_wrong(spec: Spec) -> str:
+def _why_wrong(spec: Spec, is_elsewhere: bool) -> str:
     try:
-        check(spec)
+        check(spec, is_elsewhere=is_elsewhere)
     except InputError as error:
         return str(error)
     return ""
