@@ -25,6 +25,7 @@ from aiohttp import web
 
 from runyard.errors import ConfigError
 from runyard.names import DIR_MODE
+from runyard.sd_notify import READY, STOPPING, Notifier, status
 from runyard.settings import Collector as Settings
 
 from . import auth, catalog, openapi, placement, snapshots
@@ -45,6 +46,7 @@ from .rendezvous import Meetings
 from .repeats import Repeats
 from .route import Parts
 from .seals import Sealer
+from .service import watched
 from .snapshots import Snapshots
 from .store import FileStore, StoreError, sync_folder
 from .streams import Streams
@@ -168,7 +170,7 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
 async def _serve(
     settings: Settings, data_dir: Path, database: Database, metrics: Metrics, token: str, token_path: Path
 ) -> None:
-    stop = asyncio.Event()
+    stop, notifier = asyncio.Event(), Notifier()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listener = _listen(settings.host, settings.port)
@@ -177,7 +179,7 @@ async def _serve(
     unmerged = await parts.database.read(merge_runs.to_merge)
     await asyncio.to_thread(merge_process.recover, parts.store, data_dir / "merge", unmerged)
     overall = Feed(parts, data_dir / "runs", data_dir / "merge", settings.merge_wait_s)
-    async with _background(parts, stop), _merging(overall), _listening(parts, listener):
+    async with watched(notifier), _background(parts, stop), _merging(overall), _listening(parts, listener):
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = f"http://{host}:{listener.getsockname()[1]}"
         # What was loaded stays: the garbage collector need not look at it again, nor stop the loop for it.
@@ -186,8 +188,10 @@ async def _serve(
         gc.set_threshold(GC_THRESHOLD)
         log.info("ready", url=url, data_dir=str(data_dir))
         print(f"runyard collector ready url={url} data_dir={data_dir} token_file={token_path}", flush=True)
+        notifier.tell(READY, status(f"serving {url}"))
         await stop.wait()
         log.info("stopping")
+        notifier.tell(STOPPING)
         parts.hub.close()
         parts.meetings.close()
 
