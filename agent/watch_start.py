@@ -66,6 +66,9 @@ class WatchStart:
     def end(self) -> None:
         """End it, with what it has started; it has nothing to lose."""
         self._starts = MOST_STARTS
+        if self._pid:  # so young, perhaps, that it has not written down who it is
+            proctree.send_group_or_leader(self._pid, signal.SIGKILL)
+            return
         try:
             with open(self._local.path(names.WATCH_LOCK)) as file:
                 pid, ticks = (int(word) for word in file.read().split())
