@@ -139,7 +139,8 @@ def _path(client: CollectorClient, args: argparse.Namespace) -> str:
         listed = path.partition("/")[2] if is_single(found) else path
         if any(file["path"] == listed for file in reader.files(client, args.run, prefix=listed)):
             return path
-        if found["is_complete"] or not args.follow:
+        has_all = found["is_complete"] or (found["pending"] and listed not in labels.RUN_LEVEL)
+        if has_all or not args.follow:
             close = reader.nearest(listed, [file["path"] for file in reader.files(client, args.run)])
             raise InputError(f"run {args.run} has no file {listed}{f'; did you mean {close}?' if close else ''}")
     raise _NotThereYet(f"run {args.run} is {found['status']} and has no {args.file or 'driver log'} yet")

@@ -41,6 +41,13 @@ def is_complete(node: Node) -> bool:
     return bool(shown["is_complete"])
 
 
+def runyard(collector: CollectorProcess, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command of the user's."""
+    environ = os.environ | {"RUNYARD_CLIENT__COLLECTOR_URL": collector.url, "RUNYARD_CLIENT__TOKEN": collector.token}
+    argv = [sys.executable, "-m", "runyard", *words]
+    return subprocess.run(argv, env=environ, check=False, capture_output=True, text=True, timeout=30)
+
+
 def test_a_run_on_several_nodes_is_complete_when_its_overall_logs_are_finished(collector: CollectorProcess) -> None:
     first, second = two_nodes(collector)
     put_clock(first, 0)
@@ -82,9 +89,11 @@ def test_what_keeps_a_run_from_being_complete_is_told_and_holds_no_other_run_bac
         assert first.run()["pending"].startswith("its overall logs cannot be finished, which is tried again: ")
         end(*two_nodes(collector))
         assert not is_complete(first)
-        environ = os.environ | {"RUNYARD_CLIENT__COLLECTOR_URL": collector.url, "RUNYARD_CLIENT__TOKEN": collector.token}
-        command = [sys.executable, "-m", "runyard", "show", first.run_id]
-        said = subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout
+        said = runyard(collector, "show", first.run_id).stdout
         assert "not complete: its overall logs cannot be finished" in said.splitlines()[0]
+        never = runyard(collector, "logs", "-f", first.run_id, "--file", f"{first.folder}/logs/none.txt")
+        assert (never.returncode, "has no file" in never.stderr) == (2, True), (
+            "who follows a file that never comes does not wait"
+        )
         obstacle.rmdir()
         wait_for(lambda: is_complete(first), "the run is complete", limit_s=20)
