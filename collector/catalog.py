@@ -11,25 +11,25 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from . import auth, failures, progress, rendezvous, state
+from . import auth, failures, progress, rendezvous, standing, state
 from .answers import Node, ProcessOfRun
 from .auth import Principal
+from .cluster import admission
 from .merge.runs import merged
 from .messages import CreateRun, RegisterNode
 from .problems import Problem, no_such_run
 from .report import NodeState, Process
-from .schema import nodes, processes, runs, tags
+from .schema import nodes, processes, queue, runs, tags
 from .state import State
 
 # Stands for the node of a run before one has registered: its creation was the last sign of life.
 NO_NODE = ""
-MOST_OF_CAUSE = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class RunRow:
     silent_if: tuple[str, ...]
     folders: dict[str, str]
     is_merged: bool
+    in_queue: Any = None  # its row of `queue`, without what it asks for; None where it is of none
 
     @property
     def is_complete(self) -> bool:
@@ -66,6 +67,8 @@ class Heard:
     is_calm: bool = False
 
 
+# What is shown of a queue's row.
+_OF_QUEUE = [queue.c[name] for name in ("run_id", "stage", "submitted_ns", "placed_ns", "waits_for", "attempt")]
 NOTHING_NEW = Heard(None, None, progress.UNWATCHED, is_calm=True)
 
 
@@ -75,27 +78,37 @@ def create_run(connection: Connection, wanted: CreateRun, who: Principal) -> boo
     key_sha256 = hashlib.sha256(wanted.key.encode()).hexdigest()
     known = connection.execute(sa.select(runs).where(runs.c.run_id == wanted.run_id)).first()
     if known is not None:
-        is_ours = known.node_count > 1 and rendezvous.is_of_run(connection, wanted.run_token_sha256, wanted.run_id)
+        place = standing.of(connection, wanted.run_id)
+        has_token_of = known.node_count > 1 or place is not None
+        is_ours = has_token_of and rendezvous.is_of_run(connection, wanted.run_token_sha256, wanted.run_id)
         if known.key_sha256 == key_sha256 or is_ours:
             return False
-        rendezvous.join_run(connection, known, wanted, who)
+        if place is not None:
+            admission.admit(connection, place, wanted, who)
+        else:
+            rendezvous.join_run(connection, known, wanted, who)
         return False
     auth.require_new(connection, wanted.run_token_sha256)
+    add_run(connection, wanted, rendezvous.name_of(who), key_sha256)
+    rendezvous.take_seat(connection, wanted)
+    auth.insert(connection, secrets.token_hex(8), wanted.run_token_sha256, auth.RUN, wanted.run_id)
+    return True
+
+
+def add_run(connection: Connection, wanted: CreateRun, creator: str, key_sha256: str) -> None:
+    """A new run with its tags, and nobody who has a token of it yet."""
     fields = (
         *("run_id", "experiment", "name", "cwd", "user", "hostname", "timeout_s", "created_ns"),
         *("node_count", "world_size", "on_failure", "failure_grace_s"),
     )
     values = {field: getattr(wanted, field) for field in fields}
     values |= {"key_sha256": key_sha256, "command": json.dumps(wanted.command)} | asdict(State())
-    values |= {"attempt": 0, "creator": rendezvous.name_of(who), "secret": ""}
+    values |= {"attempt": 0, "creator": creator, "secret": ""}
     values |= {"cancel_reason": "", "is_pinned": False, "removed_why": ""}
     connection.execute(sa.insert(runs).values(values))
-    rendezvous.take_seat(connection, wanted)
     rows = [{"run_id": wanted.run_id, "key": key, "value": value} for key, value in wanted.tags.items()]
     if rows:
         connection.execute(sa.insert(tags), rows)
-    auth.insert(connection, secrets.token_hex(8), wanted.run_token_sha256, auth.RUN, wanted.run_id)
-    return True
 
 
 def require_run(connection: Connection, run_id: str) -> None:
@@ -121,20 +134,24 @@ def with_details(connection: Connection, rows: list[Any]) -> list[RunRow]:
     heard: dict[str, dict[str, int | None]] = {run_id: {} for run_id in ids}
     silent_if: dict[str, list[str]] = {run_id: [] for run_id in ids}
     folders: dict[str, dict[str, str]] = {run_id: {} for run_id in ids}
-    columns = (nodes.c.run_id, nodes.c.node_id, nodes.c.heard_ns, nodes.c.status, nodes.c.folder)
+    queued = {row.run_id: row for row in connection.execute(sa.select(*_OF_QUEUE).where(queue.c.run_id.in_(ids)))}
+    attempts = {row.run_id: row.attempt for row in rows}
+    columns = (nodes.c.run_id, nodes.c.node_id, nodes.c.heard_ns, nodes.c.status, nodes.c.folder, nodes.c.attempt)
     for node in connection.execute(sa.select(*columns).where(nodes.c.run_id.in_(ids))):
         folders[node.run_id][node.node_id] = node.folder
         heard[node.run_id][node.node_id] = node.heard_ns
-        if node.status not in state.FINAL:
+        is_given_up = node.run_id in queued and node.attempt < attempts[node.run_id]
+        if node.status not in state.FINAL and not is_given_up:
             silent_if[node.run_id].append(node.node_id)
-    for row in rows:
-        if not silent_if[row.run_id] and row.status not in state.FINAL:  # no node has come, or all that have come have ended
+    for row in rows:  # no node has come, or all that have come have ended; a queue knows itself whom it has given a run to
+        if not silent_if[row.run_id] and row.status not in state.FINAL and row.run_id not in queued:
             silent_if[row.run_id].append(NO_NODE)
-    ended = [row.run_id for row in rows if row.is_complete and max(row.node_count, len(folders[row.run_id])) > 1]
-    unmerged = set(ended) - merged(connection, ended)
+    ended = [row.run_id for row in rows if row.is_complete and folders[row.run_id]]
+    several = [row.run_id for row in rows if max(row.node_count, len(folders[row.run_id])) > 1]
+    unmerged = {*ended}.intersection(several) - merged(connection, ended)
     return [
         RunRow(row, tags_of[row.run_id], heard[row.run_id], tuple(silent_if[row.run_id]), folders[row.run_id],
-               is_merged=row.run_id not in unmerged)
+               is_merged=row.run_id not in unmerged, in_queue=queued.get(row.run_id))
         for row in rows
     ]  # fmt: skip
 
@@ -147,9 +164,12 @@ def nodes_of(connection: Connection, run_id: str) -> list[Node]:
 
 
 def processes_of(connection: Connection, run_id: str) -> list[ProcessOfRun]:
-    """The processes of a run, by rank."""
+    """The processes of a run's newest attempt, by rank."""
     fields = (field for field in ProcessOfRun.__struct_fields__ if field != "progress")
-    query = sa.select(*(processes.c[field] for field in fields)).where(processes.c.run_id == run_id)
+    newest = sa.select(runs.c.attempt).where(runs.c.run_id == run_id).scalar_subquery()
+    current = sa.select(nodes.c.node_id).where((nodes.c.run_id == run_id) & (nodes.c.attempt == newest))
+    ours = (processes.c.run_id == run_id) & processes.c.node_id.in_(current)
+    query = sa.select(*(processes.c[field] for field in fields)).where(ours)
     rows = connection.execute(query.order_by(processes.c.rank, processes.c.node_id))
     known = progress.of_run(connection, run_id)
     return [ProcessOfRun(**row._mapping, progress=known.get((row.node_id, row.rank))) for row in rows]
@@ -167,10 +187,12 @@ def register_node(connection: Connection, run_id: str, node: RegisterNode) -> st
     if folder in known.values():  # a third node with this address whose id starts as the second one's
         folder = f"{node.ip}_{node.node_id}"
     values: dict[str, Any] = {"run_id": run_id, "node_id": node.node_id, "ip": node.ip, "hostname": node.hostname}
-    values |= {"folder": folder, "seq": -1, "heard_ns": time.time_ns(), "transitions": [], "attempt": 0, "earlier": []}
+    place = standing.of(connection, run_id)
+    attempt = place.attempt if place is not None and node.node_id in place.holders else 0
+    values |= {"folder": folder, "seq": -1, "heard_ns": time.time_ns(), "transitions": [], "attempt": attempt, "earlier": []}
     values |= asdict(State())
     connection.execute(sa.insert(nodes).values(values))
-    _update_run(connection, run_id)
+    standing.refresh(connection, run_id)
     return folder
 
 
@@ -198,12 +220,21 @@ def put_state(connection: Connection, run_id: str, node_id: str, told: NodeState
         is_news |= _replace_processes(connection, run_id, node_id, progress.without(told.processes))
         progress.note(connection, run_id, node_id, told)
         if is_news:  # a thousand nodes that say again what they have said must not cost a look at a thousand nodes each
-            _update_run(connection, run_id)
+            standing.refresh(connection, run_id)
             row = run(connection, run_id)
     this_run = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one()
-    stop = failures.stop_for(connection, this_run, node_id)
+    stop = _stop_for(connection, this_run, node_id, told)
     # A failure's grace runs out without anybody's word.
     return Heard(row, stop, progress.watched(connection, run_id, told), is_calm=stop is None and this_run.failed_ns is None)
+
+
+def _stop_for(connection: Connection, this_run: Any, node_id: str, told: NodeState) -> dict[str, Any] | None:
+    if told.status in state.FINAL or told.status == "Finalizing":
+        return None
+    reason = standing.why_fenced(connection, this_run, node_id, told.attempt)
+    if reason:
+        return failures.stop(reason, is_failure=this_run.cancel_ns is None)
+    return failures.stop_for(connection, this_run, node_id)
 
 
 def _replace_processes(connection: Connection, run_id: str, node_id: str, told: list[Process]) -> bool:
@@ -220,32 +251,6 @@ def _replace_processes(connection: Connection, run_id: str, node_id: str, told: 
     if rows:
         connection.execute(sa.insert(processes), rows)
     return True
-
-
-def _update_run(connection: Connection, run_id: str) -> None:
-    this_run = runs.c.run_id == run_id
-    known = connection.execute(sa.select(runs.c.node_count, runs.c.failed_ns, runs.c.attempt).where(this_run)).one()
-    columns = [nodes.c[field] for field in (*State.__dataclass_fields__, "node_id", "attempt")]
-    rows = connection.execute(sa.select(*columns).where(nodes.c.run_id == run_id)).all()
-    attempt = max((row.attempt for row in rows), default=0)
-    # The run is its newest attempt: a node that has not told of that one is still to come.
-    parts = {
-        row.node_id: State(**{field: getattr(row, field) for field in State.__dataclass_fields__})
-        for row in rows
-        if row.attempt == attempt
-    }
-    failure = failures.first(connection, run_id, attempt) if known.node_count > 1 else None
-    values: dict[str, Any] = {"attempt": attempt}
-    if attempt > known.attempt:
-        values["failed_ns"] = None
-    failed = None
-    if failure is not None:
-        values["failed_ns"] = (known.failed_ns if attempt == known.attempt else None) or time.time_ns()
-        failed = replace(
-            parts[failure.node_id], exit_code=failure.exit_code, signal=failure.signal, cause=failure.sentence[:MOST_OF_CAUSE]
-        )
-    whole = state.of_run(list(parts.values()), known.node_count, failed)
-    connection.execute(sa.update(runs).where(this_run).values(values | asdict(whole)))
 
 
 _THAT_NODE = (nodes.c.run_id == sa.bindparam("of_run")) & (nodes.c.node_id == sa.bindparam("of_node"))

@@ -101,23 +101,25 @@ def is_one(told: NodeState) -> bool:
 
 
 def stop_for(connection: Connection, run: Any, node_id: str) -> dict[str, Any] | None:
-    """What a node that asks is told to do: to end, where a fail-fast run (its row) has failed on another node and the grace is
-    over, or was canceled there."""
-    if run.node_count == 1 or run.on_failure != FAIL_FAST:
+    """What a node that asks is told to do: to end, where somebody has canceled the run (its row), or where it is fail-fast and
+    has failed on another node and the grace is over, or was canceled there."""
+    if run.cancel_ns is None and (run.node_count == 1 or run.on_failure != FAIL_FAST):
         return None
     this_node = (nodes.c.run_id == run.run_id) & (nodes.c.node_id == node_id)
     node = connection.execute(sa.select(nodes.c.status, nodes.c.attempt).where(this_node)).first()
     if node is None or node.status in state.FINAL or node.status == "Finalizing":
         return None
+    if run.cancel_ns is not None:
+        return stop(run.cancel_reason, is_failure=False)
     if node.attempt < run.attempt:  # its failure is forgotten, and the node is waited for
-        return _stop(f"attempt {run.attempt} of the run has begun on another node", is_failure=True)
+        return stop(f"attempt {run.attempt} of the run has begun on another node", is_failure=True)
     if run.failed_ns is None:
         reason = canceled(connection, run.run_id, node_id)
-        return _stop(reason, is_failure=False) if reason else None
+        return stop(reason, is_failure=False) if reason else None
     failure = first(connection, run.run_id, run.attempt)
     if failure is None or failure.node_id == node_id or time.time_ns() < run.failed_ns + run.failure_grace_s * 1e9:
         return None
-    return _stop(f"{failure.clause[:1000]}; the run ends (fail-fast)", is_failure=True)
+    return stop(f"{failure.clause[:1000]}; the run ends (fail-fast)", is_failure=True)
 
 
 def canceled(connection: Connection, run_id: str, node_id: str = "") -> str:
@@ -130,5 +132,6 @@ def canceled(connection: Connection, run_id: str, node_id: str = "") -> str:
     return f"the run was canceled on node {node.ip}{f': {node.cause[:1000]}' if node.cause else ''}"
 
 
-def _stop(reason: str, *, is_failure: bool) -> dict[str, Any]:
+def stop(reason: str, *, is_failure: bool) -> dict[str, Any]:
+    """The word that ends a node's processes."""
     return {"signal": int(signal.SIGTERM), "grace_s": None, "reason": reason, "is_failure": is_failure}

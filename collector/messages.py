@@ -99,6 +99,7 @@ class CreateRun(Body, frozen=True, kw_only=True):
     failure_grace_s: Annotated[float, Meta(ge=0)] = 30.0
     node_id: NodeId | None = None
     node_rank: Small | None = None
+    attempt: Small = 0  # of a run of a queue: the one that this node was given
 
     def __post_init__(self) -> None:
         check_run_id("run_id", self.run_id)

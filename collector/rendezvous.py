@@ -95,9 +95,9 @@ def take_seat(connection: Connection, wanted: CreateRun) -> None:
     """The node takes its rank, where it tells one: another one with the same rank is refused before it does any harm."""
     if wanted.node_rank is None or wanted.node_id is None or wanted.node_count == 1:
         return
-    _require_seat(connection, wanted.run_id, wanted.node_count, wanted.node_id, wanted.node_rank, 0)
+    _require_seat(connection, wanted.run_id, wanted.node_count, wanted.node_id, wanted.node_rank, wanted.attempt)
     seat = {"node_id": wanted.node_id, "ip": "", "hostname": wanted.hostname, "port": 0, "processes": 0, "ranks": []}
-    _sit(connection, wanted.run_id, wanted.node_rank, 0, seat)
+    _sit(connection, wanted.run_id, wanted.node_rank, wanted.attempt, seat)
 
 
 def _require_seat(connection: Connection, run_id: str, node_count: int, node_id: str, rank: int, attempt: int) -> None:
@@ -167,6 +167,8 @@ def _trouble(connection: Connection, run: Any, attempt: int) -> str:
         failure = failures.first(connection, run.run_id, attempt)
     if failure is not None:
         return f"the run has failed on another node: {failure.sentence}"
+    if run.cancel_ns is not None:
+        return f"the run was canceled: {run.cancel_reason}"
     over = f"the run is over ({run.status})" if run.status in state.FINAL else ""
     return failures.canceled(connection, run.run_id) or over
 

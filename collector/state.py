@@ -78,6 +78,11 @@ def of_run(nodes: Sequence[State], node_count: int = 1, failed: State | None = N
     )
 
 
+def at_least(status: str, known: str) -> str:
+    """The further one of two statuses, of which `known` comes before Running."""
+    return known if status in _BEFORE_RUNNING[: _BEFORE_RUNNING.index(known)] else status
+
+
 def transitions_of_run(nodes: Sequence[Sequence[Transition]]) -> list[Transition]:
     """How a run came to its status, from how each of its nodes did: what `of_run` says after each of their transitions, in
     the order of time; where it says the same again, nothing. A node whose clock went back keeps its order."""
