@@ -27,6 +27,7 @@ VERBS = {
     "verify": ("runyard.cli.verify", "check every byte of a run against its seals"),
     "ship": ("runyard.cli.ship", "send what lies in this node's spool; --watch: go on until told to stop"),
     "collector": ("runyard.cli.collector", "start the collector"),
+    "service": ("runyard.cli.service", "install, uninstall: the agent or the collector as a service of this machine"),
     "config": ("runyard.cli.config", "explain: where each setting comes from; check: whether they are right"),
 }
 

@@ -15,7 +15,7 @@ from runyard import __version__
 
 ROOT = Path(__file__).parents[2]
 # Folders of the repository, and where they lie in the wheel.
-PLACES = {"runyard": "runyard", "agent": "runyard/agent", "collector": "runyard/collector"}
+PLACES = {"runyard": "runyard", "agent": "runyard/agent", "collector": "runyard/collector", "systemd": "runyard/systemd"}
 
 
 def tracked() -> list[str]:
