@@ -68,6 +68,7 @@ class RunSpec:
     earlier: Sequence[Mapping[str, Any]] = ()  # how the attempts before this one ended
     progress: bool = False  # look at how far its processes have come, even if stalls are of no interest
     own_variables: Sequence[str] = ()  # of `environment`, those that a person has set for this run (--env)
+    placement: Mapping[str, Any] | None = None  # of a cluster's queue: cluster, request, user, gpus (daemon/start.py)
 
 
 class SpoolLock:
@@ -196,6 +197,7 @@ class NewRun:
             "work_dir": str(Path(spec.work_dir, self.run_dir.name) if spec.work_dir else self.run_dir / names.WORK_DIR),
             "builder": spec.builder,
             "tool_environment": {name: value for name, value in spec.environment.items() if name in TOOL_VARIABLES},
+            "placement": dict(spec.placement) if spec.placement else None,
         }
 
     def _secrets(self) -> dict[str, str]:

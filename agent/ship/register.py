@@ -26,7 +26,7 @@ _COPIED = (
 )
 _COPIED_OF_DISTRIBUTION = ("node_count", "on_failure", "failure_grace_s")
 # Codes of a collector that will never take this run from this node.
-REFUSED_FOR_GOOD = frozenset({"run-id-taken", "run-differs", "rank-taken", "spool-shared", "not-yours"})
+REFUSED_FOR_GOOD = frozenset({"run-id-taken", "run-differs", "rank-taken", "spool-shared", "not-yours", "not-placed"})
 
 
 def payload(run: dict[str, Any]) -> dict[str, Any]:
@@ -36,6 +36,8 @@ def payload(run: dict[str, Any]) -> dict[str, Any]:
     body |= {name: distribution[name] for name in _COPIED_OF_DISTRIBUTION if name in distribution}
     if distribution.get("node_count", 1) > 1:
         body |= {"node_id": run["node_id"], "node_rank": distribution["node_rank"]}
+    if run.get("placement"):  # of a queue: admitted as this attempt on this node, which a later one replaces
+        body |= {"node_id": run["node_id"], "attempt": run["attempt"]}
     body["run_token_sha256"] = hashlib.sha256(run["run_token"].encode()).hexdigest()
     return body
 

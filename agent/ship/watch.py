@@ -16,6 +16,7 @@ from typing import Any
 
 from runyard import names
 from runyard.agent.launch import ensure_shepherd
+from runyard.agent.owner import acting_for_owner
 from runyard.agent.spool import SpoolLock
 from runyard.atomic import read_json
 from runyard.errors import RunyardError
@@ -54,13 +55,10 @@ class Adopted:
         if self._thread is not None:
             self._thread.join(timeout_s)
 
-    def ensure_shepherd(self) -> None:
-        """Start the run's shepherd again if it died; raises OSError where the folder is in the way of that."""
-        ensure_shepherd(str(self.run_dir))
-
     def _run(self, stop: threading.Event, how: dict[str, Any]) -> None:
         try:
-            self.shipper.run(stop, **how)
+            with acting_for_owner(self.run_dir):
+                self.shipper.run(stop, **how)
         except Exception as error:  # noqa: BLE001 - whatever one run's folder holds, the other runs must go on
             self.failure = f"{type(error).__name__}: {error}"
         finally:
@@ -92,12 +90,12 @@ def why_broken(run_dir: Path) -> str:
     return ""
 
 
-def adopt(run_dir: Path, settings: Settings, say: Callable[[str], None]) -> Adopted | None:
+def adopt(run_dir: Path, settings: Settings, say: Callable[[str], None], *, token: str = "") -> Adopted | None:
     """Take the run's lock; None where somebody else ships it or it has just been finished. Raises OSError.
 
-    `say` is given the sentences of the shipper's `on_trouble`.
+    `say` is given the sentences of the shipper's `on_trouble`; `token` is for registering the run, empty: the settings'.
     """
-    token = settings.token  # before the lock: the token's file may have become unreadable
+    token = token or settings.token  # before the lock: the token's file may have become unreadable
     lock = SpoolLock(run_dir)
     if not lock.acquire():
         return None
@@ -109,14 +107,26 @@ def adopt(run_dir: Path, settings: Settings, say: Callable[[str], None]) -> Adop
 
 
 class Watch:
-    """`run` adopts and ships until it is told to stop."""
+    """`run` adopts and ships until it is told to stop. `token` gives what runs are registered with, where not the settings';
+    `start` starts a run's shepherd if there is none, and raises OSError where the folder is in the way of that."""
 
-    def __init__(self, spool_dir: Path, settings: Settings, log: Any) -> None:
+    def __init__(
+        self,
+        spool_dir: Path,
+        settings: Settings,
+        log: Any,
+        *,
+        token: Callable[[], str] = lambda: "",
+        start: Callable[[str], object] = ensure_shepherd,
+    ) -> None:
         self._spool_dir = spool_dir
         self._settings = settings
         self._log = log
+        self._token = token
+        self._start = start
         self._active: dict[Path, Adopted] = {}
         self._not_before_s: dict[Path, float] = {}
+        self._look = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
         """Blocks. When `stop` is set every shipper finishes its step, and the locks are given up."""
@@ -130,11 +140,20 @@ class Watch:
                 for adopted in self._active.values():
                     if not adopted.shipper.is_over:
                         self._ensure_shepherd(adopted)
-            stop.wait(min(SHEPHERD_CHECK_S, self._settings.ship.scan_interval_s))
+            self._look.wait(min(SHEPHERD_CHECK_S, self._settings.ship.scan_interval_s))
+            self._look.clear()
         for adopted in self._active.values():
             adopted.join()
         self._reap()
         self._log.info("stopped", unfinished=len(list(unfinished(self._spool_dir))))
+
+    def look(self) -> None:
+        """Look at once: there is a new spool, or `stop` was set. From any thread."""
+        self._look.set()
+
+    def is_given_up(self, run_dir: Path) -> bool:
+        """Whether the collector will never take this run, so that nothing is left to be shipped. From any thread."""
+        return self._not_before_s.get(run_dir) == float("inf")
 
     def _adopt_free(self, stop: threading.Event) -> None:
         for run_dir in unfinished(self._spool_dir):
@@ -142,9 +161,12 @@ class Watch:
                 continue
             if time.monotonic() < self._not_before_s.get(run_dir, 0.0):
                 continue
-            why = why_broken(run_dir)
+            adopted = None
             try:
-                adopted = None if why else adopt(run_dir, self._settings, self._speaker(run_dir.name))
+                with acting_for_owner(run_dir):
+                    why = why_broken(run_dir)
+                    if not why:
+                        adopted = adopt(run_dir, self._settings, self._speaker(run_dir.name), token=self._token())
             except OSError as error:
                 why = f"{run_dir} cannot be locked: {error.strerror}"
             except RunyardError as error:
@@ -162,7 +184,7 @@ class Watch:
 
     def _ensure_shepherd(self, adopted: Adopted) -> None:
         try:
-            adopted.ensure_shepherd()
+            self._start(str(adopted.run_dir))
         except Exception as error:  # noqa: BLE001 - one run's broken folder must not end the watch over the others
             self._log.warning(f"the shepherd cannot be started: {error}", run_id=adopted.run_id)
 

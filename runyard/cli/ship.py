@@ -56,11 +56,14 @@ def run(args: argparse.Namespace) -> int:
 def _watch(spool_dir: Path, loaded: settings.Settings, stop: threading.Event) -> int:
     from runyard.agent.ship.watch import Watch
 
-    Watch(spool_dir, loaded, _logger()).run(stop)
+    watch = Watch(spool_dir, loaded, _logger())
+    _stop_on_signals(stop, watch.look)
+    watch.run(stop)
     return 0
 
 
 def _once(spool_dir: Path, loaded: settings.Settings, stop: threading.Event, *, is_json: bool) -> int:
+    from runyard.agent.launch import ensure_shepherd
     from runyard.agent.ship.watch import adopt, unfinished, why_broken
 
     results: list[dict[str, Any]] = []
@@ -73,7 +76,7 @@ def _once(spool_dir: Path, loaded: settings.Settings, stop: threading.Event, *, 
             try:
                 adopted = None if why else adopt(run_dir, loaded, _speaker(run_dir.name))
                 if adopted is not None:
-                    adopted.ensure_shepherd()
+                    ensure_shepherd(str(run_dir))
             except OSError as error:
                 why, adopted = f"{run_dir} cannot be used: {error.strerror}", None
             if adopted is None:
@@ -171,10 +174,11 @@ def _logger() -> Any:
     return structlog.get_logger()
 
 
-def _stop_on_signals(stop: threading.Event) -> None:
+def _stop_on_signals(stop: threading.Event, look: Callable[[], None] = lambda: None) -> None:
     def on_signal(number: int, frame: FrameType | None) -> None:
         del number, frame
         stop.set()
+        look()
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
