@@ -17,10 +17,10 @@ from runyard import configuration, names, settings
 from runyard.distribution import SLURM, Distribution
 from runyard.errors import InputError
 
-from .run_common import DEFAULT_EXPERIMENT, Common, over, spec_values
+from .run_common import DEFAULT_EXPERIMENT, Common, over, pairs, spec_values
 
 if TYPE_CHECKING:
-    from runyard.spec import Spec
+    from runyard.spec import Snapshot, Spec
 
 # The flags that say more than which command to run: title of their group -> (flag, what it takes, help). Those of MANY may be
 # repeated. None of them given, nothing that reads descriptions is loaded.
@@ -70,16 +70,19 @@ SEVERAL = (
 SLURM_MARK = "SLURM_STEP_ID"
 # What a flag that may be given without a value has then; no word of a command line can be it.
 BARE = "\0"
+# What `runyard submit` asks for travels to a Slurm job in it: base64 of {"spec", "snapshot"} as JSON.
+ORDER_VARIABLE = "RUNYARD_ORDER"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words of `runyard run`."""
     parser.usage = "runyard run [options] [-- CMD [ARG ...]]"
+    parser.add_argument("--order", action="store_true", help=argparse.SUPPRESS)
     add_flags(parser)
 
 
 def add_flags(parser: argparse.ArgumentParser, without: Collection[str] = ()) -> None:
-    """The flags that describe a run, for every verb that starts one; of DETAILS and SEVERAL it has those in `without` itself."""
+    """The flags that describe a run, for every verb that starts one; those in `without` are its own."""
     parser.add_argument("--experiment", metavar="E", help=f"experiment that the run belongs to; default: {DEFAULT_EXPERIMENT}")
     parser.add_argument("--run-id", default="", metavar="R", help="default: <experiment>_<unix seconds>_<8 hex>")
     parser.add_argument("--name", metavar="N", help="a name for people")
@@ -128,7 +131,7 @@ def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
     from runyard.agent.node import ip_towards
     from runyard.agent.spool import RunSpec
 
-    spec = _described(args, loaded)
+    spec, snapshot = _ordered(args) if args.order else (_described(args, loaded), None)
     common = spec_values(spec) if spec is not None else _plain(args)
     distribution = _distribution(args, spec, loaded)
     run_id = args.run_id or _default_run_id(common.experiment, distribution)
@@ -152,6 +155,7 @@ def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
         collector_url=loaded.client.collector_url,
         node_ip=ip_towards(loaded.client.collector_url),
         spec=spec,
+        snapshot=snapshot,
         cache_dir=_folder(loaded.environment.cache_dir),
         work_dir=_folder(loaded.environment.work_dir),
         builder=loaded.environment.builder,
@@ -201,6 +205,23 @@ def _described(args: argparse.Namespace, loaded: settings.Settings) -> Spec | No
     from .run_flags import described
 
     return described(args, loaded)
+
+
+def _ordered(args: argparse.Namespace) -> tuple[Spec, Snapshot | None]:
+    """What a Slurm job was submitted with, and its code; of the flags only tags are added."""
+    import base64
+    import dataclasses
+    import json
+
+    from runyard.spec import Snapshot, from_json
+
+    try:
+        order = json.loads(base64.b64decode(os.environ.pop(ORDER_VARIABLE, "")))
+        spec, packed = from_json(order["spec"]), order["snapshot"]
+        snapshot = Snapshot(**packed) if packed else None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"--order: {ORDER_VARIABLE} does not hold what `runyard submit` puts there") from None
+    return dataclasses.replace(spec, tags=dict(spec.tags) | pairs(args.tag, "--tag")), snapshot
 
 
 def _plain(args: argparse.Namespace) -> Common:
