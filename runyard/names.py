@@ -91,6 +91,11 @@ def release_log(node_id: str) -> str:
     return f"{LOGS_DIR}/75_job_post-{node_id}.txt"
 
 
+def telemetry_log(node_id: str) -> str:
+    """Relative path of what a run used on a node, as JSON lines; written by the node's agent."""
+    return f"{SYSTEM_LOGS_DIR}/telemetry-{node_id}.jsonl"
+
+
 def sidecar_log(node_id: str, name: str) -> str:
     """Relative path of one of the sidecar's logs on a node: start_cms, prep_cmd or release_cmd."""
     return f"{SYSTEM_LOGS_DIR}/sidecar/{node_id}/{name}.txt"

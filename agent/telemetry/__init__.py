@@ -1,1 +1,1 @@
-"""What a node and its runs use: processors, memory, disks, network, GPUs, pressure."""
+"""What the node and its runs use: sampled, told with the heartbeat, and kept with each run."""
