@@ -16,7 +16,10 @@ from . import (
     snapshot_routes,
     stream_routes,
 )
-from .auth import ADMIN, NODE, RUN, USER
+from .auth import ADMIN, JOIN, NODE, RUN, USER
+from .cluster import answers as cluster_answers
+from .cluster import messages as cluster_messages
+from .cluster import node_routes
 from .route import FRAMES_TYPE, TAR_TYPE, Answer, Call, Route
 from .verdict import answer as verdict_answer
 from .verdict import routes as verdict_routes
@@ -29,6 +32,8 @@ _READERS = frozenset({ADMIN, USER, RUN})
 _WRITERS = frozenset({ADMIN, NODE, RUN})
 _PEOPLE = frozenset({ADMIN, USER})
 _ADMINS = frozenset({ADMIN})
+_NODES = frozenset({NODE})
+_JOINING = frozenset({JOIN})
 
 _DOWNLOAD_HEADERS = ("Range", "If-Range", "If-None-Match")
 
@@ -149,5 +154,57 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "DELETE", f"{V1}/tokens/{{token_id}}", run_routes.revoke_token, "Revoke a token", _ADMINS,
         (Answer(204),), (404, 507),
+    ),
+    Route(
+        "GET", f"{V1}/clusters", node_routes.list_clusters, "List clusters", _PEOPLE,
+        _answers(cluster_answers.ClusterList),
+    ),
+    Route(
+        "GET", f"{V1}/clusters/{{cluster}}", node_routes.show_cluster, "Show a cluster", _PEOPLE,
+        _answers(cluster_answers.Cluster), (404,),
+    ),
+    Route(
+        "POST", f"{V1}/clusters/{{cluster}}/join-tokens", node_routes.make_join_token, "Make a join token", _ADMINS,
+        _answers(cluster_answers.JoinToken, 201), (507,), body=cluster_messages.MakeJoinToken,
+    ),
+    Route(
+        "POST", f"{V1}/nodes", node_routes.join_cluster, "Join a cluster", _JOINING,
+        _answers(cluster_answers.Joined, 201), (409, 507), body=cluster_messages.JoinCluster,
+    ),
+    Route(
+        "GET", f"{V1}/nodes", node_routes.list_nodes, "List nodes", _PEOPLE,
+        _answers(cluster_answers.NodeList), (404,), query=cluster_messages.NodesQuery,
+    ),
+    Route(
+        "GET", f"{V1}/nodes/{{node_id}}", node_routes.show_node, "Show a node", _PEOPLE,
+        _answers(cluster_answers.ClusterNode), (404,),
+    ),
+    Route(
+        "DELETE", f"{V1}/nodes/{{node_id}}", node_routes.remove_node, "Remove a node", _ADMINS,
+        (Answer(204),), (404, 507),
+    ),
+    Route(
+        "POST", f"{V1}/nodes/{{node_id}}/token", node_routes.renew_token, "Renew a node's token", _NODES,
+        _answers(cluster_answers.Joined, 201), (404, 507),
+    ),
+    Route(
+        "PUT", f"{V1}/nodes/{{node_id}}/heartbeat", node_routes.heartbeat, "Tell how a node is", _NODES,
+        _answers(cluster_answers.HeartbeatAnswer), (404, 507), body=cluster_messages.Heartbeat,
+    ),
+    Route(
+        "GET", f"{V1}/nodes/{{node_id}}/work", node_routes.await_work, "What a node is to have", _NODES,
+        _answers(cluster_answers.Work), (404,), query=cluster_messages.WorkQuery,
+    ),
+    Route(
+        "GET", f"{V1}/nodes/{{node_id}}/samples", node_routes.show_samples, "A node's samples", _PEOPLE,
+        _answers(cluster_answers.Samples), (404,), query=cluster_messages.SamplesQuery,
+    ),
+    Route(
+        "POST", f"{V1}/nodes/{{node_id}}/drain", node_routes.drain_node, "Give a node no more runs", _PEOPLE,
+        _answers(cluster_answers.ClusterNode), (404, 507), body=cluster_messages.DrainNode,
+    ),
+    Route(
+        "POST", f"{V1}/nodes/{{node_id}}/resume", node_routes.resume_node, "Give a node runs again", _PEOPLE,
+        _answers(cluster_answers.ClusterNode), (404, 507),
     ),
 )  # fmt: skip

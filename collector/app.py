@@ -32,6 +32,7 @@ _IN_TURN = frozenset({create_run, register_node, put_state, open_streams, list_s
 _AT_ONCE = 16
 # Sent many times a second by each node: told of at level debug.
 _FREQUENT = frozenset({"/api/v1/ingest", "/livez", "/readyz", "/metrics"})
+_FREQUENT_OF_NODES = ("/heartbeat", "/work")
 
 
 def make_app(parts: Parts) -> web.Application:
@@ -92,7 +93,7 @@ def _answer_to(error: Exception, request: web.Request, request_id: str) -> web.R
 
 
 def _log(request: web.Request, status: int, request_id: str, seconds: float) -> None:
-    is_frequent = request.path in _FREQUENT and status < 400
+    is_frequent = (request.path in _FREQUENT or request.path.endswith(_FREQUENT_OF_NODES)) and status < 400
     write = log.error if status >= 500 else log.debug if is_frequent else log.info
     write("request", request_id=request_id, method=request.method, path=request.path, status=status, seconds=round(seconds, 4))
 

@@ -1,7 +1,7 @@
 """Who is asking, and what they may do: every permission is decided here.
 
-Reads from and writes to the table `tokens`, and the administrator's token file. Tokens are opaque and 256 bits long; only their
-SHA-256 is kept, and no token is ever logged.
+Reads from and writes to the table `tokens` (`cluster_nodes` says which is a node's own), and the administrator's
+token file. Tokens are opaque and 256 bits long; only their SHA-256 is kept, and no token is ever logged.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import hmac
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -23,12 +26,13 @@ from runyard.errors import ConfigError
 from .answers import Token
 from .database import Database
 from .problems import Problem, not_allowed
-from .schema import tokens
+from .schema import cluster_nodes, tokens
 
 ADMIN = "admin"
 USER = "user"
 NODE = "node"
 RUN = "run"
+JOIN = "join"
 
 _MAX_CACHED = 10_000
 _TOKEN_PREFIX = "ry_"  # noqa: S105 - lets people and secret scanners recognize a token
@@ -36,7 +40,7 @@ _TOKEN_PREFIX = "ry_"  # noqa: S105 - lets people and secret scanners recognize 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever holds a token. `subject` is a node id for kind node, a run id for kind run."""
+    """Whoever holds a token. `subject` is a node id for kind node, a run id for kind run, a cluster for kind join."""
 
     kind: str
     subject: str
@@ -69,6 +73,20 @@ def sha256_of(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token that is to be added: its id and its SHA-256."""
+
+    token_id: str
+    sha256: str
+
+
+def new_token() -> tuple[str, NewToken]:
+    """A token, and what is kept of it."""
+    token = _TOKEN_PREFIX + secrets.token_urlsafe(32)
+    return token, NewToken(secrets.token_hex(8), sha256_of(token))
+
+
 class Gate:
     """Finds the principal behind an Authorization header."""
 
@@ -81,24 +99,38 @@ class Gate:
         """Raises a 401 where there is no token or an unknown one."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise _unauthorized("this route needs the header 'Authorization: Bearer <token>'")
+            raise unauthorized("this route needs the header 'Authorization: Bearer <token>'")
         digest = sha256_of(token.strip())
         if hmac.compare_digest(digest, self._admin.token_sha256):
             return self._admin
-        principal = self._known.get(digest) or await self._database.read(_find, digest)
-        if principal is None or not hmac.compare_digest(digest, principal.token_sha256):
-            raise _unauthorized("this token is not known to the collector")
-        self._known[digest] = principal
+        principal = self._known.get(digest) or await self._look(digest)
+        if principal.kind != JOIN:  # one that expires is looked at each time
+            self._known[digest] = principal
         while len(self._known) > _MAX_CACHED:
             self._known.popitem(last=False)
         return principal
 
+    async def _look(self, digest: str) -> Principal:
+        row = await self._database.read(_find, digest)
+        if row is None or not hmac.compare_digest(digest, row.sha256):
+            raise unauthorized("this token is not known to the collector")
+        if row.expires_ns is not None and row.expires_ns < time.time_ns():
+            at = datetime.fromtimestamp(row.expires_ns // 10**9, UTC).isoformat()
+            raise unauthorized(f"this {row.kind} token expired at {at}; have a new one made (`runyard clusters token`)")
+        if row.kind == NODE and row.uses_left is not None:
+            self.forget(await self._database.write(_take_over, row))
+        return Principal(row.kind, row.subject, row.sha256)
+
+    def forget(self, digests: Iterable[str]) -> None:
+        """The tokens with these SHA-256 are void."""
+        for digest in digests:
+            self._known.pop(digest, None)
+
     async def make(self, kind: str, subject: str) -> Token:
         """A new token of kind user or node."""
-        token = _TOKEN_PREFIX + secrets.token_urlsafe(32)
-        token_id = secrets.token_hex(8)
-        await self._database.write(insert, token_id, sha256_of(token), kind, subject)
-        return Token(token_id=token_id, token=token, kind="node" if kind == NODE else "user", subject=subject)
+        token, new = new_token()
+        await self._database.write(insert, new.token_id, new.sha256, kind, subject)
+        return Token(token_id=new.token_id, token=token, kind="node" if kind == NODE else "user", subject=subject)
 
     async def revoke(self, token_id: str) -> None:
         """From now on the token is unknown; raises a 404 where there is none."""
@@ -108,18 +140,42 @@ class Gate:
         self._known.pop(digest, None)
 
 
-def _unauthorized(detail: str) -> Problem:
+def unauthorized(detail: str) -> Problem:
+    """401: who asks is not known."""
     return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-def _find(connection: Connection, digest: str) -> Principal | None:
-    row = connection.execute(sa.select(tokens).where(tokens.c.sha256 == digest)).first()
-    return Principal(row.kind, row.subject, row.sha256) if row else None
+def _find(connection: Connection, digest: str) -> Any:
+    return connection.execute(sa.select(tokens).where(tokens.c.sha256 == digest)).first()
 
 
-def insert(connection: Connection, token_id: str, digest: str, kind: str, subject: str) -> None:
-    """Adds a token to the catalog."""
+def _take_over(connection: Connection, renewal: Any) -> list[str]:
+    """A node's new token is used for the first time: from now on it is the node's own, and the one before it is void; the
+    SHA-256 of that one."""
+    mine = cluster_nodes.c.node_id == renewal.subject
+    before = connection.execute(sa.select(cluster_nodes.c.token_id).where(mine)).scalar()
+    connection.execute(sa.update(tokens).where(tokens.c.token_id == renewal.token_id).values(uses_left=None))
+    if before is None or before == renewal.token_id:
+        return []
+    connection.execute(sa.update(cluster_nodes).where(mine).values(token_id=renewal.token_id))
+    digest = _delete(connection, before)
+    return [] if digest is None else [digest]
+
+
+def insert(
+    connection: Connection,
+    token_id: str,
+    digest: str,
+    kind: str,
+    subject: str,
+    *,
+    expires_ns: int | None = None,
+    uses_left: int | None = None,
+) -> None:
+    """Adds a token to the catalog. A join token is good until `expires_ns` for `uses_left` nodes; a node's token with
+    `uses_left` takes the place of the node's own when it is first used."""
     values = {"token_id": token_id, "sha256": digest, "kind": kind, "subject": subject, "created_ns": time.time_ns()}
+    values |= {"expires_ns": expires_ns, "uses_left": uses_left}
     connection.execute(sa.insert(tokens).values(values))
 
 

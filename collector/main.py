@@ -32,6 +32,7 @@ from . import auth, catalog, openapi, placement, snapshots
 from .api import ROUTES
 from .app import make_app
 from .auth import Gate
+from .cluster.dispatch import Dispatch
 from .commit import Committer
 from .database import Database, DatabaseError, open_database
 from .digests import Digester
@@ -136,6 +137,7 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
     streams = Streams(database, store)
     committer = Committer(store, metrics, interval_s=settings.commit_interval_s, limit_bytes=settings.commit_bytes)
     hub, pulse, digester = Hub(), Pulse(settings.lost_contact_s), Digester()
+    meetings, repeats = Meetings(), Repeats()
     ingest = Ingest(
         streams=streams,
         store=store,
@@ -152,9 +154,10 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
         streams=streams,
         committer=committer,
         hub=hub,
-        meetings=Meetings(),
+        meetings=meetings,
         pulse=pulse,
-        repeats=Repeats(),
+        repeats=repeats,
+        dispatch=Dispatch(database, hub, meetings, repeats, settings),
         ingest=ingest,
         sealer=Sealer(store, database, committer, digester, hub),
         digester=digester,
@@ -176,10 +179,11 @@ async def _serve(
     listener = _listen(settings.host, settings.port)
     parts = _parts(settings, data_dir, database, metrics, token)
     await _recover(parts)
+    await parts.dispatch.recover()
     unmerged = await parts.database.read(merge_runs.to_merge)
     await asyncio.to_thread(merge_process.recover, parts.store, data_dir / "merge", unmerged)
     overall = Feed(parts, data_dir / "runs", data_dir / "merge", settings.merge_wait_s)
-    async with watched(notifier), _background(parts, stop), _merging(overall), _listening(parts, listener):
+    async with watched(notifier), _background(parts, stop), _working(overall, parts.dispatch), _listening(parts, listener):
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = f"http://{host}:{listener.getsockname()[1]}"
         # What was loaded stays: the garbage collector need not look at it again, nor stop the loop for it.
@@ -194,6 +198,7 @@ async def _serve(
         notifier.tell(STOPPING)
         parts.hub.close()
         parts.meetings.close()
+        parts.dispatch.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -250,14 +255,17 @@ async def _background(parts: Parts, stop: asyncio.Event) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _merging(overall: Feed) -> AsyncIterator[None]:
-    """The overall logs are written; at the end the process that writes them has ended."""
-    merging = asyncio.create_task(overall.run())
+async def _working(overall: Feed, dispatch: Dispatch) -> AsyncIterator[None]:
+    """The overall logs are written, and runs of the queue are given their nodes; at the end the process that writes the logs
+    has ended, and what is known of nodes is written down."""
+    tasks = [asyncio.create_task(overall.run()), asyncio.create_task(dispatch.run())]
     try:
         yield
     finally:
-        merging.cancel()
-        await asyncio.gather(merging, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await dispatch.flush()
 
 
 async def _flush_pulse(parts: Parts) -> None:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from . import messages
 from .auth import Principal
+from .cluster.dispatch import Dispatch
 from .commit import Committer
 from .database import Database
 from .digests import Digester
@@ -49,6 +50,7 @@ class Parts:
     meetings: Meetings
     pulse: Pulse
     repeats: Repeats
+    dispatch: Dispatch
     ingest: Ingest
     sealer: Sealer
     digester: Digester

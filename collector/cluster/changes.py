@@ -1,4 +1,4 @@
-"""What a transaction of the queue or of the registry has changed for others, so that they are told once it is committed. Pure."""
+"""What a transaction of the queue or of the registry has changed for others, who are told once it is committed. Pure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which nodes of the clusters were heard from, when, and what each said last.
 
 Told by every request of a node's agent; asked when a node's status is shown and at each turn of the queue; written down every
-few seconds. Silence is measured with the monotonic clock, and counted from the start of this process at the earliest: a collector
-that was away has no right to call its nodes lost. Belongs to the event loop's thread.
+few seconds. Silence is measured with the monotonic clock, and counted from the start of this process at the earliest: a
+collector that was away has no right to call its nodes lost. Belongs to the event loop's thread.
 """
 
 from __future__ import annotations
