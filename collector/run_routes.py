@@ -11,14 +11,14 @@ import time
 import msgspec
 from aiohttp import web
 
-from . import catalog, listing, progress, state
+from . import catalog, listing, progress, standing, state
 from .answers import Node, RegisteredNode, Run, RunInFull, RunList, StacksAnswer, StateAnswer
 from .catalog import RunRow
 from .hub import Hub
 from .messages import CreateRun
 from .problems import Problem
 from .pulse import Pulse
-from .report import NodeState
+from .report import NodeState, Transition
 from .route import Call, json_response
 
 # What a node that waits for this one has to know.
@@ -48,7 +48,9 @@ def run_answer(row: RunRow, pulse: Pulse, hub: Hub) -> Run:
 
 
 def _pending(row: RunRow, hub: Hub) -> str:
-    """What a run waits for of which everything has come, but which is not complete."""
+    """What a run waits for: for nodes, or, where everything of it has come, to be complete."""
+    if row.in_queue is not None and row.in_queue.stage == standing.QUEUED:
+        return row.in_queue.waits_for or "its turn in the queue"
     if row.is_complete or not row.row.is_complete:
         return ""
     trouble = hub.trouble_of(row.row.run_id)
@@ -91,15 +93,30 @@ async def show_run(call: Call) -> web.Response:
     nodes = await database.read(catalog.nodes_of, call.run_id)
     processes = await database.read(catalog.processes_of, call.run_id)
     # A node of an earlier version has gone through statuses without telling when: what the others tell is shown.
-    told = [node.transitions for node in nodes if node.transitions or node.status == "NotStarted"]
-    if row.row.node_count > len(nodes) and not row.state.is_final:
+    current = nodes if row.in_queue is None else [node for node in nodes if node.attempt == row.row.attempt]
+    told = [node.transitions for node in current if node.transitions or node.status == "NotStarted"]
+    if row.row.node_count > len(current) and not row.state.is_final:
         told.append([])  # of those that have not come yet
     whole = msgspec.structs.asdict(run_answer(row, pulse, call.parts.hub)) | {
-        "transitions": await asyncio.to_thread(state.transitions_of_run, told),
+        "transitions": _with_queue(row, await asyncio.to_thread(state.transitions_of_run, told)),
         "nodes": [_with_pulse(node, call.run_id, pulse) for node in nodes],
         "processes": processes,
     }
     return json_response(RunInFull(**whole))
+
+
+def _with_queue(row: RunRow, told: list[Transition]) -> list[Transition]:
+    """The transitions with those that the collector knows of: the run was queued, given to nodes, and settled."""
+    known = row.in_queue
+    if known is None:
+        return told
+    first = [Transition(status="Queued", wall_ns=known.submitted_ns)]
+    first += [Transition(status="Starting", wall_ns=known.placed_ns)] if known.placed_ns is not None else []
+    settled = row.row.settled
+    if settled is not None and settled.attempt == row.row.attempt:
+        told = [moment for moment in told if moment.status not in state.FINAL]
+        told.append(Transition(status=settled.status, phase=row.state.phase, wall_ns=settled.ended_ns))  # type: ignore[arg-type]
+    return [*first, *(moment for moment in told if (moment.status, moment.phase) != ("Starting", ""))]
 
 
 def _with_pulse(node: Node, run_id: str, pulse: Pulse) -> Node:

@@ -322,6 +322,7 @@ placements = Table(
     Column("node_id", String(64), ForeignKey("cluster_nodes.node_id"), nullable=False),
     Column("placed_ns", BigInteger, nullable=False),
     Column("is_taken", Boolean, nullable=False),  # the node has said that it has it
+    Column("admitted_ns", BigInteger),  # since when the node may have started it: it has a token of the run
     Column("freed_ns", BigInteger),  # since when the node has nothing of it any more, or it was taken from a lost node
     Index(None, "node_id"),
 )

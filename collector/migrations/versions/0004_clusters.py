@@ -95,6 +95,7 @@ def _queue() -> None:
         ),
         sa.Column("placed_ns", sa.BigInteger, nullable=False),
         sa.Column("is_taken", sa.Boolean, nullable=False),
+        sa.Column("admitted_ns", sa.BigInteger),
         sa.Column("freed_ns", sa.BigInteger),
         sa.PrimaryKeyConstraint("run_id", "attempt", "node_rank", name="pk_placements"),
     )

@@ -1,0 +1,47 @@
+"""Cancelling a run, in whatever state it is, whoever has started it.
+
+Reads from and writes to the tables `runs`, `queue` and `placements`. What no node has is over at once; what nodes have is over
+when they say so: their agents are told with their work, and whoever ships the run with the answer to its state.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from runyard.collector import standing, state
+from runyard.collector.auth import Principal
+from runyard.collector.problems import Problem, no_such_run
+from runyard.collector.schema import nodes, runs
+
+from .changes import NOTHING, Changes
+from .queue import end, free, holdings, is_begun, told
+
+
+def cancel(connection: Connection, run_id: str, reason: str, who: Principal, now_ns: int) -> Changes:
+    """Somebody wants the run to end; the first reason stays. Raises a 404, and a 409 where it has ended otherwise."""
+    this_run = runs.c.run_id == run_id
+    run = connection.execute(sa.select(runs).where(this_run)).first()
+    if run is None:
+        raise no_such_run(run_id)
+    if run.status in state.FINAL:
+        if run.status == "Canceled" and run.cancel_ns is not None:
+            return NOTHING
+        raise Problem(409, "ended", f"run {run_id} has ended ({run.status}); there is nothing left to cancel")
+    if run.cancel_ns is None:
+        why = f"canceled by {who.subject or 'the administrator'}{f': {reason}' if reason else ''}"
+        connection.execute(sa.update(runs).where(this_run).values(cancel_ns=now_ns, cancel_reason=why))
+        standing.refresh(connection, run_id)
+    changed = Changes(told(connection, run_id), frozenset({run_id}))
+    row = connection.execute(sa.select(runs.c.cancel_reason, runs.c.attempt).where(this_run)).one()
+    changed |= free(connection, [part for part in holdings(connection, run_id, row.attempt) if not is_begun(part)], now_ns)
+    if _is_nowhere(connection, run_id, row.attempt):
+        changed |= end(connection, run_id, "Canceled", row.cancel_reason, now_ns)
+    return changed
+
+
+def _is_nowhere(connection: Connection, run_id: str, attempt: int) -> bool:
+    """Whether no node has anything of the newest attempt, nor will say anything of it."""
+    if standing.of(connection, run_id) is not None:
+        return not holdings(connection, run_id, attempt)
+    return connection.execute(sa.select(nodes.c.node_id).where(nodes.c.run_id == run_id)).first() is None

@@ -1,0 +1,90 @@
+"""Submitting a run to a cluster's queue: what is wrong with it is said at once, with what there is.
+
+Reads from the tables `clusters` and `cluster_nodes`; writes to `runs`, `tags` and `queue`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from runyard import distribution
+from runyard import spec as specs
+from runyard.collector import catalog, rendezvous, standing
+from runyard.collector.auth import Principal
+from runyard.collector.messages import CreateRun
+from runyard.collector.problems import Problem, invalid
+from runyard.collector.schema import cluster_nodes, queue, runs
+from runyard.collector.standing import QUEUED
+
+from . import registry
+from .messages import SubmitRun
+from .placing import shortage
+
+_ASKED = ("order", "node_count", "request", "priority", "max_queue_s", "retries")
+
+
+def submit(connection: Connection, cluster: str, wanted: SubmitRun, who: Principal) -> bool:
+    """Adds the run to the queue; False where the very same was submitted before. Raises a 404 for a cluster that is none, a 409
+    where the run id is taken, and a 400 where the run cannot be or the cluster can never hold it."""
+    registry.require_cluster(connection, cluster)
+    known = connection.execute(sa.select(runs.c.creator).where(runs.c.run_id == wanted.run_id)).first()
+    if known is not None:
+        _require_same(connection, cluster, wanted, is_own=known.creator == rendezvous.name_of(who))
+        return False
+    described = _described(wanted, who)
+    nodes = connection.execute(sa.select(cluster_nodes.c.capacity).where(cluster_nodes.c.cluster == cluster))
+    short = shortage(cluster, wanted.node_count, wanted.request, list(nodes.scalars()))
+    if short:
+        raise Problem(400, "too-large-for-cluster", short)
+    catalog.add_run(connection, described, rendezvous.name_of(who), "")
+    now_ns = time.time_ns()
+    values: dict[str, Any] = {name: getattr(wanted, name) for name in _ASKED}
+    values |= {"run_id": wanted.run_id, "cluster": cluster, "submitted_ns": now_ns, "queued_ns": now_ns}
+    values |= {"attempt": 0, "stage": QUEUED, "placed_ns": None, "waits_for": ""}
+    connection.execute(sa.insert(queue).values(values))
+    standing.refresh(connection, wanted.run_id)
+    return True
+
+
+def _require_same(connection: Connection, cluster: str, wanted: SubmitRun, *, is_own: bool) -> None:
+    known = connection.execute(sa.select(queue).where(queue.c.run_id == wanted.run_id)).first()
+    asked = ("order", "node_count", "request", "priority", "max_queue_s")  # retries are used up meanwhile
+    is_same = known is not None and known.cluster == cluster and is_own
+    if not is_same or any(getattr(known, name) != getattr(wanted, name) for name in asked):
+        raise Problem(409, "run-id-taken", f"there is another run {wanted.run_id!r}; choose another run id")
+
+
+def _described(wanted: SubmitRun, who: Principal) -> CreateRun:
+    """The run as the catalog has it, from its spec; raises a 400 where that is none."""
+    try:
+        spec = specs.from_json(wanted.order.spec)
+        spread = spec.distribution
+        wrong = distribution.why_wrong(spread)
+        values: dict[str, Any] = {"command": list(spec.command), "experiment": spec.experiment or "default", "name": spec.name}
+        values |= {"tags": spec.tags, "cwd": spec.cwd, "timeout_s": spec.limits.driver_s or None}
+        values |= {"on_failure": spread.on_failure, "failure_grace_s": spread.failure_grace_s}
+        values |= {"world_size": wanted.node_count * spread.processes_per_node}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise invalid(f"order.spec cannot be used: {error}") from error
+    if wrong:
+        raise invalid(f"order.spec cannot be used: {wrong}")
+    if spread.max_restarts:
+        why = "of a run of a queue there is one attempt on its nodes; --retries gives it to others where one was lost"
+        raise invalid(f"order.spec cannot be used: distribution.max_restarts is {spread.max_restarts}; {why}")
+    fixed: dict[str, Any] = {
+        "run_id": wanted.run_id,
+        "node_count": wanted.node_count,
+        "created_ns": time.time_ns(),
+        "user": who.subject,
+    }
+    fixed |= {"key": secrets.token_hex(16), "run_token_sha256": "0" * 64}
+    try:
+        return msgspec.convert(values | fixed, CreateRun)
+    except msgspec.ValidationError as error:
+        raise invalid(f"order.spec cannot be used: {error}") from error
