@@ -28,6 +28,8 @@ STATUSES = (
     "NotResponding",
 )
 HEAD = ("RUN", "EXPERIMENT", "STATUS", "EXIT", "USER", "CREATED", "TOOK", "NAME")
+# Only where a run is in a queue.
+WAITS_FOR = "WAITS FOR"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         say_json({"runs": found})
         return 0
     if found:
-        say(table(HEAD, [_row(item, time.time_ns()) for item in found]))
+        say(_table(found, time.time_ns()))
     else:
         note("no run is like that" if any(query.values()) else "there are no runs yet")
     if len(with_one_more) > limit:
@@ -85,6 +87,14 @@ def _status(word: str | None) -> str | None:
         hint = f"did you mean {known[close]}?" if close else f"known are {', '.join(STATUSES)}"
         raise InputError(f"--status {word!r} is unknown; {hint}")
     return known[word.lower()]
+
+
+def _table(found: list[dict[str, Any]], now_ns: int) -> str:
+    rows = [_row(item, now_ns) for item in found]
+    waits = [item["pending"] if item["status"] == "Queued" else "" for item in found]
+    if not any(waits):
+        return table(HEAD, rows)
+    return table((*HEAD, WAITS_FOR), [(*row, wait) for row, wait in zip(rows, waits, strict=True)])
 
 
 def _row(item: dict[str, Any], now_ns: int) -> tuple[str, ...]:

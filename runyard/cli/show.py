@@ -35,7 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show the run."""
     client = client_of(args)
-    found = reader.run(client, args.run)
+    try:
+        found = reader.run(client, args.run)
+    except reader.NoSuchRun:
+        from . import slurm_jobs
+
+        if slurm_jobs.tell(args.run, args.output):
+            return 0
+        raise
     files = list(reader.files(client, args.run))
     verdict = verdicts.fetch(client, found)
     if args.output == "json":
@@ -78,6 +85,7 @@ def _about(found: Document) -> list[str]:
         ("phase", found["phase"]),
         ("cause", found["cause"]),
         *_failure(found),
+        *_slurm(found),
         ("experiment", found["experiment"]),
         ("name", found["name"]),
         ("tags", tags),
@@ -97,6 +105,16 @@ def _failure(found: Document) -> list[tuple[str, str]]:
     if failure is None:
         return []
     return [("failed in", failure["phase"]), ("because", failure["cause"]), *_place(found, failure)]
+
+
+def _slurm(found: Document) -> list[tuple[str, str]]:
+    """What Slurm says of a run of its own that is not over, where this machine belongs to that Slurm."""
+    if "slurm_job" not in found["tags"] or found["status"] in reader.FINAL_STATUSES:
+        return []
+    from . import slurm_jobs
+
+    job = slurm_jobs.find(found["run_id"])
+    return [("slurm", job.sentence)] if job else []
 
 
 def _place(found: Document, failure: Document) -> list[tuple[str, str]]:

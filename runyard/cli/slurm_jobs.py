@@ -109,6 +109,19 @@ def cancel(job: Job) -> None:
     called(["scancel", job.job_id])
 
 
+def tell(run_id: str, output: str) -> bool:
+    """What Slurm knows of a run that the collector does not know, on stdout; False where it knows nothing."""
+    job = find(run_id)
+    if job is None:
+        return False
+    if output == "json":
+        say_json(asdict(job) | {"status": job.status})
+        return True
+    note("the collector does not know it yet" if not job.is_over else "the collector was never told of it")
+    say(f"{run_id}  {job.status}: {job.sentence}")
+    return True
+
+
 def show(cluster: str, output: str) -> None:
     """A partition's nodes and its runs, on stdout. Raises SlurmError."""
     partition = partition_of(cluster)

@@ -79,10 +79,13 @@ def _sent_code(wanted: Wanted, loaded: settings.Settings) -> Snapshot | None:
 
 
 def _queue(client: CollectorClient, cluster: str, wanted: Wanted, snapshot: Snapshot | None) -> None:
+    path, body = f"/clusters/{path_segment(cluster)}/runs", body_of(wanted, snapshot)
     try:
-        client.json("POST", f"/clusters/{path_segment(cluster)}/runs", body_of(wanted, snapshot))
+        try:
+            client.json("POST", path, body)
+        except CollectorUnreachable:
+            client.json("POST", path, body)  # the very same again is harmless, and the answer may be all that was lost
     except CollectorUnreachable as error:
-        # The answer may be all that was lost.
         raise CollectorUnreachable(
             f"{error}; whether it has run {wanted.run_id} is not known: `runyard show {wanted.run_id}` tells"
         ) from error

@@ -65,7 +65,7 @@ def _wait(client: CollectorClient, run_id: str, is_gone: Callable[[], int | None
             if found["status"] in reader.FINAL_STATUSES:
                 note(f"run {run_id} is {found['status']}: {found['cause'] or 'it never had a node'}")
                 return _exit_code(found)
-            told = _tell(found.get("waits_for", ""), told)
+            told = _tell(found["pending"] if found["status"] == "Queued" else "", told)
         time.sleep(LOOK_S)
 
 
