@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench faults rows wheel clean
+.PHONY: demo test lint bench faults rows wheel deb clean
 
 $(STAMP): pyproject.toml constraints.txt tools/make_venv.sh
 	PYTHON="$(PYTHON)" sh tools/make_venv.sh $(VENV)
@@ -31,6 +31,9 @@ bench: $(STAMP)
 
 faults: $(STAMP)
 	FAULTS_KILLS=$${FAULTS_KILLS:-240} $(BIN)/python -m pytest tests/faults
+
+deb: $(STAMP)
+	$(BIN)/python tools/make_deb.py
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation

@@ -98,15 +98,15 @@ def remove_units(root: Path, service: Service) -> list[str]:
 
 
 def write_settings(root: Path, service: Service, wanted: Mapping[str, str | int]) -> bool:
-    """The file of settings with the values that are wanted, where there is none; whether it was made.
+    """The file of settings with the values that are wanted, where there is none or a package's; whether it was made.
 
-    One that is there is the administrator's: it is left as it is, and has to say what is wanted.
+    Another one is the administrator's: it is left as it is, and has to say what is wanted.
     """
     path = root / service.settings
-    if path.exists():
+    text = (SOURCES / path.name).read_text(encoding="utf-8")
+    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
         _check_settings(path, wanted)
         return False
-    text = (SOURCES / "etc" / path.name).read_text(encoding="utf-8")
     for key, value in wanted.items():
         text = re.sub(rf"(?m)^{key} = .*$", lambda _, key=key, value=value: f"{key} = {json.dumps(value)}", text)  # type: ignore[misc]
     _write(path, text, 0o640 if service.name == "collector" else 0o644)
