@@ -74,7 +74,8 @@ class DriverSource:
         self._store = store
         self._clock = clock
         self._passed = max(out.written, err.written)  # up to here one of the lanes is ahead
-        self._record = -1  # number of the first index record that ends behind `position`
+        self._record = -1  # number of the first index record that ends behind `position`; -1: it has to be searched for
+        self._passed_records = 0  # so many index records, at least, end before `position`
         self._by_source = {STDOUT: out, STDERR: err, TOGETHER: out}
 
     def load(self, most: int, now_ns: int) -> None:
@@ -111,6 +112,13 @@ class DriverSource:
             lane.end_line(self.newest_ns or now_ns, self.position)
 
     def _take_gap(self, end: int, now_ns: int) -> None:
+        """Its time is that of the record in which it ends, as of other bytes; with a later one, what follows would come late."""
+        number, count = self._first_behind(end - 1)
+        if number < count:
+            self.newest_ns = max(self.newest_ns, self._times(self._numbers(number, 1), now_ns)[-1])
+        elif not self.news.is_closed:
+            self.is_waiting = True
+            return
         self._end_lines(now_ns)
         out = self.lanes[0]
         if out.written < end:
@@ -119,18 +127,32 @@ class DriverSource:
         self._record = -1
 
     def _is_index_read(self) -> bool:
-        return self.index is None or max(self._record, 0) >= self.index.offset // RECORD_BYTES
+        return self.index is None or max(self._record, self._passed_records) >= self.index.offset // RECORD_BYTES
+
+    def _first_behind(self, position: int) -> tuple[int, int]:
+        """The number of the first index record that ends behind `position`, and how many records there are."""
+        if self.index is None:
+            return 0, 0
+        key, count = self.index.key, self.index.offset // RECORD_BYTES
+        return first_record_behind(lambda at, size: _read(self._store, key, at, size), count, position), count
+
+    def _numbers(self, record: int, count: int) -> memoryview[int]:
+        """Up to `count` index records from number `record` on, four numbers each."""
+        assert self.index is not None
+        data = _read(self._store, self.index.key, record * RECORD_BYTES, count * RECORD_BYTES)
+        return memoryview(data[: len(data) - len(data) % RECORD_BYTES]).cast("Q")
 
     def _records(self, end: int, most: int, now_ns: int) -> tuple[list[int], list[int], list[int]]:
         """The index records of [position, end): their ends, the last one cut, their times, and sources."""
         if self.index is None:
             return [], [], []
-        key, count = self.index.key, self.index.offset // RECORD_BYTES
+        count = self.index.offset // RECORD_BYTES
         if self._record < 0:
-            self._record = first_record_behind(lambda at, size: _read(self._store, key, at, size), count, self.position)
-        wanted = min(count - self._record, max(256, most // 64))
-        data = _read(self._store, key, self._record * RECORD_BYTES, wanted * RECORD_BYTES)
-        numbers = memoryview(data[: len(data) - len(data) % RECORD_BYTES]).cast("Q")
+            self._record, count = self._first_behind(self.position)
+            if self._record == count:  # the next one may end before `position`, too: it is searched for again
+                self._record, self._passed_records = -1, count
+                return [], [], []
+        numbers = self._numbers(self._record, min(count - self._record, max(256, most // 64)))
         ends = numbers[0::4].tolist()
         if not ends:
             return [], [], []

@@ -6,7 +6,7 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from runyard import labels, names, timeindex
@@ -136,6 +136,14 @@ actions = st.one_of(
     offsets=st.lists(st.sampled_from([0, BEGUN_NS - 7 * S, BEGUN_NS - 90_000 * S]), min_size=3, max_size=3),
     plan=st.lists(actions, max_size=60),
 )
+# A gap at a stream's beginning has the time of what was dropped.
+@example(1, 3, [0, 0, 0], [("write", 0, b"x", 1), ("drop", 2, 1), ("write", 2, b"\n", 1), ("write", 0, b"\n", 1)])
+# A gap is known before the index records of its bytes are there.
+@example(
+    1, 1, [0, 0, 0],
+    [("write", 0, b"\n", 1), ("send", 0, 1, 32), ("write", 0, b"\n", 1), ("drop", 0, 1), ("drop", 0, 1),
+     ("write", 0, b"\n\n\n", 1), ("send", 0, 5, 32), ("merge",)],
+)  # fmt: skip
 def test_every_line_is_there_once_in_its_streams_order_and_late_ones_are_marked(
     nodes: int, ranks: int, offsets: list[int], plan: list[tuple[object, ...]]
 ) -> None:
