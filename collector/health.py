@@ -14,6 +14,8 @@ from sqlalchemy.engine import Connection
 
 from . import listing, metrics
 from .answers import Alive, Readiness
+from .cluster import registry
+from .cluster.node_routes import node_answer
 from .database import newest_revision
 from .route import Call, json_response
 from .store import StoreError, StoreFull
@@ -66,6 +68,8 @@ async def show_metrics(call: Call) -> web.Response:
     parts = call.parts
     for status, count in (await parts.database.read(listing.count_by_status)).items():
         parts.metrics.runs.labels(status).set(count)
+    nodes = [node_answer(row, parts.dispatch) for row in await parts.database.read(registry.nodes)]
+    parts.metrics.nodes.tell(nodes, await parts.database.read(registry.runs_by_stage))
     parts.metrics.open_streams.set(len(parts.streams))
     parts.metrics.disk_free_bytes.set(await asyncio.to_thread(parts.store.free_bytes))
     return web.Response(body=parts.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from .cluster.gauges import NodeGauges
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -30,6 +32,8 @@ class Metrics:
         self.open_streams = Gauge("runyard_open_streams", "Streams in memory.", registry=registry)
         self.disk_free_bytes = Gauge("runyard_disk_free_bytes", "Room left for streams.", registry=registry)
         self.database_errors = Counter("runyard_database_errors_total", "Database calls that failed.", registry=registry)
+        self.nodes = NodeGauges()
+        registry.register(self.nodes)
 
     def text(self) -> bytes:
         """All numbers in Prometheus' text format."""

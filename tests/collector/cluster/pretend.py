@@ -1,4 +1,7 @@
-"""Pretend agents of a cluster, for tests of the collector: they join, say how they are, and ask for work. No spool, no processes."""
+"""Pretend agents of a cluster, for tests of the collector: they join, say how they are, and ask for work.
+
+They have no spool and start no processes.
+"""
 
 from __future__ import annotations
 
