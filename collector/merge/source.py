@@ -112,7 +112,7 @@ class DriverSource:
             lane.end_line(self.newest_ns or now_ns, self.position)
 
     def _take_gap(self, end: int, now_ns: int) -> None:
-        """Its time is that of the record in which it ends, as of other bytes; with a later one, what follows would come late."""
+        """Its time is that of the record in which it ends, as of other bytes: with a later one, what follows would be late."""
         number, count = self._first_behind(end - 1)
         if number < count:
             self.newest_ns = max(self.newest_ns, self._times(self._numbers(number, 1), now_ns)[-1])
