@@ -1,8 +1,8 @@
 """Acting for the owner of a run's folder: files that we make there are the owner's, and what the owner may not, we may not.
 
 A run of another user belongs to that user: its shepherd and drivers have to read what we write, and nothing that they put
-into the folder (a link, say) may lead a process of root anywhere else. The kernel keeps a thread's identity for files apart from the
-process's: it is the thread's own, so that others go on as root meanwhile. Only where this process is root.
+into the folder (a link, say) may lead a process of root anywhere else. Which files it may use is a matter of the thread, to
+the kernel: the others go on as root meanwhile. Only where this process is root.
 """
 
 from __future__ import annotations

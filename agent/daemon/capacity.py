@@ -1,4 +1,4 @@
-"""What this node has for runs, and who it is. Reads /proc and /dev; blocks shortly."""
+"""What this node has for runs, as far as it can be told before its GPUs were asked. Reads /proc and /dev."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from runyard.agent.telemetry import host
+
 DEV = Path("/dev")
-MEMINFO = Path("/proc/meminfo")
 GPU_NAMES = Path("/proc/driver/nvidia/gpus")
 
 
@@ -15,8 +16,8 @@ def capacity() -> dict[str, Any]:
     """{"cpus","memory_bytes","gpus","gpu_name"}, as the collector is told."""
     found = gpus()
     return {
-        "cpus": float(len(os.sched_getaffinity(0))),
-        "memory_bytes": _memory_bytes(),
+        "cpus": host.cpus(),
+        "memory_bytes": host.memory_bytes(),
         "gpus": found,
         "gpu_name": _gpu_name() if found else "",
     }
@@ -42,12 +43,3 @@ def _gpu_name() -> str:
             if name.strip() == "Model":
                 return value.strip()
     return ""
-
-
-def _memory_bytes() -> int:
-    """Of the machine, or of the cgroup that this process may not leave, if that is less."""
-    total_bytes = 0
-    for line in MEMINFO.read_text().splitlines():
-        if line.startswith("MemTotal:"):
-            total_bytes = int(line.split()[1]) << 10
-    return total_bytes

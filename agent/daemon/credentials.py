@@ -24,7 +24,8 @@ MACHINE_ID = Path("/etc/machine-id")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What this node got when it joined. `join_token_sha256` tells a join token that was used from a fresh one."""
+    """What this node got when it joined; `token` is empty since the collector has refused it. `join_token_sha256` tells the
+    join token that was used from a fresh one."""
 
     collector_url: str
     node_id: str
@@ -83,10 +84,6 @@ class CredentialStore:
     def keep(self, credentials: Credentials) -> None:
         """Durable when this returns. Raises OSError."""
         write_json(str(self._path), asdict(credentials))
-
-    def forget(self) -> None:
-        """The collector has refused them."""
-        self._path.unlink(missing_ok=True)
 
     def machine(self) -> str:
         """64 hexadecimal digits that are the same at each start of this agent, and others for a copy of it.

@@ -34,6 +34,7 @@ VERBS = {
     "drain": ("runyard.cli.drain", "give a node no more runs"),
     "resume": ("runyard.cli.drain", "give a drained node runs again"),
     "ship": ("runyard.cli.ship", "send what lies in this node's spool; --watch: go on until told to stop"),
+    "agent": ("runyard.cli.agent", "start the agent of a cluster's node"),
     "collector": ("runyard.cli.collector", "start the collector"),
     "service": ("runyard.cli.service", "install, uninstall: the agent or the collector as a service of this machine"),
     "config": ("runyard.cli.config", "explain: where each setting comes from; check: whether they are right"),

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     spool_dir = Path(loaded.spool.dir).expanduser()
     if spool_dir.exists() and not spool_dir.is_dir():
         raise InputError(f"the spool {spool_dir} is a file; spool.dir has to name a folder")
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
     stop = threading.Event()
     _stop_on_signals(stop)
     if args.watch:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 def _watch(spool_dir: Path, loaded: settings.Settings, stop: threading.Event) -> int:
     from runyard.agent.ship.watch import Watch
 
-    watch = Watch(spool_dir, loaded, _logger())
+    watch = Watch(spool_dir, loaded, logger())
     _stop_on_signals(stop, watch.look)
     watch.run(stop)
     return 0
@@ -159,7 +159,7 @@ def _speaker(run_id: str) -> Callable[[str], None]:
     return say
 
 
-def _logger() -> Any:
+def logger() -> Any:
     """JSON lines on stderr, one sentence each."""
     import structlog
 
@@ -184,7 +184,7 @@ def _stop_on_signals(stop: threading.Event, look: Callable[[], None] = lambda: N
     signal.signal(signal.SIGINT, on_signal)
 
 
-def _raise_descriptor_limit() -> None:
+def raise_descriptor_limit() -> None:
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,0 +1,116 @@
+"""Starts shepherds of the node's runs: each as its run's user, where systemd runs in a scope of its own, else in a session.
+
+A scope is no service's child: systemd ends and restarts the agent without it, and knows the run's limits and its processes.
+Reads run.json and the folder's owner; writes, once, whose the folder is.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from runyard import names
+from runyard.agent.launch import ensure_shepherd
+from runyard.agent.owner import acting_for_owner
+from runyard.atomic import read_json
+from runyard.errors import ConfigError
+
+SLICE = "runyard.slice"
+SYSTEMD = Path("/run/systemd/system")
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+class Starter:
+    """`start` is what the watch over the spool calls. Raises ConfigError where scopes are asked for and cannot be."""
+
+    def __init__(self, scopes: str) -> None:
+        why_not = _why_no_scopes()
+        if scopes == "on" and why_not:
+            raise ConfigError(f"agent.scopes is 'on', and {why_not}; set it to 'auto' or 'off'")
+        self.is_scoped = scopes != "off" and not why_not
+
+    def start(self, run_dir: str) -> bool:
+        """Start the run's shepherd unless one lives or the run is over here; True where one was started. Raises OSError."""
+        folder = Path(run_dir)
+        uid, gid = _owner(folder)
+        with acting_for_owner(folder):
+            run = read_json(str(folder / names.RUN_FILE)) or {}
+            how: dict[str, Any] = {}
+            if uid != os.geteuid():
+                how = _as_user(uid, gid, is_scoped=self.is_scoped)
+            before = scope_words(run, uid, _free_number(run)) if self.is_scoped else []
+            return ensure_shepherd(run_dir, before=before, **how)
+
+
+def scope_words(run: Mapping[str, Any], uid: int, number: int) -> list[str]:
+    """What starts a program in the run's scope and becomes it. `number` tells the scopes of its shepherds apart."""
+    words = ["systemd-run", "--scope", "--quiet", "--collect", "--no-ask-password"]
+    words += [f"--unit={unit_name(run, number)}", f"--slice={SLICE}", f"--description=Run {run.get('run_id', '?')} of Runyard"]
+    properties = ["Delegate=yes", "OOMPolicy=continue"]
+    request = (run.get("placement") or {}).get("request") or {}
+    if request.get("memory_bytes"):
+        properties.append(f"MemoryMax={int(request['memory_bytes'])}")
+    if request.get("cpus"):
+        properties.append(f"CPUQuota={max(1, round(request['cpus'] * 100))}%")
+    words += [f"--property={one}" for one in properties]
+    return words if uid == os.geteuid() else [*words, f"--uid={uid}"]
+
+
+def unit_name(run: Mapping[str, Any], number: int) -> str:
+    """The scope of a run's shepherd, without its suffix: the first shepherd's has the number 0."""
+    attempt = run.get("attempt") or 0
+    return f"runyard-run-{run.get('run_id', '?')}-{attempt}" + (f"-{number}" if number else "")
+
+
+def scopes_of(run: Mapping[str, Any]) -> list[Path]:
+    """The cgroups of the run's scopes that are there."""
+    name = unit_name(run, 0)
+    folders = [*CGROUPS.glob(f"{SLICE}/{name}.scope"), *CGROUPS.glob(f"{SLICE}/{name}-*.scope")]
+    return [folder for folder in folders if folder.stem.removeprefix(name).lstrip("-").isdigit() or folder.stem == name]
+
+
+def _free_number(run: Mapping[str, Any]) -> int:
+    # What another shepherd has started lives on in that one's scope.
+    return next(number for number in range(1 << 20) if not (CGROUPS / SLICE / f"{unit_name(run, number)}.scope").exists())
+
+
+def _owner(folder: Path) -> tuple[int, int]:
+    """Whose the run is; the folder is given to that user where it was not yet.
+
+    From then on its owner is what counts: what lies in it may have been changed by that user.
+    """
+    status = folder.lstat()
+    if status.st_uid != os.geteuid() or os.geteuid() != 0:
+        return status.st_uid, status.st_gid
+    run = read_json(str(folder / names.RUN_FILE)) or {}
+    placement = run.get("placement") or {}
+    uid, gid = int(placement.get("uid", 0)), int(placement.get("gid", 0))
+    if uid:
+        for path in folder.rglob("*"):
+            os.lchown(path, uid, gid)
+        os.lchown(folder, uid, gid)  # last: a kill in between does it all once more
+    return (uid, gid) if uid else (0, 0)
+
+
+def _as_user(uid: int, gid: int, *, is_scoped: bool) -> dict[str, Any]:
+    """For Popen: as that user, with all that user's groups. systemd-run changes the user itself."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return {} if is_scoped else {"user": uid, "group": gid, "extra_groups": []}
+    env = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
+    if is_scoped:
+        return {"env": env}
+    return {"user": uid, "group": gid, "extra_groups": os.getgrouplist(entry.pw_name, gid), "env": env}
+
+
+def _why_no_scopes() -> str:
+    if not SYSTEMD.is_dir():
+        return "systemd does not run here"
+    if os.geteuid() != 0:
+        return "the agent is not root"
+    return "" if shutil.which("systemd-run") else "there is no systemd-run"
