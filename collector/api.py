@@ -19,7 +19,7 @@ from . import (
 from .auth import ADMIN, JOIN, NODE, RUN, USER
 from .cluster import answers as cluster_answers
 from .cluster import messages as cluster_messages
-from .cluster import node_routes
+from .cluster import node_routes, queue_routes
 from .route import FRAMES_TYPE, TAR_TYPE, Answer, Call, Route
 from .verdict import answer as verdict_answer
 from .verdict import routes as verdict_routes
@@ -206,5 +206,25 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST", f"{V1}/nodes/{{node_id}}/resume", node_routes.resume_node, "Give a node runs again", _PEOPLE,
         _answers(cluster_answers.ClusterNode), (404, 507),
+    ),
+    Route(
+        "POST", f"{V1}/clusters/{{cluster}}/runs", queue_routes.submit_run, "Submit a run to a cluster", _PEOPLE,
+        _answers(answers.Run, 201, 200), (404, 409, 507), body=cluster_messages.SubmitRun,
+    ),
+    Route(
+        "GET", f"{V1}/clusters/{{cluster}}/runs", queue_routes.show_queue, "A cluster's queue", _PEOPLE,
+        _answers(cluster_answers.Queue), (404,),
+    ),
+    Route(
+        "POST", f"{V1}/runs/{{run_id}}/cancel", queue_routes.cancel_run, "Cancel a run", _PEOPLE,
+        _answers(answers.Run), (404, 409, 507), body=cluster_messages.CancelRun,
+    ),
+    Route(
+        "POST", f"{V1}/runs/{{run_id}}/pin", queue_routes.pin_run, "Keep a run's files", _PEOPLE,
+        _answers(answers.Run), (404, 507),
+    ),
+    Route(
+        "POST", f"{V1}/runs/{{run_id}}/unpin", queue_routes.unpin_run, "Let a run's files go with the others", _PEOPLE,
+        _answers(answers.Run), (404, 507),
     ),
 )  # fmt: skip

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..answers import Run
-from ..messages import Body
+from runyard.collector.answers import Run
+from runyard.collector.messages import Body
+
 from .messages import Capacity, ClusterNodeStatus, Order, Request, RunOnNode
 
 

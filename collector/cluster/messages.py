@@ -9,7 +9,19 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from ..messages import Body, Count, Ip, NodeId, RunId, RunStatus, Small, Text, check_ip, check_node_id, check_run_id
+from runyard.collector.messages import (
+    Body,
+    Count,
+    Ip,
+    NodeId,
+    RunId,
+    RunStatus,
+    Small,
+    Text,
+    check_ip,
+    check_node_id,
+    check_run_id,
+)
 
 # What a node of a cluster does. LostContact is never told and never stored: it follows from silence.
 AgentStatus = Literal["Idle", "Preparing", "Running", "Leaving", "Unusable"]

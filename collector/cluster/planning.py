@@ -20,10 +20,7 @@ from runyard.settings import Collector as Settings
 from .changes import NOTHING, Changes
 from .messages import Request
 from .placing import Machine, Wanted, plan
-from .queue import LIGHT, assignments, bump, end, free, heard, is_begun, told
-
-# With these three the event loop's part (dispatch.py) does all that it does.
-__all__ = ["assignments", "heard", "turn"]
+from .queue import LIGHT, bump, end, free, is_begun, told
 
 ACTIVE = ("Idle", "Preparing", "Running")
 
