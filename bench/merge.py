@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runyard import names, timeindex
+from runyard.collector.file_store import FileStore
 from runyard.collector.merge.journal import Journal
 from runyard.collector.merge.merger import Merger
 from runyard.collector.merge.roles import FILES
 from runyard.collector.merge.talk import NodeNews, RunNews, StreamNews
-from runyard.collector.store import FileStore
 
 from .result import Result
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from runyard.atomic import sync_folder
 from runyard.errors import ConfigError
 from runyard.names import DIR_MODE
 from runyard.sd_notify import READY, STOPPING, Notifier, status
@@ -36,6 +37,7 @@ from .cluster.dispatch import Dispatch
 from .commit import Committer
 from .database import Database, DatabaseError, open_database
 from .digests import Digester
+from .file_store import FileStore
 from .hub import Hub
 from .ingest import Ingest
 from .merge import process as merge_process
@@ -49,7 +51,7 @@ from .route import Parts
 from .seals import Sealer
 from .service import watched
 from .snapshots import Snapshots
-from .store import FileStore, StoreError, sync_folder
+from .store import StoreError
 from .streams import Streams
 
 log = structlog.get_logger()

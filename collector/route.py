@@ -19,6 +19,7 @@ from .cluster.dispatch import Dispatch
 from .commit import Committer
 from .database import Database
 from .digests import Digester
+from .file_store import FileStore
 from .hub import Hub
 from .ingest import Ingest
 from .messages import NoQuery
@@ -29,7 +30,6 @@ from .rendezvous import Meetings
 from .repeats import Repeats
 from .seals import Sealer
 from .snapshots import Snapshots
-from .store import FileStore
 from .streams import Streams
 
 JSON_TYPE = "application/json"

@@ -32,11 +32,12 @@ def write_bytes(path: str, data: bytes, *, durable: bool = True) -> None:
             os.unlink(temporary)
         raise
     if durable:
-        _sync_folder(os.path.dirname(path) or ".")
+        # Until the folder is on disk, a power cut may bring the old file back: whole, but old.
+        sync_folder(os.path.dirname(path) or ".")
 
 
-def _sync_folder(folder: str) -> None:
-    # Until the folder is on disk, a power cut may bring the old file back: whole, but old.
+def sync_folder(folder: str) -> None:
+    """Make what was made, renamed or removed in `folder` survive a power cut. Blocks; raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

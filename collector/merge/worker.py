@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from runyard.collector.store import FileStore
+from runyard.collector.file_store import FileStore
 from runyard.errors import RunyardError
 
 from .journal import Journal

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from runyard import labels, names, timeindex
+from runyard.collector.file_store import FileStore
 from runyard.collector.merge.journal import Journal
 from runyard.collector.merge.merger import Merger
 from runyard.collector.merge.roles import FILES
 from runyard.collector.merge.talk import NodeNews, RunNews, StreamNews
-from runyard.collector.store import FileStore
 
 S = 10**9
 BEGUN_NS = 1_800_000_000 * S

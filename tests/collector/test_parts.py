@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from runyard import timeindex
 from runyard.collector import cursor, query
 from runyard.collector.commit import Committer
+from runyard.collector.file_store import FileStore
 from runyard.collector.metrics import Metrics
 from runyard.collector.placement import StreamRow, merged
 from runyard.collector.problems import Problem
 from runyard.collector.pulse import Pulse
-from runyard.collector.store import FileStore, StoreError, StoreFull
+from runyard.collector.store import StoreError, StoreFull
 from runyard.collector.streams import Stream
 from tests.collector.node import Node, call, frame
 from tests.collector_process import running_collector
