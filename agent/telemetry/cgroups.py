@@ -1,7 +1,7 @@
 """What the kernel counts for a run's own control group: memory, cpu, io, kills, pressure. cgroup v1, v2, and both side by side.
 
 Reads /proc/<pid>/cgroup, /proc/self/mountinfo and the groups' files. A group is a run's own where all of the run's processes
-are in or below it and nobody else's: a systemd scope, a container, a job's step. A run that shares its group has no such figures.
+are in or below it and nobody else's: a systemd scope, a container, a job's step. A run that shares its group has no figures.
 """
 
 from __future__ import annotations

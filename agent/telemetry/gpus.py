@@ -1,8 +1,8 @@
 """The node's GPUs, watched from a thread of their own: a driver that hangs, as it may when a GPU is lost, holds up nobody.
 
 Reads through gpu.py and, for Xid events, the kernel's log, or NVML where that cannot be read. On a node without NVIDIA's
-library nothing is loaded, no thread is started and nothing is said. NVML stays open while the agent runs: whoever resets a GPU or
-replaces the driver stops the agent before.
+library nothing is loaded, no thread is started and nothing is said. NVML stays open while the agent runs: whoever resets a GPU
+or replaces the driver stops the agent before.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def open_run(run_dir: Path) -> LiveRun | None:
     try:
         run = read_json(str(run_dir / names.RUN_FILE))
         return LiveRun(run_dir, run)
-    except (OSError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):
         return None
 
 

@@ -49,14 +49,14 @@ class Runs:
         roots = {pid: key for run in self._live.values() for pid, key in run.roots().items()}
         self.processes_of = self._processes.look(roots, marks)
         for run in self._live.values():
-            procs = self.processes_of.get(run.key, [])
-            lines = self._xid_lines(run, procs, gpus, xids)
-            lines.append(self._line(run, procs, node, gpus) | {"kernel_record": record})
             try:
+                procs = self.processes_of.get(run.key, [])
+                lines = self._xid_lines(run, procs, gpus, xids)
+                lines.append(self._line(run, procs, node, gpus) | {"kernel_record": record})
                 run.write(lines)
-            except OSError:  # a full disk, a folder that is gone, a link in the way: the next sample follows
+                run.record = record
+            except Exception:  # noqa: BLE001, S112 - a full disk, a link in the way, whatever one run's folder holds: others go on
                 continue
-            run.record = record
 
     def _refresh(self) -> None:
         there: dict[str, int] = {}
@@ -72,7 +72,7 @@ class Runs:
                 if run is not None:
                     self._live[name] = run
         for name, run in list(self._live.items()):
-            if name not in there or not run.refresh() or (run.run_dir / names.SHIPPED_FILE).exists():
+            if name not in there or _is_over(run):
                 del self._live[name]
                 if name in there:
                     self._over[name] = there[name]
@@ -135,6 +135,13 @@ class Runs:
         if members & on_it:
             return "gpu"
         return "" if on_it else "node"
+
+
+def _is_over(run: LiveRun) -> bool:
+    try:
+        return not run.refresh() or (run.run_dir / names.SHIPPED_FILE).exists()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # its files are not whole
+        return True
 
 
 def _summed(procs: Sequence[Proc]) -> dict[str, Any]:

@@ -65,6 +65,10 @@ class Sampler:
             "gpu_name": gpus[0].name if gpus else "",
         }
 
+    def processes_of(self, run: str) -> list[int]:
+        """The processes of a run (the name of its folder in the spool), as the last sample found them."""
+        return [proc.pid for proc in self._runs.processes_of.get(run, ())]
+
     def close(self) -> None:
         """Ends the GPUs' thread."""
         self._gpus.close()

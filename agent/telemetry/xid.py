@@ -60,13 +60,14 @@ class KernelLog:
                 continue
             except OSError:  # mostly EAGAIN: there is no more
                 break
-            number = _number(record)
-            if number is None:
+            if not record:
                 break
-            self.record = number
-            xid = parse(record)
-            if xid is not None:
-                found.append(xid)
+            # More lines follow a record's own, with a space before them.
+            for line in record.splitlines():
+                self.record = _number(line, self.record)
+                xid = parse(line)
+                if xid is not None:
+                    found.append(xid)
         return found
 
     def close(self) -> None:
@@ -83,13 +84,13 @@ def parse(record: str) -> Xid | None:
     match = _XID.search(text)
     if match is None:
         return None
-    number, stamp = _number(record), record.split(",", 3)[2]
+    stamp = record.split(",", 3)[2]
     return Xid(
         number=int(match[2]),
         bus=bus_of(match[1]),
         pid=int(match[3] or 0),
         text=text[:400],
-        record=-1 if number is None else number,
+        record=_number(record, -1),
         log_ns=int(stamp) * 1000 if stamp.isdigit() else 0,
     )
 
@@ -108,6 +109,6 @@ def bus_text(bus: tuple[int, ...]) -> str:
     return f"{bus[0]:04x}:{bus[1]:02x}:{bus[2]:02x}" if bus else ""
 
 
-def _number(record: str) -> int | None:
+def _number(record: str, otherwise: int) -> int:
     words = record.split(",", 2)
-    return int(words[1]) if len(words) == 3 and words[1].isdigit() else None
+    return int(words[1]) if len(words) == 3 and words[0].isdigit() and words[1].isdigit() else otherwise
