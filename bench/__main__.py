@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("capture", "ship", "live", "start", "datastore", "merge", "simulate")
+NAMES = ("capture", "ship", "live", "start", "datastore", "merge", "simulate", "fleet")
 
 
 def main(names: list[str]) -> int:

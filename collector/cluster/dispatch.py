@@ -21,7 +21,7 @@ from runyard.collector.hub import Hub
 from runyard.collector.problems import Problem
 from runyard.collector.rendezvous import Meetings
 from runyard.collector.repeats import Repeats
-from runyard.collector.standing import OVER
+from runyard.collector.standing import PLACED, QUEUED
 from runyard.settings import Collector as Settings
 
 from . import planning, queue, registry, samples
@@ -50,6 +50,7 @@ class Dispatch:
         self._database, self._hub, self._meetings, self._repeats = database, hub, meetings, repeats
         self._works: dict[str, Work] = {}
         self._events: dict[str, asyncio.Event] = {}
+        self._turn_of: dict[str, asyncio.Lock] = {}
         self._woken = asyncio.Event()
         self._is_closing = False
         self._flushed_s = self._swept_s = 0.0
@@ -118,16 +119,18 @@ class Dispatch:
 
     async def hear(self, node_id: str, told: Heartbeat, clock_off_ns: int) -> Work:
         """A node's word: written down where it says something new. What the node is to have."""
-        self.contact.beat(node_id)
-        work = await self.current(node_id)
-        self.newest.keep(node_id, told.sample)
-        if self.contact.is_repeated(node_id, told, work.version, clock_off_ns):
-            return work
-        changes = await self._database.write(_hear, node_id, told, clock_off_ns)
-        self.contact.keep(node_id, told, work.version, clock_off_ns)
-        await self.applied(changes)
-        self.wake()
-        return await self.current(node_id)
+        # One after the other: a word that was given up as unanswered must not be written down behind the one after it.
+        async with self._turn_of.setdefault(node_id, asyncio.Lock()):
+            self.contact.beat(node_id)
+            work = await self.current(node_id)
+            self.newest.keep(node_id, told.sample)
+            if self.contact.is_repeated(node_id, told, work.version, clock_off_ns):
+                return work
+            changes = await self._database.write(_hear, node_id, told, clock_off_ns)
+            self.contact.keep(node_id, told, work.version, clock_off_ns)
+            await self.applied(changes)
+            self.wake()
+            return await self.current(node_id)
 
     async def recover(self) -> None:
         """The nodes that have joined are known again; their silence counts from now on."""
@@ -201,7 +204,8 @@ def _hear(connection: Connection, node_id: str, told: Heartbeat, clock_off_ns: i
 
 
 def _has_runs(connection: Connection) -> bool:
-    return connection.execute(sa.select(schema.queue.c.run_id).where(schema.queue.c.stage != OVER).limit(1)).first() is not None
+    kept = schema.queue.c.stage.in_((QUEUED, PLACED))
+    return connection.execute(sa.select(schema.queue.c.run_id).where(kept).limit(1)).first() is not None
 
 
 def _flush(connection: Connection, heard: dict[str, int], taken: list[samples.Taken]) -> None:
