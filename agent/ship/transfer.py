@@ -12,14 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from runyard import names
-from runyard.agent.stop import DEFAULT_GRACE_S, request_stop
 from runyard.errors import CollectorBusy, CollectorRefused
 from runyard.settings import Ship
 from runyard.wire import DATA, pack_header
 
 from .arrivals import Arrivals
 from .batch import Batch, compose
-from .due import Due
 from .files import Files
 from .giveback import GiveBack
 from .ledger import Ledger
@@ -28,7 +26,7 @@ from .report import Report
 from .scan import LIVE_ROOTS
 from .seal import Hasher
 from .tail import Tail
-from .watched import Watched
+from .telling import Telling
 
 # A request should be over after about so long, so that live lines wait no longer behind a bulk of old ones.
 REQUEST_S = 0.25
@@ -67,7 +65,7 @@ class Transfer:
         self.files = Files(run_dir, say)
         self.ledger = Ledger(run_dir)
         self.report = Report(run_dir, list(run["ranks"]))
-        self._watched = Watched(run_dir, run)
+        self._telling = Telling(run_dir, run, self.report, remote, say)
         self.hasher = Hasher(self._keep_alive)
         self._settings = settings
         self.say = say
@@ -79,11 +77,7 @@ class Transfer:
         self._limit = min(FIRST_BATCH_BYTES, settings.batch_bytes)
         self._is_registered = False
         self._heard_s = self._grown_s = self._scan_due_s = self._give_back_due_s = 0.0
-        self._must_tell = True
         self._is_scan_asked = False
-        self._due = Due(int((run.get("distribution") or {}).get("node_count", 1)))
-        self._grace_s = float(run.get("grace_s", DEFAULT_GRACE_S))
-        self._obeyed: dict[str, Any] | None = None
 
     @property
     def wake(self) -> threading.Event:
@@ -112,7 +106,7 @@ class Transfer:
         self.files.adopt(self.remote.streams(), now_s)
         for name in self.ledger.names():
             self._tell_losses(self.files.by_name.get(name))
-        self._must_tell = True
+        self._telling.again()
         self._heard_s = now_s
 
     def close(self) -> None:
@@ -124,7 +118,8 @@ class Transfer:
         """Find what is new and send some of it; whether there is more to send at once. Raises CollectorError's kinds."""
         now_s = time.monotonic()
         self._find(now_s)
-        self._tell_state()
+        if self._telling.tell_if_due():
+            self._heard_s = time.monotonic()
         has_more = self.send()
         is_short = self._is_short_of_room(now_s)
         if not has_more:
@@ -136,22 +131,8 @@ class Transfer:
 
     def tell(self, *, is_complete: bool) -> None:
         """Tell the state as it is, and do what is asked in the answer."""
-        body = self.report.body(is_complete=is_complete)
-        self._watched.add_to(body["processes"], time.monotonic())
-        answer = self.remote.put_state(body)
-        self._must_tell = False
+        self._telling.tell(is_complete=is_complete)
         self._heard_s = time.monotonic()
-        self._due.told(self._heard_s)
-        self._obey(answer.get("stop"))
-        self._watched.heard(answer)
-
-    def _obey(self, stop: dict[str, Any] | None) -> None:
-        """Pass on what the collector asks, once; the spool keeps it over any death."""
-        if stop is None or stop == self._obeyed:
-            return
-        grace_s = self._grace_s if stop.get("grace_s") is None else float(stop["grace_s"])
-        request_stop(self.run_dir, int(stop["signal"]), grace_s, str(stop["reason"]), is_failure=bool(stop.get("is_failure")))
-        self._obeyed = stop
 
     def scan(self, roots: tuple[str, ...], *, is_expected: bool = True) -> None:
         """Take in all files there are now. Unless new ones are expected, those that no event has named tell of lost events."""
@@ -216,19 +197,6 @@ class Transfer:
         self.files.rewritten &= self.ledger.names()
         if self.files.with_work:
             self._grown_s = now_s
-
-    def _tell_state(self) -> None:
-        now_s = time.monotonic()
-        is_due = self.report.is_known and (self._must_tell or self._due.is_now(now_s) or self._watched.is_due(now_s))
-        if not self.report.refresh() and not is_due:
-            return
-        try:
-            self.tell(is_complete=False)
-        except CollectorRefused as error:
-            if error.status != 400:
-                raise
-            self._must_tell = False
-            self.say(f"the collector does not take the run's state: {error}")  # the bytes go on all the same
 
     def _is_short_of_room(self, now_s: float) -> bool:
         """Give room back where it is wanted; True where more is wanted than is durable: the driver may be waiting for it."""
