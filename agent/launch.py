@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # The folder that holds the package: the shepherd runs without site-packages, which saves a third of its start. The garbage
 # collector sleeps while modules load, which saves a tenth; the shepherd wakes it.
-_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _MAIN = (
     "import gc; gc.disable(); import sys; sys.path.append(sys.argv[1]); "
     "from runyard.agent.shepherd import main; main(sys.argv[2], int(sys.argv[3]))"
@@ -53,7 +53,7 @@ def ensure_shepherd(run_dir: str, *, stdin: int = subprocess.DEVNULL, before: Se
         )
         try:
             child = subprocess.Popen(
-                [*before, sys.executable, "-I", "-S", "-c", _MAIN, _ROOT, run_dir, str(lock)],
+                [*before, sys.executable, "-I", "-S", "-c", _MAIN, ROOT, run_dir, str(lock)],
                 stdin=stdin,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

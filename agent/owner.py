@@ -22,10 +22,17 @@ def acting_for_owner(folder: Path) -> Iterator[None]:
         yield
         return
     status = folder.lstat()
-    if status.st_uid == 0:
+    with acting_as(status.st_uid, status.st_gid):
+        yield
+
+
+@contextmanager
+def acting_as(uid: int, gid: int) -> Iterator[None]:
+    """The same as a user of this machine, with no group but `gid`."""
+    if uid == os.geteuid():
         yield
         return
-    _become(status.st_uid, status.st_gid)
+    _become(uid, gid)
     try:
         yield
     finally:

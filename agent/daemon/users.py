@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
+from runyard.agent.launch import ROOT
+from runyard.agent.owner import acting_as
 from runyard.errors import InputError
 from runyard.settings import Agent
 
@@ -54,12 +58,28 @@ def _found(name: str, what: str) -> User:
             f"{what} {name!r} does not exist on node {_here()}; name one who does, or have the user made there"
         ) from None
     user = User(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir, entry.pw_shell)
-    if not user.is_ours and os.geteuid() != 0:
+    if user.is_ours:
+        return user
+    if os.geteuid() != 0:
         raise InputError(
             f"{what} is {name!r}, and the agent on node {_here()} runs as {_ours().name!r}: only an agent that runs as root"
             " starts runs of other users"
         )
+    _check_reach(user)
     return user
+
+
+def _check_reach(user: User) -> None:
+    """A run's processes are ours as that user: where that user cannot read the interpreter, they would not even start."""
+    for path in (Path(sys.executable).resolve(), Path(ROOT, "runyard", "__init__.py")):
+        try:
+            with acting_as(user.uid, user.gid):
+                path.open("rb").close()
+        except OSError:
+            raise InputError(
+                f"the run's user {user.name!r} cannot read {path} on node {_here()}, with which its processes would be started:"
+                " runyard has to be installed where all users may read it"
+            ) from None
 
 
 def _ours() -> User:

@@ -1,0 +1,209 @@
+"""One node's agent beside a real collector: what it starts outlives it, what it is told to end ends, and the next agent goes on
+from what is on disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import structlog
+
+from runyard import names
+from runyard.errors import CollectorRefused
+from runyard.spec import Spec
+from tests.agent.node_runs import NodeRun, is_alive
+from tests.agent_process import AgentProcess, join_token, node_of, running_agent, status_of, submit
+from tests.collector_process import CollectorProcess
+from tests.waiting import wait_for
+
+COUNTING = ("sh", "-c", "i=0; while [ ! -e stop ]; do i=$((i+1)); echo line $i; sleep 0.02; done; exit 7")
+
+# Where runyard and what it needs are, for an interpreter that is not this one.
+PACKAGES = (str(Path(names.__file__).parents[1]), str(Path(structlog.__file__).parents[1]))
+
+
+def _driver_pid(agent: AgentProcess, run_id: str) -> int:
+    started = wait_for(lambda: agent.json_of(run_id, names.process_dir(0) + "/started.json"), "the driver's start")
+    return int(started["pid"])
+
+
+def test_trainings_outlive_sigterm_and_kill_9_of_the_agent_and_the_next_one_takes_them_up(
+    collector: CollectorProcess, tmp_path: Path
+) -> None:
+    with running_agent(tmp_path / "node", collector) as agent:
+        submit(collector, "long", COUNTING, spec=_starting_in(tmp_path))
+        pid = _driver_pid(agent, "long")
+        wait_for(lambda: node_of(collector, agent)["status"] == "Running", "the node's status")
+
+        assert agent.stop(signal.SIGTERM) == 0
+        shipped_bytes = _shipped_bytes(collector, "long")
+        size = len(agent.log_of("long"))
+        wait_for(lambda: len(agent.log_of("long")) > size + 200, "the training goes on")
+        assert node_of(collector, agent)["status"] == "Leaving"
+        assert _shipped_bytes(collector, "long") == shipped_bytes
+
+        agent.start()
+        wait_for(lambda: _shipped_bytes(collector, "long") > shipped_bytes, "the next agent ships")
+        agent.kill()
+        assert is_alive(pid)
+        agent.start()
+        (tmp_path / "stop").touch()
+        wait_for(lambda: status_of(collector, "long") == "Failed", "the run's end")
+        run = collector.client().json("GET", "/runs/long")
+        assert run["exit_code"] == 7
+        wait_for(lambda: node_of(collector, agent)["runs"] == [], "the node is free again")
+        assert _driver_pid(agent, "long") == pid
+        with collector.client().stream(
+            "GET", f"/runs/long/files/{_folder(collector, 'long')}/{names.driver_log(0, 1)}"
+        ) as response:
+            assert response.read() == agent.log_of("long")
+
+
+def test_a_canceled_run_and_one_that_was_given_away_are_ended(collector: CollectorProcess, tmp_path: Path) -> None:
+    with running_agent(tmp_path / "node", collector) as agent:
+        submit(collector, "unwanted", ("sleep", "60"))
+        pid = _driver_pid(agent, "unwanted")
+        collector.client().json("POST", "/runs/unwanted/cancel", {"reason": "no more of it"})
+        wait_for(lambda: not is_alive(pid), "the driver's end")
+        wait_for(lambda: status_of(collector, "unwanted") == "Canceled", "the run's end")
+        assert "no more of it" in agent.json_of("unwanted", names.STOP_FILE)["reason"]
+
+
+def test_what_a_person_has_started_here_is_shipped_and_left_alone(collector: CollectorProcess, tmp_path: Path) -> None:
+    with running_agent(tmp_path / "node", collector) as agent:
+        run = NodeRun(agent.spool, "sh", "-c", "echo mine; sleep 1", run_id="own", env={"RUNYARD_RUN__DRAIN_S": "0"})
+        assert run.complete().returncode == 0  # it knows no collector
+        wait_for(lambda: status_of(collector, "own") == "Completed", "the agent ships it")
+        assert node_of(collector, agent)["runs"] == []
+
+
+def test_an_agent_that_was_killed_over_a_new_folder_starts_the_run_all_the_same(
+    collector: CollectorProcess, tmp_path: Path
+) -> None:
+    with running_agent(tmp_path / "node", collector) as agent:
+        agent.kill()
+        (agent.run_dir("half") / names.PRIVATE_DIR).mkdir(parents=True)
+        agent.start()
+        submit(collector, "half", ("echo", "whole"))
+        wait_for(lambda: status_of(collector, "half") == "Completed", "the run's end")
+        assert agent.log_of("half") == b"whole\n"
+
+
+def test_a_node_joins_once_and_finds_its_credentials_again(collector: CollectorProcess, tmp_path: Path) -> None:
+    with running_agent(tmp_path / "node", collector) as agent:
+        kept = agent.state_dir / "credentials.json"
+        assert kept.stat().st_mode & 0o777 == 0o600
+        assert agent.state_dir.stat().st_mode & 0o777 == 0o700
+        agent.join_token_file.unlink()
+        agent.restart()
+        wait_for(lambda: node_of(collector, agent)["status"] == "Idle", "the node is there again")
+        assert len(agent.said("joined")) == 1
+
+
+def test_a_second_agent_with_the_same_folder_is_refused(collector: CollectorProcess, tmp_path: Path) -> None:
+    with running_agent(tmp_path / "node", collector) as agent:
+        second = AgentProcess(tmp_path / "node", collector)
+        assert second.launch().wait(30) == 2
+        assert "another agent runs with" in second.log_text
+        assert agent.pid
+
+
+def test_a_join_token_that_cannot_be_used_is_told_in_a_sentence(collector: CollectorProcess, tmp_path: Path) -> None:
+    agent = AgentProcess(tmp_path / "node", collector)
+    assert agent.launch().wait(30) == 2
+    assert "agent.join_token_file" in agent.log_text
+    agent.join_token_file.write_text("ry_none_of_yours\n")
+    assert agent.launch().wait(30) == 2
+    assert "ry_none_of_yours" not in agent.log_text
+    assert agent.log_text.splitlines()[-1].startswith("runyard: ")
+
+
+def test_a_node_that_was_put_out_does_not_come_back_by_the_same_join_token(collector: CollectorProcess, tmp_path: Path) -> None:
+    agent = AgentProcess(tmp_path / "node", collector)
+    agent.join_token_file.write_text(join_token(collector, uses=5))
+    try:
+        agent.start()
+        wait_for(lambda: node_of(collector, agent)["status"] == "Idle", "the node is there")
+        submit(collector, "goes-on", ("sleep", "60"))
+        pid = _driver_pid(agent, "goes-on")
+        collector.client().json("DELETE", f"/nodes/{agent.node_id}")
+        wait_for(lambda: agent.said("does not know this node any more"), "the sentence")
+        assert is_alive(pid)
+
+        agent.join_token_file.write_text(join_token(collector))
+        agent.restart()
+        wait_for(lambda: node_of(collector, agent)["status"] in ("Idle", "Running"), "the node is there again")
+        assert len(agent.said("joined")) == 2
+    finally:
+        agent.close()
+
+
+def test_two_nodes_with_one_id_do_not_take_each_other_s_place(collector: CollectorProcess, tmp_path: Path) -> None:
+    with running_agent(tmp_path / "one", collector) as agent:
+        wait_for(lambda: node_of(collector, agent)["status"] == "Idle", "the first one is there")
+        copy = AgentProcess(tmp_path / "copy", collector)
+        copy.join_token_file.write_text(join_token(collector))
+        copy.spool.mkdir()
+        (copy.spool / ".node_id").write_text(agent.node_id)
+        assert copy.launch().wait(30) == 2
+        assert agent.node_id in copy.log_text
+
+
+def test_what_a_node_cannot_start_is_refused_with_the_reason(collector: CollectorProcess, tmp_path: Path) -> None:
+    with running_agent(tmp_path / "node", collector):
+        submit(collector, "whose", ("true",), user="nobody-of-that-name")
+        wait_for(lambda: status_of(collector, "whose") == "Failed", "the run's end")
+        assert "nobody-of-that-name" in collector.client().json("GET", "/runs/whose")["cause"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts runs of other users")
+def test_a_run_of_another_user_is_that_user_s_from_the_spool_to_the_driver(collector: CollectorProcess, tmp_path: Path) -> None:
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):  # pytest's own folders are the tests' user's alone
+        folder.chmod(folder.stat().st_mode | 0o011)
+    environ = {"RUNYARD_AGENT__USERS": "nobody", "PYTHONPATH": os.pathsep.join(PACKAGES)}
+    with running_agent(tmp_path / "node", collector, environ=environ, python=_python_of_all()) as agent:
+        submit(collector, "theirs", ("sh", "-c", "id -un; id -G; echo $HOME"), user="nobody", spec=_starting_in(Path("/")))
+        wait_for(lambda: status_of(collector, "theirs") in ("Completed", "Failed"), "the run's end")
+        assert agent.log_of("theirs").splitlines() == [b"nobody", b"65534", b"/nonexistent"]
+        owners = {path.lstat().st_uid for path in (agent.run_dir("theirs"), *agent.run_dir("theirs").rglob("*"))}
+        assert owners == {65534}
+
+
+def test_a_collector_that_is_away_keeps_no_node_from_looking_after_its_runs(
+    collector: CollectorProcess, tmp_path: Path
+) -> None:
+    with running_agent(tmp_path / "node", collector) as agent:
+        submit(collector, "through", COUNTING, spec=_starting_in(tmp_path))
+        _driver_pid(agent, "through")
+        collector.stop()
+        agent.restart()  # it is ready without a collector
+        (tmp_path / "stop").touch()
+        wait_for(lambda: (agent.json_of("through", names.STATE_FILE) or {}).get("ended_ns"), "the run ends meanwhile")
+        collector.start()
+        wait_for(lambda: status_of(collector, "through") == "Failed", "all is told")
+
+
+def _python_of_all() -> str:
+    """An interpreter that every user may read, with which this one's packages work."""
+    ours = Path(sys.executable).resolve()
+    is_open = all(folder.stat().st_mode & 0o001 for folder in ours.parents)
+    return sys.executable if is_open else f"/usr/bin/python3.{sys.version_info.minor}"
+
+
+def _starting_in(folder: Path) -> Spec:
+    return Spec(cwd=str(folder))
+
+
+def _folder(collector: CollectorProcess, run_id: str) -> str:
+    return str(collector.client().json("GET", f"/runs/{run_id}")["nodes"][0]["folder"])
+
+
+def _shipped_bytes(collector: CollectorProcess, run_id: str) -> int:
+    try:
+        files = collector.client().json("GET", f"/runs/{run_id}/files")["files"]
+    except CollectorRefused:
+        return 0
+    return sum(int(file["bytes"]) for file in files if file["name"].endswith("70_driver_log.txt"))
