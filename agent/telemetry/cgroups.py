@@ -67,7 +67,13 @@ def of_run(pids: Iterable[int], is_foreign: Callable[[int], bool], trees: Iterab
         folder = _own_folder([group for of_one in lines for line in of_one if tree.has(line) for group in line[1:]], tree)
         if folder is None or not _is_own(folder, is_foreign):
             continue
-        found |= _of_v2(folder) if tree.is_v2 else _of_v1(folder)
+        found |= of_group(folder, tree)
+    return found
+
+
+def of_group(folder: Path, tree: Hierarchy) -> dict[str, float]:
+    """The same of the group that `folder` is in the tree; what the tree does not count is left out."""
+    found = _of_v2(folder) if tree.is_v2 else _of_v1(folder)
     return {name: value for name, value in found.items() if value >= 0}
 
 
@@ -106,7 +112,7 @@ def _of_v2(folder: Path) -> dict[str, float]:
 
 def _of_v1(folder: Path) -> dict[str, float]:
     limit = _number(folder / "memory.limit_in_bytes")
-    found = {
+    return {
         "mem_bytes": _number(folder / "memory.usage_in_bytes"),
         "mem_peak_bytes": _number(folder / "memory.max_usage_in_bytes"),
         "mem_limit_bytes": limit if limit < _NO_LIMIT else -1,
@@ -114,7 +120,6 @@ def _of_v1(folder: Path) -> dict[str, float]:
         "cpu_s": _number(folder / "cpuacct.usage") / 1e9,
         "throttled_s": _table(folder / "cpu.stat").get("throttled_time", -1e9) / 1e9,
     } | _io_v1(folder / "blkio.throttle.io_service_bytes_recursive")
-    return {name: value for name, value in found.items() if value >= 0}  # each tree has a few of them
 
 
 def _io_v2(path: Path) -> dict[str, float]:
