@@ -37,7 +37,7 @@ TURN_S = 1.0
 # What wakes the queue within so short a time is looked at together.
 PAUSE_S = 0.01
 FLUSH_S = 5.0
-SWEEP_S = 3600.0
+SWEEP_S = 600.0
 
 
 class Dispatch:
@@ -110,12 +110,13 @@ class Dispatch:
             self._changed(node_id)
         for run_id in changes.runs:
             self._repeats.forget(run_id)
-            with suppress(Problem):  # the run is gone
-                row = await self._database.read(catalog.run, run_id)
-                self._hub.told(run_id, row.state, row.silent_if)
             self._meetings.changed(run_id)
         if changes:
             self.wake()
+        for run_id in changes.runs:
+            with suppress(Problem):  # the run is gone
+                row = await self._database.read(catalog.run, run_id)
+                self._hub.told(run_id, row.state, row.silent_if)
 
     async def hear(self, node_id: str, told: Heartbeat, clock_off_ns: int) -> Work:
         """A node's word: written down where it says something new. What the node is to have."""

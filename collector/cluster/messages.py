@@ -105,7 +105,8 @@ class Heartbeat(Body, frozen=True, kw_only=True):
     runs: Annotated[list[RunOnNode], Meta(max_length=1000)] = []
     refused: Annotated[list[Refusal], Meta(max_length=1000)] = []
     capacity: Capacity | None = None  # where it has changed
-    sample: dict[Annotated[str, Meta(max_length=64)], float] = {}  # the newest one: name -> value, docs/monitoring.md
+    # The newest one: name -> value, docs/monitoring.md.
+    sample: Annotated[dict[Annotated[str, Meta(max_length=64)], float], Meta(max_length=100)] = {}
 
 
 class Order(Body, frozen=True, kw_only=True):

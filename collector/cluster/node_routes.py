@@ -19,6 +19,7 @@ from runyard.collector.standing import PLACED, QUEUED
 
 from . import registry, samples
 from .answers import Cluster, ClusterList, ClusterNode, HeartbeatAnswer, Joined, JoinToken, NodeList, Samples
+from .changes import Changes
 from .dispatch import Dispatch
 from .messages import Capacity, ClusterName, ClusterNodeStatus, Heartbeat, JoinCluster
 
@@ -156,6 +157,8 @@ async def remove_node(call: Call) -> web.Response:
     call.parts.gate.forget(void)
     if is_forgotten:
         call.parts.dispatch.forget(_node_id(call))
+    else:
+        await call.parts.dispatch.applied(Changes(nodes=frozenset({_node_id(call)})))
     return web.Response(status=204)
 
 

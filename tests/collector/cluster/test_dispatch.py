@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.collector.cluster.pretend import Agent, cluster_name
+from tests.collector.node import Node
 from tests.collector_process import CollectorProcess
 from tests.waiting import wait_for
 
@@ -75,3 +78,33 @@ def test_a_node_that_is_removed_while_it_waits_is_told(agent: Agent, collector: 
     collector.client().json("DELETE", f"/nodes/{agent.node_id}")
     wait_for(lambda: statuses, "the question is answered", limit_s=5)
     assert statuses[0] in (401, 404)
+
+
+def submit(collector: CollectorProcess, cluster: str, **fields: Any) -> str:
+    """Submits a run; its id."""
+    run_id = "dispatched-" + secrets.token_hex(5)
+    wanted = {"run_id": run_id, "order": {"spec": {"command": ["true"]}}} | fields
+    collector.client().json("POST", f"/clusters/{cluster}/runs", wanted)
+    return run_id
+
+
+def test_all_nodes_of_a_run_hear_of_it_while_they_wait(agent: Agent, collector: CollectorProcess) -> None:
+    agents = [agent, *(Agent(collector, agent.cluster) for _ in range(2))]
+    answers = [waiting(one, one.say()["version"], 20) for one in agents]
+    run_id = submit(collector, agent.cluster, node_count=3)
+    works = [wait_for(answer, "the work is answered", limit_s=5) for answer in answers]
+    assert {work["assignments"][0]["run_id"] for work in works} == {run_id}
+    assert sorted(work["assignments"][0]["node_rank"] for work in works) == [0, 1, 2]
+
+
+def test_whoever_follows_a_run_that_waits_hears_that_it_was_canceled(agent: Agent, collector: CollectorProcess) -> None:
+    collector.client().json("POST", f"/nodes/{agent.node_id}/drain", {})
+    run_id = submit(collector, agent.cluster)
+    told: list[str] = []
+    with Node(collector, run_id=run_id, create=False, register=False).follow() as events:
+        for event in events:
+            told += [json.loads(event.data)["status"]] if event.name in ("status", "end") else []
+            if told == ["Queued"]:
+                collector.client().json("POST", f"/runs/{run_id}/cancel", {"reason": "not needed"})
+    assert told[0] == "Queued"
+    assert told[-1] == "Canceled"

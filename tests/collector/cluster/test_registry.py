@@ -25,8 +25,8 @@ def cluster() -> str:
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
-    """A collector for which a second of silence is lost contact."""
-    environ = {"RUNYARD_COLLECTOR__LOST_CONTACT_S": "1"}
+    """A collector that gives nodes up after a second of silence."""
+    environ = {"RUNYARD_COLLECTOR__LOST_CONTACT_S": "1", "RUNYARD_COLLECTOR__GIVE_UP_LOST_S": "1"}
     with running_collector(tmp_path_factory.mktemp("hasty"), environ=environ) as process:
         yield process
 
@@ -172,6 +172,28 @@ def test_a_removed_node_is_forgotten_and_its_token_void(collector: CollectorProc
     with pytest.raises(CollectorRefused, match=r"no node .* has joined a cluster"):
         agent.shown()
     assert agent.join(join_token(collector, cluster)).status == 201
+
+
+def test_a_node_that_is_removed_while_it_has_a_run_is_kept_until_that_is_over(hasty: CollectorProcess, cluster: str) -> None:
+    agent, client = Agent(hasty, cluster), hasty.client()
+    agent.say()
+    wanted = {"run_id": f"kept-{cluster}", "order": {"spec": {"command": ["true"]}}}
+    client.json("POST", f"/clusters/{cluster}/runs", wanted)
+    wait_for(lambda: agent.work()["assignments"], "the run has the node")
+    agent.say("Running", runs=[{"run_id": wanted["run_id"], "attempt": 0, "status": "Running"}])
+    client.json("DELETE", f"/nodes/{agent.node_id}")
+    assert agent.call("GET", "/work").status == 401
+    assert agent.shown()["drain_reason"] == "removed from its cluster; forgotten when its runs are over"
+    run = wait_for(lambda: _ended(client, f"kept-{cluster}"), "the node is given up")
+    assert run is not None
+    assert "lost contact with node" in run["cause"]
+    client.json("DELETE", f"/nodes/{agent.node_id}")
+    assert agent.call("GET", "", token=hasty.token).status == 404
+
+
+def _ended(client: CollectorClient, run_id: str) -> dict[str, str] | None:
+    run: dict[str, str] = client.json("GET", f"/runs/{run_id}")
+    return run if run["status"] == "Failed" else None
 
 
 def test_a_cluster_is_the_sum_of_its_nodes(collector: CollectorProcess, cluster: str) -> None:
