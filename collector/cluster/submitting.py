@@ -66,6 +66,8 @@ def _described(wanted: SubmitRun, who: Principal) -> CreateRun:
         spec = specs.from_json(wanted.order.spec)
         spread = spec.distribution
         wrong = distribution.why_wrong(spread)
+        if not spec.command or isinstance(wanted.order.spec["command"], str):
+            raise ValueError("command has to be a list of words, the program first")
         values: dict[str, Any] = {"command": list(spec.command), "experiment": spec.experiment or "default", "name": spec.name}
         values |= {"tags": spec.tags, "cwd": spec.cwd, "timeout_s": spec.limits.driver_s or None}
         values |= {"on_failure": spread.on_failure, "failure_grace_s": spread.failure_grace_s}
