@@ -35,7 +35,7 @@ def ensure_shepherd(run_dir: str, *, stdin: int = subprocess.DEVNULL, before: Se
     place and become it; `how` goes to Popen (user, group, …), its `env` comes on top of ours.
     """
     run_dir = os.path.abspath(run_dir)  # the shepherd lives in /
-    _children[:] = [child for child in _children if child.poll() is None]
+    reap()
     if is_over(run_dir):
         return False
     lock = os.open(os.path.join(run_dir, names.SHEPHERD_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, names.FILE_MODE)
@@ -70,6 +70,11 @@ def ensure_shepherd(run_dir: str, *, stdin: int = subprocess.DEVNULL, before: Se
         return True
     finally:
         os.close(lock)
+
+
+def reap() -> None:
+    """Take the exits of the shepherds that this process has started."""
+    _children[:] = [child for child in _children if child.poll() is None]
 
 
 def is_over(run_dir: str) -> bool:

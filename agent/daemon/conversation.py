@@ -45,6 +45,7 @@ class Conversation:
         self._report: dict[str, Any] | None = None
         self._sample: Callable[[], Mapping[str, float]] = dict
         self._told_s = 0.0
+        self._told_capacity: dict[str, Any] = {}
 
     @property
     def trouble(self) -> str:
@@ -102,9 +103,13 @@ class Conversation:
             self._log.info("joined the cluster", cluster=self._link.cluster)
         self._link.renew_if_due(line)
         line.json("PUT", f"{self._path}/heartbeat", self._heartbeat(report))
+        self._told_capacity = report["capacity"]
 
     def _heartbeat(self, report: dict[str, Any]) -> dict[str, Any]:
-        return report | {"now_ns": time.time_ns(), "sample": dict(self._sample())}
+        body = report | {"now_ns": time.time_ns(), "sample": dict(self._sample())}
+        if body["capacity"] == self._told_capacity:
+            del body["capacity"]
+        return body
 
     def _hear(self) -> None:
         line, backoff = self._link.line(), Backoff(LONGEST_PAUSE_S)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runyard import names
-from runyard.agent.launch import ensure_shepherd
+from runyard.agent.launch import ensure_shepherd, reap
 from runyard.agent.owner import acting_for_owner
 from runyard.agent.spool import SpoolLock
 from runyard.atomic import read_json
@@ -189,6 +189,7 @@ class Watch:
             self._log.warning(f"the shepherd cannot be started: {error}", run_id=adopted.run_id)
 
     def _reap(self) -> None:
+        reap()
         for run_dir, adopted in list(self._active.items()):
             if adopted.is_running:
                 continue
