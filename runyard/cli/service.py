@@ -88,7 +88,7 @@ def _install(args: argparse.Namespace, root: Path, service: Service, wanted: dic
         say(f"{service.unit} is in place below {root}")
         return
     _call("systemd-sysusers")
-    _call("systemd-tmpfiles", "--create", "--prefix=/etc/runyard")
+    _call("systemd-tmpfiles", "--create", *(f"--prefix={place}" for place in files.MADE_AT_ONCE))
     _call("systemctl", "daemon-reload")
     if args.no_start:
         say(f"{service.unit} is in place; systemctl enable --now {service.unit} starts it")

@@ -30,6 +30,8 @@ SHARED = {
     "sysusers.d/runyard.conf": "etc/sysusers.d/runyard.conf",
     "tmpfiles.d/runyard.conf": "etc/tmpfiles.d/runyard.conf",
 }
+# What tmpfiles.d has of ours that is needed before the next boot.
+MADE_AT_ONCE = ("/etc/runyard", "/var/lib/runyard-run")
 # Folders that a service with ProtectHome=yes does not see.
 _HIDDEN = ("/home/", "/root/", "/run/user/")
 
@@ -39,7 +41,7 @@ class Service:
     """One of the two."""
 
     name: str
-    state: str  # where its data are, which no command of ours removes
+    state: str  # where its data are, in words; no command of ours removes them
 
     @property
     def unit(self) -> str:
@@ -53,7 +55,7 @@ class Service:
 
 
 SERVICES = {
-    "agent": Service("agent", "/var/lib/runyard"),
+    "agent": Service("agent", "/var/lib/runyard and /var/lib/runyard-run"),
     "collector": Service("collector", "/var/lib/runyard-collector"),
 }
 
