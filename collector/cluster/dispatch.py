@@ -165,6 +165,7 @@ class Dispatch:
         if now_s - self._flushed_s >= FLUSH_S:
             self._flushed_s = now_s
             await self.flush()
+            await self._compare()
         if now_s - self._swept_s >= SWEEP_S or not self._swept_s:
             self._swept_s = now_s
             await self._sweep()
@@ -179,6 +180,14 @@ class Dispatch:
         except DatabaseError as error:  # the next sign of life is written again
             self.newest.take_back(taken)
             log.warning("signs of life of the clusters' nodes cannot be written down", error=str(error))
+
+    async def _compare(self) -> None:
+        """What is kept of the nodes' work is what the catalog says: nobody waits for ever for a change that was not told."""
+        for node_id, version in await self._database.read(registry.versions):
+            work = self._works.get(node_id)
+            if work is not None and work.version < version:
+                log.warning("a node's work has changed untold", node_id=node_id)
+                self._changed(node_id)
 
     async def _sweep(self) -> None:
         oldest_ns = time.time_ns() - int(self._settings.keep_samples_s * 1e9)

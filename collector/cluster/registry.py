@@ -198,6 +198,12 @@ def nodes(connection: Connection, cluster: str | None = None) -> list[Any]:
     return list(connection.execute(query))
 
 
+def versions(connection: Connection) -> list[tuple[str, int]]:
+    """Of every node the version of its work."""
+    query = sa.select(cluster_nodes.c.node_id, cluster_nodes.c.work_version)
+    return [(row.node_id, row.work_version) for row in connection.execute(query)]
+
+
 def names(connection: Connection) -> list[str]:
     """The clusters."""
     return list(connection.execute(sa.select(clusters.c.cluster).order_by(clusters.c.cluster)).scalars())

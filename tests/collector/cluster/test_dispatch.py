@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -66,6 +68,14 @@ def test_a_collector_that_stops_keeps_no_agent_waiting(agent: Agent, collector: 
     assert time.monotonic() - begun_s < 10
     collector.restart()
     assert all(answer() is None or answer()["version"] == version for answer in answers)
+
+
+def test_a_change_that_nobody_told_reaches_the_agent_all_the_same(agent: Agent, collector: CollectorProcess) -> None:
+    version = agent.work()["version"]
+    answer = waiting(agent, version, 30)
+    with contextlib.closing(sqlite3.connect(collector.data_dir / "collector.sqlite3", isolation_level=None)) as database:
+        database.execute("UPDATE cluster_nodes SET work_version = work_version + 1 WHERE node_id = ?", (agent.node_id,))
+    assert wait_for(answer, "the work is answered", limit_s=20)["version"] == version + 1
 
 
 def test_a_node_that_is_removed_while_it_waits_is_told(agent: Agent, collector: CollectorProcess) -> None:
