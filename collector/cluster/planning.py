@@ -28,16 +28,25 @@ ACTIVE = ("Idle", "Preparing", "Running")
 def turn(
     connection: Connection, now_ns: int, silent: Collection[str], given_up: Collection[str], settings: Settings
 ) -> Changes:
-    """`silent`: nodes that were not heard from for so long that they get nothing; `given_up`: and that what they have is taken
-    from them."""
-    held = placements.c.freed_ns.is_(None)
-    on_lost = [row for row in connection.execute(sa.select(placements).where(held)).all() if row.node_id in given_up]
+    """`silent`: nodes that were not heard from for so long that they get nothing, and keep nothing that has not begun;
+    `given_up`: and that whatever they have is taken from them."""
+    on_lost = [row for row in _held(connection, {*silent, *given_up}) if row.node_id in given_up or row.is_unbegun]
     changed = free(connection, on_lost, now_ns) if on_lost else NOTHING
     for run_id, lost in _lost_parts(connection).items():
         changed |= _lose(connection, run_id, lost, given_up, now_ns)
     changed |= _expire(connection, now_ns)
     _close(connection)
     return changed | _place(connection, now_ns, silent, given_up, settings.reserve_after_s)
+
+
+def _held(connection: Connection, silent: Collection[str]) -> list[Any]:
+    """What silent nodes have. `is_unbegun`: no node of the attempt has begun it, and none is to begin it any more."""
+    other = placements.alias()
+    same = (other.c.run_id == placements.c.run_id) & (other.c.attempt == placements.c.attempt)
+    begun = sa.exists().where(same & (other.c.is_taken | other.c.admitted_ns.is_not(None)))
+    held = placements.c.freed_ns.is_(None) & placements.c.node_id.in_(sorted(silent))
+    query = sa.select(placements, (~begun).label("is_unbegun")).where(held)
+    return list(connection.execute(query)) if silent else []
 
 
 def _lost_parts(connection: Connection) -> dict[str, list[Any]]:
@@ -122,11 +131,11 @@ def _place(
         wanted.setdefault(row.cluster, []).append(row)
     if not wanted:
         return NOTHING
-    requests = {row.run_id: row.request for row in connection.execute(sa.select(queue.c.run_id, queue.c.request))}
     has = _on_nodes(connection)
     changed = NOTHING
     for cluster, rows in wanted.items():
         found = list(connection.execute(sa.select(cluster_nodes).where(cluster_nodes.c.cluster == cluster)))
+        requests = _requests(connection, found, has)
         machines = [_machine(node, has.get(node.node_id, ()), requests, silent) for node in found]
         keep_off = _keep_off(found, has, given_up)
         waiting = [_wanted(row, keep_off.get(row.run_id, ())) for row in rows]
@@ -146,6 +155,14 @@ def _on_nodes(connection: Connection) -> dict[str, set[tuple[str, int]]]:
     for row in connection.execute(sa.select(placements).where(placements.c.freed_ns.is_(None))):
         has.setdefault(row.node_id, set()).add((row.run_id, row.attempt))
     return has
+
+
+def _requests(connection: Connection, found: list[Any], has: dict[str, set[tuple[str, int]]]) -> dict[str, Request]:
+    """What the runs that are on these nodes want of each; of those that are of a queue."""
+    run_ids = {one.run_id for node in found for one in node.runs if not one.is_over}
+    run_ids |= {run_id for node in found for run_id, _ in has.get(node.node_id, ())}
+    query = sa.select(queue.c.run_id, queue.c.request).where(queue.c.run_id.in_(sorted(run_ids)))
+    return {row.run_id: row.request for row in connection.execute(query)}
 
 
 def _machine(node: Any, has: Collection[tuple[str, int]], requests: dict[str, Request], silent: Collection[str]) -> Machine:

@@ -206,6 +206,7 @@ def test_a_run_whose_node_is_lost_goes_to_another_one_and_the_first_is_told_to_s
     again.finish()
     run = shown(impatient, run_id)
     assert (run["status"], run["exit_code"], run["attempt"]) == ("Completed", 0, 1)
+    wait_for(lambda: shown(impatient, run_id)["is_complete"], "nothing is waited for of the first node")
     assert part.file(f"{part_folder(run, part.node_id)}/{LOG}").data == b"of the first attempt\n"
 
 
@@ -228,6 +229,8 @@ def test_a_run_whose_node_is_lost_without_retries_has_failed_and_no_later_word_c
     assert run["cause"] == f"lost contact with node {lost.description['hostname']}"
     assert "lost contact" in parts[1].put("Running")["stop"]["reason"]
     assert not run["is_complete"]
+    verdict = impatient.client().json("GET", f"/runs/{run_id}/verdict")
+    assert (verdict["kind"], verdict["node_id"]) == ("lost-contact", lost.node_id)
     parts[1].finish("Failed", 143)
     wait_for(lambda: shown(impatient, run_id)["is_complete"], "nothing more is waited for")
     for part in parts:
