@@ -102,6 +102,7 @@ class Agent:
 
     def _main_loop(self) -> None:
         told_s, words = time.monotonic(), ""
+        longest_s = self._notifier.alive_every_s or IDLE_TICK_S
         while not self._stop.is_set():
             try:
                 self._turn()
@@ -113,11 +114,11 @@ class Agent:
             if words != before:
                 self._notifier.tell(ALIVE, status(words))
                 told_s = now_s
-            elif self._notifier.alive_every_s and now_s - told_s >= min(self._notifier.alive_every_s, IDLE_TICK_S):
+            elif now_s - told_s >= min(longest_s, IDLE_TICK_S):
                 self._notifier.tell(ALIVE)
                 told_s = now_s
             is_busy = any(not run.is_over for run in self._local)
-            self._wake.wait(BUSY_TICK_S if is_busy else IDLE_TICK_S)
+            self._wake.wait(min(BUSY_TICK_S if is_busy else IDLE_TICK_S, longest_s))
             self._wake.clear()
 
     def _shutdown(self) -> None:
@@ -150,6 +151,7 @@ class Agent:
             key = (str(assignment["run_id"]), int(assignment["attempt"]))
             if self._stop.is_set() or time.monotonic() < self._not_before_s.get(key, 0.0):
                 continue
+            self._notifier.tell(ALIVE)  # each may wait for the collector
             try:
                 self._start(key, assignment)
             except CollectorUnreachable as error:
@@ -161,11 +163,13 @@ class Agent:
                 self._later(key, str(error))
 
     def _start(self, key: Key, assignment: Any) -> None:
-        wanted = int(assignment["request"].get("gpus") or 0)
-        gpus = reconcile.free_gpus(int(self._sampling.capacity["gpus"]), self._local, wanted)
-        if gpus is None:
-            self._later(key, f"waits until {wanted} GPUs are free: an earlier run still leaves")
-            return
+        wanted, there = int(assignment["request"].get("gpus") or 0), int(self._sampling.capacity["gpus"])
+        gpus = None  # a node of its own, or one without any: whatever there is
+        if wanted or (there and not reconcile.is_exclusive(assignment["request"])):
+            gpus = reconcile.free_gpus(there, self._local, wanted)
+            if gpus is None:
+                self._later(key, f"waits until {wanted} GPUs are free: an earlier run still leaves")
+                return
         folder = make_spool(assignment, gpus, self._settings, cluster=self._link.cluster, token=self._link.token)
         self._watch.look()
         self._log.info("the run starts", run_id=key[0], attempt=key[1], folder=str(folder))

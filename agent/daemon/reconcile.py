@@ -105,6 +105,11 @@ def status(local: Sequence[LocalRun], unusable: str) -> tuple[str, str]:
     return (PREPARING if all(one in _EARLY for one in statuses) else RUNNING), ""
 
 
+def is_exclusive(request: Mapping[str, Any]) -> bool:
+    """Whether the run shares its nodes with no other."""
+    return not request.get("cpus") and not request.get("memory_bytes")
+
+
 def free_gpus(count: int, local: Sequence[LocalRun], wanted: int) -> tuple[int, ...] | None:
     """Which GPUs a run that wants so many is given; None where so many are not free yet: an earlier run still leaves."""
     taken = {gpu for run in local if not run.is_ended for gpu in run.gpus}

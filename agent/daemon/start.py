@@ -21,7 +21,7 @@ from runyard.agent.spool import TOOL_VARIABLES, NewRun, RunSpec, SpoolLock, secr
 from runyard.distribution import MPI, MPIRUN, SHEPHERD, why_wrong
 from runyard.errors import InputError, SpoolError
 from runyard.settings import Settings
-from runyard.spec import HOST, Snapshot, Spec, from_json
+from runyard.spec import CONTAINER, HOST, Snapshot, Spec, from_json
 
 from .users import User, user_of
 
@@ -32,8 +32,10 @@ _SITE_VARIABLES = TOOL_VARIABLES | {"LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_HOM
 _USERS_OWN = ("HOME", "USER", "LOGNAME", "SHELL")
 
 
-def make_spool(assignment: Mapping[str, Any], gpus: tuple[int, ...], settings: Settings, *, cluster: str, token: str) -> Path:
-    """The run's folder, committed and with its lock free. Blocks for one request.
+def make_spool(
+    assignment: Mapping[str, Any], gpus: tuple[int, ...] | None, settings: Settings, *, cluster: str, token: str
+) -> Path:
+    """The run's folder, committed and with its lock free. `gpus`: those that it may use; None: all. Blocks for one request.
 
     Raises InputError where this node cannot have such a run, CollectorRefused where the collector does not give it to this node
     (any more), and what is worth another try: SpoolError, OSError and the other CollectorErrors.
@@ -66,7 +68,7 @@ def _clear(run_dir: Path) -> None:
     shutil.rmtree(run_dir)
 
 
-def _run_spec(assignment: Mapping[str, Any], gpus: tuple[int, ...], settings: Settings, cluster: str) -> RunSpec:
+def _run_spec(assignment: Mapping[str, Any], gpus: tuple[int, ...] | None, settings: Settings, cluster: str) -> RunSpec:
     order, request = assignment["order"], assignment["request"]
     user = user_of(str(order.get("user") or ""), settings.agent)
     spec = _spec(order, assignment, settings, gpus)
@@ -103,12 +105,12 @@ def _run_spec(assignment: Mapping[str, Any], gpus: tuple[int, ...], settings: Se
             "user": user.name,
             "uid": user.uid,
             "gid": user.gid,
-            "gpus": list(gpus),
+            "gpus": None if gpus is None else list(gpus),
         },
     )
 
 
-def _spec(order: Mapping[str, Any], assignment: Mapping[str, Any], settings: Settings, gpus: tuple[int, ...]) -> Spec:
+def _spec(order: Mapping[str, Any], assignment: Mapping[str, Any], settings: Settings, gpus: tuple[int, ...] | None) -> Spec:
     try:
         spec = from_json(order["spec"])
         spec_check.check(replace(spec, code=""))  # the code's folder is the submitter's
@@ -125,8 +127,8 @@ def _spec(order: Mapping[str, Any], assignment: Mapping[str, Any], settings: Set
     if why := why_wrong(spread):
         raise InputError(why)
     env = dict(spec.env)
-    if assignment["request"].get("gpus") and spec.environment.kind == HOST:
-        env.setdefault("CUDA_VISIBLE_DEVICES", ",".join(map(str, gpus)))
+    if gpus is not None and spec.environment.kind != CONTAINER:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))  # others have the rest, whatever the run says
     return replace(spec, distribution=spread, env=env)
 
 

@@ -28,7 +28,7 @@ def run(phase: Phase) -> dict[str, Any]:
         return {}
     images.require_podman()
     leftovers.clear(phase)
-    gpu_flags = gpus.flags(phase.spec.resources.gpus)
+    gpu_flags = gpus.flags(phase.spec.resources.gpus, (phase.run.get("placement") or {}).get("gpus"))
     image = phase.result("image").get("image") or phase.spec.environment.image
     if _is_local(image):
         image = _local(phase, image)

@@ -21,11 +21,16 @@ _CDI_KIND = re.compile(rf"""\bkind["']?\s*:\s*["']?{re.escape(_KIND)}\b""")
 _CDI_NAME = re.compile(r"""\bname["']?\s*:\s*["']?(\d+)["']?\s*(?=[,}\n]|$)""")
 
 
-def flags(wanted: str, *, cdi_dirs: Sequence[Path] = CDI_DIRS, dev: Path = DEV) -> list[str]:
-    """podman's flags for `wanted` GPUs: a number, or auto for all there are. Raises PhaseError where the node has too few."""
+def flags(
+    wanted: str, chosen: Sequence[int] | None = None, *, cdi_dirs: Sequence[Path] = CDI_DIRS, dev: Path = DEV
+) -> list[str]:
+    """podman's flags for `wanted` GPUs: a number, or auto for all there are; or for those that the run was given on this node,
+    counted from 0, which are `chosen`. Raises PhaseError where the node has too few."""
     described = _described(cdi_dirs)
     cards = sorted((path for path in dev.glob("nvidia[0-9]*") if path.name[6:].isdigit()), key=lambda path: int(path.name[6:]))
     count = len(described) or len(cards)
+    if chosen is not None:
+        return _of_chosen(chosen, described, cards, dev)
     if wanted != AUTO and int(wanted) > count:
         raise PhaseError(f"resources.gpus is {wanted}, and this node has {count}; ask for at most so many")
     number = count if wanted == AUTO else int(wanted)
@@ -35,6 +40,14 @@ def flags(wanted: str, *, cdi_dirs: Sequence[Path] = CDI_DIRS, dev: Path = DEV) 
         chosen = ["all"] if wanted == AUTO else described[:number]
         return [f"--device={_KIND}={name}" for name in chosen]
     return [f"--device={path}" for path in (*cards[:number], *_shared_devices(dev))]
+
+
+def _of_chosen(chosen: Sequence[int], described: Sequence[str], cards: Sequence[Path], dev: Path) -> list[str]:
+    if any(number >= (len(described) or len(cards)) for number in chosen):
+        raise PhaseError(f"the run was given the GPUs {', '.join(map(str, chosen))}, and this node has lost some of them")
+    if described:
+        return [f"--device={_KIND}={described[number]}" for number in chosen]
+    return [f"--device={path}" for path in (*(cards[number] for number in chosen), *_shared_devices(dev))] if chosen else []
 
 
 def _described(cdi_dirs: Sequence[Path]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from runyard import names
 from runyard.errors import CollectorRefused
 from runyard.spec import Spec
 from tests.agent.node_runs import NodeRun, is_alive
+from tests.agent.telemetry.gpu_node import build
 from tests.agent_process import AgentProcess, join_token, node_of, running_agent, status_of, submit
 from tests.collector_process import CollectorProcess
 from tests.waiting import wait_for
@@ -184,6 +186,37 @@ def test_a_collector_that_is_away_keeps_no_node_from_looking_after_its_runs(
         wait_for(lambda: (agent.json_of("through", names.STATE_FILE) or {}).get("ended_ns"), "the run ends meanwhile")
         collector.start()
         wait_for(lambda: status_of(collector, "through") == "Failed", "all is told")
+
+
+@pytest.mark.needs_system("gcc")
+def test_runs_that_share_a_node_do_not_share_its_gpus(collector: CollectorProcess, tmp_path: Path) -> None:
+    (tmp_path / "wishes").write_text("gpus=4\n")
+    environ = {"LD_LIBRARY_PATH": str(build(tmp_path / "lib")), "FAKE_NVML": str(tmp_path / "wishes")}
+    with running_agent(tmp_path / "node", collector, environ=environ | {"RUNYARD_AGENT__SAMPLE_S": "1"}) as agent:
+        wait_for(lambda: node_of(collector, agent)["capacity"]["gpus"] == 4, "the GPUs are known")
+        for name, count in (("two", 2), ("one", 1), ("none", 0)):
+            script = ("sh", "-c", 'echo "$CUDA_VISIBLE_DEVICES"; sleep 60')
+            submit(collector, name, script, request={"cpus": 0.1, "gpus": count}, spec=Spec(env={"CUDA_VISIBLE_DEVICES": "0"}))
+            wait_for(lambda name=name: agent.log_of(name), "the driver's word")  # type: ignore[misc]
+        assert [agent.log_of(name) for name in ("two", "one", "none")] == [b"0,1\n", b"2\n", b"\n"]
+
+
+def test_the_service_manager_hears_that_the_agent_is_ready_lives_and_stops(collector: CollectorProcess, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + f"runyard-test-{os.getpid()}")
+        manager.settimeout(30)
+        environ = {"NOTIFY_SOCKET": f"@runyard-test-{os.getpid()}", "WATCHDOG_USEC": "600000"}
+        with running_agent(tmp_path / "node", collector, environ=environ) as agent:
+            assert manager.recv(4096).splitlines() == [b"READY=1", b"STATUS=in cluster lab, 0 runs"]
+            assert manager.recv(4096).splitlines()[0] == b"WATCHDOG=1"
+            submit(collector, "seen", ("env",))
+            while b"STATUS=in cluster lab, 1 runs" not in manager.recv(4096).splitlines():
+                pass
+            wait_for(lambda: status_of(collector, "seen") == "Completed", "the run's end")
+            assert b"NOTIFY_SOCKET" not in agent.log_of("seen")
+            agent.stop()
+            while manager.recv(4096).splitlines()[0] != b"STOPPING=1":
+                pass
 
 
 def _python_of_all() -> str:

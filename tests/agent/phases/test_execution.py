@@ -245,6 +245,7 @@ def test_gpus_are_given_as_the_node_describes_them(tmp_path: Path, file: str, te
     assert gpus.flags("auto", cdi_dirs=[tmp_path], dev=tmp_path) == ["--device=nvidia.com/gpu=all"]
     assert gpus.flags("2", cdi_dirs=[tmp_path], dev=tmp_path) == [f"--device=nvidia.com/gpu={number}" for number in (0, 1)]
     assert gpus.flags("0", cdi_dirs=[tmp_path], dev=tmp_path) == []
+    assert gpus.flags("1", [1], cdi_dirs=[tmp_path], dev=tmp_path) == ["--device=nvidia.com/gpu=1"]
     with pytest.raises(PhaseError, match=r"resources\.gpus is 3, and this node has 2"):
         gpus.flags("3", cdi_dirs=[tmp_path], dev=tmp_path)
 
@@ -258,4 +259,8 @@ def test_gpus_without_a_description_are_given_as_devices(tmp_path: Path) -> None
     nowhere = [tmp_path / "cdi"]
     assert gpus.flags("auto", cdi_dirs=nowhere, dev=tmp_path) == cards + shared
     assert gpus.flags("1", cdi_dirs=nowhere, dev=tmp_path) == cards[:1] + shared
+    assert gpus.flags("auto", [1, 2], cdi_dirs=nowhere, dev=tmp_path) == cards[1:] + shared
+    assert gpus.flags("auto", [], cdi_dirs=nowhere, dev=tmp_path) == []
+    with pytest.raises(PhaseError, match="given the GPUs 3, and this node has lost"):
+        gpus.flags("auto", [3], cdi_dirs=nowhere, dev=tmp_path)
     assert gpus.flags("auto", cdi_dirs=nowhere, dev=tmp_path / "cdi") == []
