@@ -62,6 +62,13 @@ NEEDS_NODES = [
 ]
 
 
+def needs_systemd_nodes(test: Any) -> Any:
+    """The same for one test."""
+    for mark in NEEDS_NODES:
+        test = mark(test)
+    return test
+
+
 @dataclass
 class Machine:
     """One booted node. `run` is what root would do in a shell there; it has no part in systemd's view of services."""
