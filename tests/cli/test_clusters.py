@@ -25,9 +25,9 @@ def cluster() -> str:
     return cluster_name()
 
 
-def done(collector: CollectorProcess, *words: str, **environ: str) -> str:
+def done(collector: CollectorProcess, *words: str, cache: Path | None = None) -> str:
     """What a verb that has to succeed says on stdout."""
-    found = runyard(collector, *words, **environ)
+    found = runyard(collector, *words, RUNYARD_ENVIRONMENT__CACHE_DIR=str(cache or "/nonexistent"))
     assert found.returncode == 0, found.stderr
     return found.stdout.decode().strip()
 
@@ -53,13 +53,11 @@ def agent(collector: CollectorProcess, cluster: str, **fields: Any) -> Agent:
 def order_of(node: Agent, run_id: str) -> dict[str, Any]:
     """The run as the node is told of it."""
 
-    def look() -> dict[str, Any] | None:
+    def look() -> list[dict[str, Any]]:
         node.say()
-        found = [one for one in node.work()["assignments"] if one["run_id"] == run_id]
-        return found[0] if found else None
+        return [one for one in node.work()["assignments"] if one["run_id"] == run_id]
 
-    order: dict[str, Any] = wait_for(look, f"{run_id} is given to the node")
-    return order
+    return wait_for(look, f"{run_id} is given to the node")[0]
 
 
 @pytest.mark.row("C6")
@@ -74,8 +72,7 @@ def test_a_run_is_queued_shown_and_given_to_a_node_with_all_that_was_asked(
     flags = ["--gpus", "2", "--cpus", "3", "--memory", "4g", "--priority", "7", "--retries", "1", "--max-queue-time", "1d"]
     flags += ["--user", "ada", "--tag", "k=v", "--env", "A=b", "--experiment", "digits", "--retries", "preparation=2"]
     flags += ["--code", str(tmp_path / "code"), "--nproc-per-node", "2"]
-    cache = {"RUNYARD_ENVIRONMENT__CACHE_DIR": str(tmp_path / "cache")}
-    run_id = done(collector, "submit", "--cluster", cluster, *flags, "--", "python", "train.py", **cache)
+    run_id = done(collector, "submit", "--cluster", cluster, *flags, "--", "python", "train.py", cache=tmp_path / "cache")
     assert re.fullmatch(r"digits_\d+_[0-9a-f]{8}", run_id)
 
     assert done(collector, "show", run_id).startswith(f"{run_id}  Queued")

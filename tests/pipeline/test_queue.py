@@ -94,9 +94,9 @@ def cable(collector: CollectorProcess) -> Iterator[Cable]:
             process.wait()
 
 
-def done(collector: CollectorProcess, *words: str, **environ: str) -> str:
+def done(collector: CollectorProcess, *words: str) -> str:
     """What a verb that has to succeed says."""
-    found = runyard(collector, *words, **environ)
+    found = runyard(collector, *words)
     assert found.returncode == 0, found.stderr
     return found.stdout.decode().strip()
 
@@ -121,17 +121,14 @@ def completed(collector: CollectorProcess, run_id: str) -> Any:
 def started(agent: AgentProcess, run_id: str, attempt: int = 0) -> int:
     """The pid of the driver there, once it has said it."""
     said = rb"attempt %d as (\d+)\n" % attempt
-    found = wait_for(lambda: re.match(said, agent.log_of(run_id, attempt)), f"{run_id} on {agent.spool}", limit_s=LIMIT_S)
-    return int(found[1])
+    pids = wait_for(lambda: re.findall(said, agent.log_of(run_id, attempt)), f"{run_id} on {agent.spool}", limit_s=LIMIT_S)
+    return int(pids[0])
 
 
 def whose(nodes: list[AgentProcess], run_id: str, attempt: int = 0) -> AgentProcess:
     """The agent that has the run."""
-
-    def look() -> AgentProcess | None:
-        return next((one for one in nodes if one.log_of(run_id, attempt)), None)
-
-    return wait_for(look, f"an agent that has {run_id}", limit_s=LIMIT_S)
+    having = wait_for(lambda: [one for one in nodes if one.log_of(run_id, attempt)], f"{run_id} on a node", limit_s=LIMIT_S)
+    return having[0]
 
 
 def is_idle(collector: CollectorProcess, agent: AgentProcess) -> bool:
@@ -155,7 +152,8 @@ def test_a_run_on_two_nodes_is_submitted_and_followed_to_its_exit_code(
     assert follower.out == b"rank 0 of 2 hello\n\x00\xff no line's end"
     run = completed(collector, "wide")
     assert (run["status"], run["exit_code"], len(run["nodes"])) == ("Completed", 0, 2)
-    logs = sorted((collector.data_dir / "runs/default/wide").glob("*/azureml-logs/70_driver_log_*.txt"))
+    found = (collector.data_dir / "runs/default/wide").glob("*/azureml-logs/70_driver_log_*.txt")
+    logs = sorted(found, key=lambda path: path.name)
     assert [log.read_bytes() for log in logs] == [b"rank %d of 2 hello\n\x00\xff no line's end" % rank for rank in (0, 1)]
     assert done(collector, "verify", "wide")
     for node in nodes:
