@@ -61,10 +61,11 @@ def of_run(pids: Iterable[int], is_foreign: Callable[[int], bool], trees: Iterab
 
     `pids` are the run's; `is_foreign` says of a pid found in a group whether it is somebody else's.
     """
-    lines = [lines for pid in pids if (lines := _groups_of(pid))]
+    texts = {_text_of(pid) for pid in pids}  # mostly one for all: each is taken apart once
+    lines = [line for text in texts for line in _groups_of(text)]
     found: dict[str, float] = {}
     for tree in trees if lines else ():
-        folder = _own_folder([group for of_one in lines for line in of_one if tree.has(line) for group in line[1:]], tree)
+        folder = _own_folder([line[1] for line in lines if tree.has(line)], tree)
         if folder is None or not _is_own(folder, is_foreign):
             continue
         found |= of_group(folder, tree)
@@ -147,10 +148,18 @@ def _io_v1(path: Path) -> dict[str, float]:
     return {"read_bytes": found["Read"], "write_bytes": found["Write"]}
 
 
-def _groups_of(pid: int) -> list[tuple[str, str]]:
-    """(controllers, group) in each tree; none where the process is gone."""
+def _text_of(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/cgroup", "rb") as file:  # noqa: PTH123 - a path object for each costs more than the read
+            return file.read()
+    except OSError:  # gone
+        return b""
+
+
+def _groups_of(text: bytes) -> list[tuple[str, str]]:
+    """(controllers, group) in each tree."""
     found = []
-    for line in _lines(Path(f"/proc/{pid}/cgroup")):
+    for line in os.fsdecode(text).splitlines():
         _, controllers, group = line.split(":", 2)
         found.append((controllers, group.removesuffix(" (deleted)")))
     return found
