@@ -74,6 +74,9 @@ class Run(Body, frozen=True, kw_only=True):
     node_count: int
     world_size: int
     attempt: int
+    is_pinned: bool
+    removed_ns: int | None
+    removed_why: str
 
 
 class RunInFull(Run, frozen=True, kw_only=True):
@@ -203,6 +206,7 @@ class File(Body, frozen=True, kw_only=True):
     sha256: str | None
     modified_ns: int
     gaps: list[tuple[int, int]]
+    removed_ns: int | None
 
 
 class FileList(Body, frozen=True, kw_only=True):
@@ -226,7 +230,7 @@ class VerifiedFile(Body, frozen=True, kw_only=True):
     path: str
     bytes: int
     sha256: str
-    result: Literal["ok", "unsealed", "mismatch", "gaps"]
+    result: Literal["ok", "unsealed", "mismatch", "gaps", "removed"]
 
 
 class Verification(Body, frozen=True, kw_only=True):

@@ -97,7 +97,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", f"{V1}/runs/{{run_id}}/streams", stream_routes.open_streams, "Open streams", _WRITERS,
-        _answers(answers.OpenedStreams), (404, 409, 507), body=messages.OpenStreams,
+        _answers(answers.OpenedStreams), (404, 409, 410, 507), body=messages.OpenStreams,
     ),
     Route(
         "GET", f"{V1}/runs/{{run_id}}/streams", stream_routes.list_streams, "A node's streams", _WRITERS,
@@ -105,11 +105,11 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", f"{V1}/ingest", stream_routes.ingest, "Send frames", _WRITERS,
-        _answers(answers.Acks), (404, 409, 413, 507), query=messages.IngestQuery, body_type=FRAMES_TYPE,
+        _answers(answers.Acks), (404, 409, 410, 413, 507), query=messages.IngestQuery, body_type=FRAMES_TYPE,
     ),
     Route(
         "POST", f"{V1}/runs/{{run_id}}/seals", stream_routes.seal_streams, "Seal streams", _WRITERS,
-        _answers(answers.SealResults), (404, 507), body=messages.SealStreams,
+        _answers(answers.SealResults), (404, 410, 507), body=messages.SealStreams,
     ),
     Route(
         "GET", f"{V1}/runs/{{run_id}}/files", file_routes.list_files, "List files", _READERS,
@@ -117,11 +117,11 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", f"{V1}/runs/{{run_id}}/files/{{path}}", file_routes.get_file, "A file's bytes", _READERS,
-        _FILE_ANSWERS, (404, 416), headers=_DOWNLOAD_HEADERS,
+        _FILE_ANSWERS, (404, 410, 416), headers=_DOWNLOAD_HEADERS,
     ),
     Route(
         "HEAD", f"{V1}/runs/{{run_id}}/files/{{path}}", file_routes.get_file, "A file's size", _READERS,
-        _FILE_ANSWERS, (404, 416), headers=_DOWNLOAD_HEADERS,
+        _FILE_ANSWERS, (404, 410, 416), headers=_DOWNLOAD_HEADERS,
     ),
     Route(
         "GET", f"{V1}/runs/{{run_id}}/follow", file_routes.follow, "Follow a run", _READERS,

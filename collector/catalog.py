@@ -23,7 +23,7 @@ from .auth import Principal
 from .cluster import admission
 from .merge.runs import merged
 from .messages import CreateRun, RegisterNode
-from .problems import Problem, no_such_run
+from .problems import Problem, no_such_run, removed
 from .report import NodeState, Process
 from .schema import nodes, processes, queue, runs, tags
 from .state import State
@@ -115,6 +115,16 @@ def require_run(connection: Connection, run_id: str) -> None:
     """Raises a 404 where there is no such run."""
     if connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == run_id)).first() is None:
         raise no_such_run(run_id)
+
+
+def require_kept(connection: Connection, run_id: str) -> None:
+    """Raises a 404 where there is no such run, and a 410 where its files were removed."""
+    query = sa.select(runs.c.removed_ns, runs.c.removed_why).where(runs.c.run_id == run_id)
+    known = connection.execute(query).first()
+    if known is None:
+        raise no_such_run(run_id)
+    if known.removed_ns is not None:
+        raise removed(run_id, known.removed_ns, known.removed_why)
 
 
 def run(connection: Connection, run_id: str) -> RunRow:

@@ -17,8 +17,9 @@ from .download import Content, download
 from .follow import Follower
 from .hub import Subscription
 from .messages import FilesQuery, FollowQuery
-from .problems import Problem, invalid
+from .problems import Problem, invalid, removed
 from .route import Call, json_response, raw_tail
+from .store import NotStored
 from .streams import Stream
 from .wish import indexes_of, make_wish, public_path, start_of
 
@@ -54,8 +55,9 @@ def _file(call: Call, path: str, stream: Stream) -> File:
         bytes=stream.offset,
         is_sealed=stream.is_sealed,
         sha256=row.sha256,
-        modified_ns=call.parts.store.modified_ns(stream.key),
+        modified_ns=0 if stream.is_removed else call.parts.store.modified_ns(stream.key),
         gaps=list(stream.gaps),
+        removed_ns=row.removed_ns,
     )
 
 
@@ -72,6 +74,9 @@ async def get_file(call: Call) -> web.StreamResponse:
     stream = _named(streams, path, is_single=is_single)
     if stream is None:
         raise Problem(404, "no-such-file", f"run {call.run_id} has no file {path[:200]!r}")
+    if stream.is_removed:
+        run = (await call.parts.database.read(catalog.run, call.run_id)).row
+        raise removed(call.run_id, run.removed_ns, run.removed_why)
     size = stream.offset
     etag = f'"{stream.id:x}-{size:x}-{len(stream.gaps):x}"'
     content_type = "text/plain; charset=utf-8" if _is_text(path) else "application/octet-stream"
@@ -118,7 +123,9 @@ async def _follow(call: Call, subscription: Subscription, resumed: cursor.Cursor
     wish = make_wish(asked, resumed, streams, is_single)
     starts = await asyncio.to_thread(_starts, call, asked, resumed, streams)
     follower = Follower(wish, subscription, parts.store, parts.pulse)
-    for stream in streams:
+    if row.row.removed_ns is not None:
+        subscription.removed = (row.row.removed_ns, row.row.removed_why)
+    for stream in streams if subscription.removed is None else ():
         follower.add(stream, starts.get(stream.id, 0), stream.offset if wish.until_now else None)
     response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
     response.content_type = "text/event-stream"
@@ -156,7 +163,14 @@ async def verify(call: Call) -> web.Response:
 
 async def _verified(call: Call, stream: Stream, path: str) -> VerifiedFile:
     size = stream.offset
-    digests = await call.parts.digester.digest(call.parts.store, stream.key, [(0, size)])
+    if stream.is_removed:
+        return VerifiedFile(path=path, bytes=size, sha256=stream.row.sha256 or "", result="removed")
+    try:
+        digests = await call.parts.digester.digest(call.parts.store, stream.key, [(0, size)])
+    except NotStored:
+        if not stream.is_removed:
+            raise
+        return await _verified(call, stream, path)  # removed while it was read
     result: Any = "ok"
     if not stream.is_sealed:
         result = "unsealed"

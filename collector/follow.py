@@ -62,6 +62,7 @@ class Follower:
         self._done: set[int] = set(wish.done)
         self._finished: set[int] = set()
         self._has_run_level = False
+        self._is_removed = False
         self._positions = cursors.Positions(wish.done_part)
         self._events: list[bytes] = []
         self._sent_s = time.monotonic()
@@ -130,7 +131,8 @@ class Follower:
 
     @property
     def _is_over(self) -> bool:
-        return self._wish.until_now or (self._state.is_final and self._state.is_complete and not self._is_merging)
+        is_short = self._is_removed or self._wish.until_now
+        return is_short or (self._state.is_final and self._state.is_complete and not self._is_merging)
 
     @property
     def _is_merging(self) -> bool:
@@ -143,6 +145,10 @@ class Follower:
         """Takes over what has happened since the last look."""
         subscription = self._subscription
         subscription.wake.clear()
+        if subscription.removed is not None and not self._is_removed:
+            self._is_removed = True
+            removed_ns, why = subscription.removed
+            self._event("removed", {"removed_ns": removed_ns, "why": why}, with_id=False)
         opened, subscription.opened = subscription.opened, []
         if not self._wish.until_now:
             for stream in opened:
@@ -157,6 +163,8 @@ class Follower:
             self._state, subscription.state = subscription.state, None
             if self._is_over:  # bytes that waited for an index record wait no longer
                 self._pending.update((view.stream.id, view) for view in self._views.values() if view.is_open)
+        if self._is_removed:
+            self._pending.clear()  # there is nothing to be sent of them any more
         status = self._state.status
         if not self._state.is_final and self._pulse.is_lost(subscription.run_id, subscription.silent_if):
             status = "NotResponding"

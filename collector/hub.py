@@ -16,7 +16,7 @@ from .streams import Stream
 class Subscription:
     """What has happened to one run since its follower last looked."""
 
-    __slots__ = ("dirty", "is_closing", "opened", "run_id", "silent_if", "state", "wake")
+    __slots__ = ("dirty", "is_closing", "opened", "removed", "run_id", "silent_if", "state", "wake")
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
@@ -25,6 +25,7 @@ class Subscription:
         self.opened: list[Stream] = []
         self.state: State | None = None
         self.silent_if: tuple[str, ...] = ()
+        self.removed: tuple[int, str] | None = None  # since when the run's files are gone, and why
         self.is_closing = False
 
 
@@ -91,6 +92,12 @@ class Hub:
         for subscription in self._by_run.get(run_id, ()):
             subscription.state = state
             subscription.silent_if = silent_if
+            subscription.wake.set()
+
+    def removed(self, run_id: str, removed_ns: int, why: str) -> None:
+        """The run's files are gone."""
+        for subscription in self._by_run.get(run_id, ()):
+            subscription.removed = (removed_ns, why)
             subscription.wake.set()
 
     def trouble_of(self, run_id: str) -> str:

@@ -237,8 +237,9 @@ def _closed(stream: Stream) -> Problem:
     detail = {
         "sealed": f"stream {stream.id} is sealed; open its next generation to send more",
         "superseded": f"stream {stream.id} was superseded by a later generation of its file",
+        "removed": f"stream {stream.id} is of a run whose files were removed",
     }[stream.closed]
-    return Problem(409, stream.closed, detail, members={"stream": stream.id})
+    return Problem(410 if stream.closed == "removed" else 409, stream.closed, detail, members={"stream": stream.id})
 
 
 def _gap(stream: Stream) -> Problem:

@@ -47,6 +47,7 @@ from .metrics import Metrics
 from .pulse import Pulse
 from .rendezvous import Meetings
 from .repeats import Repeats
+from .retention import Retention
 from .route import Parts
 from .seals import Sealer
 from .service import watched
@@ -185,7 +186,8 @@ async def _serve(
     unmerged = await parts.database.read(merge_runs.to_merge)
     await asyncio.to_thread(merge_process.recover, parts.store, data_dir / "merge", unmerged)
     overall = Feed(parts, data_dir / "runs", data_dir / "merge", settings.merge_wait_s)
-    async with watched(notifier), _background(parts, stop), _working(overall, parts.dispatch), _listening(parts, listener):
+    working = _working(parts.dispatch, overall, Retention(parts, settings))
+    async with watched(notifier), _background(parts, stop), working, _listening(parts, listener):
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = f"http://{host}:{listener.getsockname()[1]}"
         # What was loaded stays: the garbage collector need not look at it again, nor stop the loop for it.
@@ -257,10 +259,10 @@ async def _background(parts: Parts, stop: asyncio.Event) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _working(overall: Feed, dispatch: Dispatch) -> AsyncIterator[None]:
-    """The overall logs are written, and runs of the queue are given their nodes; at the end the process that writes the logs
-    has ended, and what is known of nodes is written down."""
-    tasks = [asyncio.create_task(overall.run()), asyncio.create_task(dispatch.run())]
+async def _working(dispatch: Dispatch, *others: Feed | Retention) -> AsyncIterator[None]:
+    """Runs of the queue are given their nodes, the overall logs are written, and old runs removed; at the end the process that
+    writes the logs has ended, and what is known of nodes is written down."""
+    tasks = [asyncio.create_task(one.run()) for one in (dispatch, *others)]
     try:
         yield
     finally:

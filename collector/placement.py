@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 
 from .generations import Chains, Generation, generations_of
 from .messages import StreamToOpen
-from .problems import Problem
+from .problems import Problem, removed
 from .schema import gaps, nodes, runs, seals, streams
 from .store import Store
 
@@ -48,6 +48,7 @@ class StreamRow:
     sealed_length: int | None
     sha256: str | None
     gaps: tuple[tuple[int, int], ...]
+    removed_ns: int | None = None  # since when its bytes are gone
 
     @property
     def full_path(self) -> str:
@@ -100,7 +101,7 @@ def _rows(connection: Connection, condition: sa.ColumnElement[bool]) -> list[Str
     for stream_id, start, end in gap_rows:
         gaps_of.setdefault(stream_id, []).append((start, end))
     query = (
-        sa.select(streams, runs.c.experiment, nodes.c.folder, seals.c.length, seals.c.sha256)
+        sa.select(streams, runs.c.experiment, runs.c.removed_ns, nodes.c.folder, seals.c.length, seals.c.sha256)
         .join(runs, runs.c.run_id == streams.c.run_id)
         .outerjoin(nodes, (nodes.c.run_id == streams.c.run_id) & (nodes.c.node_id == streams.c.node_id))
         .outerjoin(seals, seals.c.stream_id == streams.c.id)
@@ -126,6 +127,7 @@ def _row(row: Any, gaps_of_row: tuple[tuple[int, int], ...]) -> StreamRow:
         sealed_length=row.length,
         sha256=row.sha256,
         gaps=gaps_of_row,
+        removed_ns=row.removed_ns,
     )
 
 
@@ -147,12 +149,14 @@ def merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 def plan(connection: Connection, run_id: str, node_id: str, attempt: int, wanted: Sequence[StreamToOpen]) -> Plan:
     """Step 1: finds or inserts the row of each wanted stream."""
     place = connection.execute(
-        sa.select(runs.c.experiment, nodes.c.folder)
+        sa.select(runs.c.experiment, runs.c.removed_ns, runs.c.removed_why, nodes.c.folder)
         .outerjoin(nodes, (nodes.c.run_id == runs.c.run_id) & (nodes.c.node_id == node_id))
         .where(runs.c.run_id == run_id)
     ).first()
     if place is None or (place.folder is None and node_id != RUN_LEVEL):
         raise Problem(404, "no-such-node", f"node {node_id} has not registered with run {run_id}")
+    if place.removed_ns is not None:
+        raise removed(run_id, place.removed_ns, place.removed_why)
     chains = Chains(connection, run_id, node_id, attempt)
     chosen = [chains.find_or_add(one) for one in wanted]
     chains.insert_added()

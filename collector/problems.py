@@ -5,6 +5,7 @@ Foreign errors become Problems here, at the edge, and nowhere else.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -65,6 +66,13 @@ def invalid(detail: str) -> Problem:
 def no_such_run(run_id: str) -> Problem:
     """404 for a run."""
     return Problem(404, "no-such-run", f"there is no run {run_id[:128]!r}")
+
+
+def removed(run_id: str, removed_ns: int, why: str) -> Problem:
+    """410: the run's files were there, and are gone for good."""
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(removed_ns // 10**9))
+    detail = f"the files of run {run_id} were removed at {when}: {why}"
+    return Problem(410, "removed", detail, members={"removed_ns": removed_ns, "why": why})
 
 
 def not_allowed(detail: str, code: str = "forbidden") -> Problem:

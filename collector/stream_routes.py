@@ -68,7 +68,7 @@ async def seal_streams(call: Call) -> web.Response:
     """POST /runs/{run_id}/seals"""
     wanted: SealStreams = call.body
     parts = call.parts
-    await parts.database.read(catalog.require_run, call.run_id)
+    await parts.database.read(catalog.require_kept, call.run_id)
     chosen = [await _stream_of_run(call, seal.stream) for seal in wanted.seals]
     results = await parts.sealer.seal(list(zip(chosen, wanted.seals, strict=True)))
     for stream in chosen:

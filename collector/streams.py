@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 from . import placement
@@ -37,14 +37,27 @@ class Stream:
         self.offset = offset
         self.durable = durable
         self.gaps: list[tuple[int, int]] = list(row.gaps)
-        # Why it takes no more bytes: "superseded", "sealed", or "" while it does.
+        # Why it takes no more bytes: "superseded", "sealed", "removed", or "" while it does.
         self.closed = "superseded" if row.is_superseded else "sealed" if row.sealed_length is not None else ""
+        if row.removed_ns is not None:
+            self.remove(row.removed_ns)
         self.seal_lock = asyncio.Lock()
 
     @property
     def is_sealed(self) -> bool:
         """Whether it was sealed (it may have been superseded since)."""
         return self.row.sealed_length is not None
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether its bytes are gone: what is known of them stays."""
+        return self.row.removed_ns is not None
+
+    def remove(self, removed_ns: int) -> None:
+        """Its bytes are gone, and no more may come."""
+        self.row = replace(self.row, removed_ns=removed_ns)
+        self.offset = self.durable = self.row.sealed_length or 0
+        self.closed = self.closed or "removed"
 
     def gap_at(self, position: int) -> tuple[int, int] | None:
         """The gap that covers `position`, or the next one behind it."""
@@ -102,6 +115,12 @@ class Streams:
         new = [by_id[step.id] for step in plan.steps if step.id in by_id]
         return Opened([by_id[stream_id] for stream_id in plan.ids], new, superseded)
 
+    def removed(self, run_id: str, removed_ns: int) -> None:
+        """The bytes of all of a run's streams are gone."""
+        for stream in [stream for stream in self._alive.values() if stream.run_id == run_id]:
+            stream.remove(removed_ns)
+            self._store.forget(stream.key)
+
     async def _place(self, steps: Sequence[placement.Step]) -> set[Stream]:
         earlier = {step.earlier_id: self._alive.get(step.earlier_id) for step in steps if step.earlier_id is not None}
         for stream in earlier.values():
@@ -125,15 +144,18 @@ class Streams:
     async def _adopt(self, rows: Iterable[StreamRow]) -> list[Stream]:
         """The objects of `rows`; what is not in memory is synced first, so that its size is durable for certain."""
         rows = list(rows)
-        missing = [row for row in rows if row.id not in self._alive]
+        missing = [row for row in rows if row.id not in self._alive and row.removed_ns is None]
         durable = await asyncio.to_thread(self._sync_all, missing) if missing else {}
         streams = []
         for row in rows:
             stream = self._alive.get(row.id)
             if stream is None:
                 # Sized here and not in the thread: nobody else can write between this line and the next one.
-                stream = Stream(row, self._store.size(row.key), durable.get(row.id, 0))
+                size = self._store.size(row.key) if row.removed_ns is None else 0
+                stream = Stream(row, size, durable.get(row.id, 0))
                 self._alive[row.id] = stream
+            elif row.removed_ns is not None and not stream.is_removed:
+                stream.remove(row.removed_ns)
             self._keep(stream)
             streams.append(stream)
         return streams

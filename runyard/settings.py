@@ -118,6 +118,7 @@ class Collector:
     give_up_lost_s: float = _setting(600.0, "silence of a node after which its runs of the queue are given to others, or fail")
     keep_runs_s: float = _setting(365 * 86400.0, "age at which the files of a run that has ended are removed; 0: never")
     keep_experiment_bytes: int = _setting(1 << 40, "size of an experiment beyond which its oldest runs' files go; 0: any")
+    remove_interval_s: float = _setting(600.0, "between two looks for runs whose files are to be removed", minimum=0.1)
     keep_samples_s: float = _setting(7 * 86400.0, "age at which what a node has sampled is removed", minimum=60)
     log_level: str = _setting("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
 
