@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 LIBRARY = "libnvidia-ml.so.1"
@@ -28,7 +29,11 @@ _LOST = {
 
 
 class NvmlGone(Exception):  # noqa: N818 - a condition of the node, mapped before anybody else sees it
-    """The driver cannot be asked any more; str() says why."""
+    """The driver cannot be asked; str() says why. `is_serious`: nobody else on this node can use it, either."""
+
+    def __init__(self, why: str, *, is_serious: bool) -> None:
+        super().__init__(why)
+        self.is_serious = is_serious
 
 
 class GpuLost(Exception):  # noqa: N818
@@ -58,7 +63,7 @@ class Nvml:
         try:
             pynvml.nvmlInit()
         except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError) as error:
-            raise NvmlGone(_why_not_open(error)) from error
+            raise _not_open(getattr(error, "value", _FUNCTION_NOT_FOUND)) from error
         self.binding = pynvml
 
     def close(self) -> None:
@@ -94,15 +99,30 @@ class Nvml:
 
     def _take(self, key: object, name: str, code: int) -> None:
         if code in _GONE:
-            raise NvmlGone(_GONE[code])
+            raise NvmlGone(_GONE[code], is_serious=True)
         if code in _LOST:
             raise GpuLost(_LOST[code])
         if code in _NEVER:
             self._never.add((key, name))
 
 
-def _why_not_open(error: Exception) -> str:
-    code = getattr(error, "value", _FUNCTION_NOT_FOUND)
+def _not_open(code: int) -> NvmlGone:
+    if code == _DRIVER_NOT_LOADED and not has_gpu():
+        return NvmlGone("", is_serious=False)  # the library of a system that is made for machines with and without GPUs
     if code == _FUNCTION_NOT_FOUND:
-        return "the driver is too old; it has to be R400 or later"
-    return _GONE.get(code) or f"NVML cannot be opened (its error {code})"
+        return NvmlGone("the driver is too old; it has to be R400 or later", is_serious=False)
+    return NvmlGone(_GONE.get(code) or f"NVML cannot be opened (its error {code})", is_serious=code in _GONE)
+
+
+def has_gpu(devices: Path = Path("/sys/bus/pci/devices")) -> bool:
+    """Whether one of NVIDIA's is on this machine's bus, with or without a driver."""
+    return any(
+        _word(device / "vendor") == "0x10de" and _word(device / "class").startswith("0x03") for device in devices.glob("*")
+    )
+
+
+def _word(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

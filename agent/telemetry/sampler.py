@@ -39,7 +39,7 @@ class Sampler:
     def sample(self) -> dict[str, float]:
         """Look at everything; returns what goes with the heartbeat: under 600 bytes of JSON, docs/monitoring.md.
 
-        Blocks for a second at most, where the GPUs' driver does not answer.
+        Blocks for a second at most, where the GPUs' driver does not answer; for 30 s where it does not the first time.
         """
         node = self._host.sample()
         sight = self._sight = self._gpus.sample()
@@ -50,7 +50,7 @@ class Sampler:
             self._runs.sample(node, sight.gpus, sight.xids, self._gpus.kernel_log.record)
         self._spent_s += time.thread_time() - begun_s
         found = node | {"procs": self._runs.process_count, "runs": self._runs.count} | _of_gpus(sight)
-        if self._gpus.kernel_log.is_readable or sight.gpus:
+        if sight.gpus or self._xids:
             found["xids"] = self._xids
         self.latest = found
         return found

@@ -22,7 +22,7 @@ def say(sentence: str) -> None:
 
 def main(spool: Path, kernel_log: str) -> None:
     """Blocks until stdin ends."""
-    sampler = Sampler(spool, say, Gpus(say, kernel_log=KernelLog(kernel_log)))
+    sampler = Sampler(spool, say, Gpus(say, kernel_log=KernelLog(kernel_log), stuck_after_s=1.5))
     for _ in sys.stdin:
         told = {
             "sample": sampler.sample(),

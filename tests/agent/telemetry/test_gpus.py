@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from runyard.agent.telemetry.nvml import has_gpu
 from tests.agent.node_runs import NodeRun
 from tests.agent.telemetry.gpu_node import GpuNode, build
 from tests.waiting import wait_for
@@ -94,16 +95,34 @@ def test_a_driver_that_was_replaced_is_told_once_and_costs_the_node_nothing_else
 
 
 @pytest.mark.needs_system("gcc")
+def test_a_library_without_gpus_is_as_none_and_one_that_cannot_be_asked_does_not_make_the_node_unusable(
+    tmp_path: Path, library: Path
+) -> None:
+    if has_gpu():
+        pytest.skip("this machine has a GPU")
+    for folder, code, said in (("none", 9, 0), ("forbidden", 4, 1)):
+        with GpuNode(tmp_path / folder, library) as node:
+            node.wish(gone=code)
+            for _ in range(3):
+                told = node.look()
+            assert told["trouble"] == ""
+            assert told["capacity"]["gpus"] == 0
+        assert len(node.said()) == said
+
+
+@pytest.mark.needs_system("gcc")
 def test_a_driver_that_hangs_holds_up_no_sample(tmp_path: Path, library: Path) -> None:
     with GpuNode(tmp_path, library) as node:
         assert node.sample()["gpu_percent"] == 90.5
         node.wish(hang=1)
-        node.look()  # waits a second
+        told = node.look()  # waits a second
+        assert told["sample"]["gpu_stuck_s"] >= 1
+        assert told["sample"]["gpu_percent"] == 90.5  # as it was known last
+        assert told["trouble"] == ""  # it may be slow
         begun_s = time.monotonic()
-        sample = node.sample()
+        node.look()
         assert time.monotonic() - begun_s < 0.9
-        assert sample["gpu_stuck_s"] >= 1
-        assert sample["gpu_percent"] == 90.5  # as it was known last
+        wait_for(lambda: node.look()["trouble"], "it is called one that does not answer")
         node.wish(gpus=2)
         wait_for(lambda: "gpu_stuck_s" not in node.sample(), "an answer of the driver")
     assert node.said() == ["the driver of the GPUs does not answer", "the GPUs answer again"]
