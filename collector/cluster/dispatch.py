@@ -96,6 +96,7 @@ class Dispatch:
         """The node is of no cluster any more."""
         self.contact.forget(node_id)
         self.newest.forget(node_id)
+        self._turn_of.pop(node_id, None)
         self._changed(node_id)
 
     def _changed(self, node_id: str) -> None:
@@ -186,7 +187,6 @@ class Dispatch:
         for node_id, version in await self._database.read(registry.versions):
             work = self._works.get(node_id)
             if work is not None and work.version < version:
-                log.warning("a node's work has changed untold", node_id=node_id)
                 self._changed(node_id)
 
     async def _sweep(self) -> None:
