@@ -30,10 +30,10 @@ ROOT = Path(__file__).parents[1]
 ROOTFS = ROOT / ".cache/rootfs"
 ENVIRON = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root"}
 # A mount namespace of its own, in which there is only the second version of cgroups, as on today's machines. What is mounted
-# in it is gone with it.
+# in it is gone with it. Nothing is synced (volatile): a node lives for one test, and the end of it would sync all of the disk.
 BOOT = """\
 set -eu
-mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+mount -t overlay overlay -o "volatile,lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
 umount -R /sys/fs/cgroup
 mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p "/sys/fs/cgroup/$3"
