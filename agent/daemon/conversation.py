@@ -90,17 +90,22 @@ class Conversation:
         while not self._stop.is_set():
             report = self._report
             pause_s = self._settings.heartbeat_s
-            if report is not None:
+            if not self._link.is_member:
+                pause_s = self._try(HEART, backoff, self._join) or 0.0
+            elif report is not None:
                 pause_s = self._try(HEART, backoff, partial(self._beat, line, report)) or pause_s
             self._due.wait(pause_s)
             self._due.clear()
             self._stop.wait(max(0.0, self._told_s + NEWS_S - time.monotonic()))
 
+    def _join(self) -> None:
+        self._link.join()
+        self._told_capacity = {}
+        self._log.info("joined the cluster", cluster=self._link.cluster)
+        self._wake.set()
+
     def _beat(self, line: Any, report: dict[str, Any]) -> None:
         self._told_s = time.monotonic()
-        if not self._link.is_member:
-            self._link.join()
-            self._log.info("joined the cluster", cluster=self._link.cluster)
         self._link.renew_if_due(line)
         line.json("PUT", f"{self._path}/heartbeat", self._heartbeat(report))
         self._told_capacity = report["capacity"]
@@ -140,8 +145,8 @@ class Conversation:
             call()
         except CollectorRefused as error:
             # Where our token was refused, joining anew is tried next, and says the rest.
-            is_out = error.status == 401 and name == WORK
-            return self._failed(name, "" if is_out else str(error), 0.5 if is_out else REFUSED_PAUSE_S)
+            is_out = error.status == 401
+            return self._failed(name, "" if is_out else str(error), NEWS_S if is_out else REFUSED_PAUSE_S)
         except CollectorError as error:
             asked_s = error.retry_after_s if isinstance(error, CollectorBusy) else 0.0
             return self._failed(name, str(error), backoff.next_s(asked_s))

@@ -78,6 +78,10 @@ class Link:
             client = CollectorClient(self._url, token, timeout_s=ANSWER_S)
             try:
                 answer = client.json("POST", "/nodes", self._who())
+            except CollectorRefused as error:
+                if error.status == 401:
+                    raise InputError(f"the join token in {self._join_token_file} is refused: {error}") from error
+                raise
             finally:
                 client.close()
             self._keep(answer, digest)
@@ -96,8 +100,9 @@ class Link:
         with self._guard:
             if self._known is not None and self._known.token == token:
                 self._known = replace(self._known, token="", token_id="")
-                with suppress(OSError):  # then it is refused again after the next start
-                    self._store.keep(self._known)
+                if self._known.collector_url == self._url:  # at a new address there may be another collector
+                    with suppress(OSError):  # then it is refused again after the next start
+                        self._store.keep(self._known)
 
     def _who(self) -> dict[str, Any]:
         return {
@@ -125,9 +130,8 @@ class Link:
 
     def _loaded(self) -> Credentials | None:
         found = self._store.load()
-        # Another collector knows nothing of this token, and should not be told it; another node id is another node.
-        is_ours = found is not None and (found.collector_url, found.node_id) == (self._url, self._node_id)
-        return found if is_ours else None
+        # With another spool it would be another node.
+        return found if found is not None and found.node_id == self._node_id else None
 
     def _join_token(self) -> str:
         if not self._join_token_file:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ class LocalRuns:
         self._runs: dict[str, dict[str, Any] | None] = {}  # by folder; None: not of the queue
         self._states: dict[str, tuple[_Mark, dict[str, Any]]] = {}
         self._over: dict[str, LocalRun] = {}
+        self._last: dict[Key, LocalRun] = {}
+        self._gone: dict[Key, LocalRun] = {}  # their folders were removed
         self._stopping: set[str] = set()
         self._folders: dict[Key, Path] = {}
 
@@ -39,12 +42,14 @@ class LocalRuns:
         """All runs of the queue that are here, by folder. Raises OSError where the spool cannot be read."""
         with os.scandir(self._spool_dir) as entries:
             there = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        self._forget(set(self._runs) - set(there))
-        found = []
+        for name in set(self._runs) - set(there):
+            self._forget(name)
+        found = list(self._gone.values())
         for name in there:
             run = self._known(name)
             if run is not None:
                 found.append(self._over.get(name) or self._look_at(name, run))
+        self._last = {run.key: run for run in found}
         return found
 
     def stop(self, key: Key, reason: str) -> None:
@@ -117,10 +122,13 @@ class LocalRuns:
         self._states[name] = (mark, state)
         return state
 
-    def _forget(self, gone: set[str]) -> None:
-        for name in gone:
-            del self._runs[name]
-            self._states.pop(name, None)
-            self._over.pop(name, None)
-            self._stopping.discard(name)
-            self._folders = {key: folder for key, folder in self._folders.items() if folder.name != name}
+    def _forget(self, name: str) -> None:
+        """A folder has gone. As long as this agent lives, its run is over, and is not started once more."""
+        self._runs.pop(name)
+        self._states.pop(name, None)
+        self._over.pop(name, None)
+        self._stopping.discard(name)
+        for key in [key for key, folder in self._folders.items() if folder.name == name]:
+            del self._folders[key]
+            if key in self._last:
+                self._gone[key] = replace(self._last[key], is_ended=True, is_over=True, gpus=())

@@ -55,6 +55,7 @@ class Agent:
         self._not_before_s: dict[Key, float] = {}
         self._said: dict[Key, str] = {}
         self._local: list[LocalRun] = []
+        self._failure = ""
 
     def main(self) -> int:
         """Blocks until SIGTERM or SIGINT; returns the exit code."""
@@ -107,8 +108,7 @@ class Agent:
             try:
                 self._turn()
             except Exception as error:  # noqa: BLE001 - one look that fails must not leave the node's runs alone
-                self._log.error(f"the agent cannot look after its runs: {type(error).__name__}: {error}")
-                self._stop.wait(IDLE_TICK_S)
+                self._failed(error)
             now_s, before = time.monotonic(), words
             words = self._words()
             if words != before:
@@ -120,6 +120,15 @@ class Agent:
             is_busy = any(not run.is_over for run in self._local)
             self._wake.wait(min(BUSY_TICK_S if is_busy else IDLE_TICK_S, longest_s))
             self._wake.clear()
+
+    def _failed(self, error: Exception) -> None:
+        """A look that came to nothing: the spool cannot be read, say. The node tells why it can do nothing."""
+        sentence = f"the agent cannot look after its runs: {type(error).__name__}: {error}"
+        if sentence != self._failure:
+            self._failure = sentence
+            self._log.error(sentence)
+        if self._conversation.work is not None:
+            self._conversation.tell(self._report(self._conversation.work, sentence))
 
     def _shutdown(self) -> None:
         """Everything that runs goes on; only its shipping pauses until the next agent."""
@@ -138,13 +147,21 @@ class Agent:
         self._forget(work)
         steps = reconcile.steps(self._local, work, self._refused)
         for key, reason in steps.stop:
-            self._log.info(f"the run is asked to end: {reason}", run_id=key[0], attempt=key[1])
-            self._runs.stop(key, reason)
+            self._end(key, reason)
         if steps.start:
             self._start_all(steps.start)
             self._local = self._runs.look()
         if work is not None:
             self._conversation.tell(self._report(work))
+        self._failure = ""
+
+    def _end(self, key: Key, reason: str) -> None:
+        try:
+            self._runs.stop(key, reason)
+        except OSError as error:  # a full disk: the next look asks again
+            self._later(key, f"cannot be asked to end: {error}")
+        else:
+            self._log.info(f"the run is asked to end: {reason}", run_id=key[0], attempt=key[1])
 
     def _start_all(self, assignments: tuple[Any, ...]) -> None:
         for assignment in assignments:
@@ -176,8 +193,8 @@ class Agent:
         self._local = self._runs.look()
 
     def _refuse(self, key: Key, error: RunyardError) -> None:
-        if isinstance(error, CollectorRefused) and error.status == 409:
-            # Given to others since, or canceled: the next word about our work says so.
+        if isinstance(error, CollectorRefused) and (error.code == "not-placed" or error.status in (401, 403)):
+            # Given to others since, or canceled: the next word about our work says so. Or our token is about to change.
             self._later(key, str(error))
             return
         self._refused[key] = str(error)
@@ -187,7 +204,7 @@ class Agent:
         self._not_before_s[key] = time.monotonic() + IDLE_TICK_S
         if self._said.get(key) != why:
             self._said[key] = why
-            self._log.info(f"the run is not started yet: {why}", run_id=key[0], attempt=key[1])
+            self._log.info(f"not yet: {why}", run_id=key[0], attempt=key[1])
 
     def _forget(self, work: Work | None) -> None:
         """What was said of assignments that are none any more."""
@@ -196,8 +213,8 @@ class Agent:
                 for key in [key for key in known if key not in work.assignments]:
                     del known[key]
 
-    def _report(self, work: Work | None) -> dict[str, Any]:
-        does, reason = reconcile.status(self._local, self._trouble())
+    def _report(self, work: Work | None, failure: str = "") -> dict[str, Any]:
+        does, reason = reconcile.status(self._local, self._trouble() or failure)
         refused = [{"run_id": key[0], "attempt": key[1], "reason": why[:1000]} for key, why in self._refused.items()]
         return {
             "status": does,

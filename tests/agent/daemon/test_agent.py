@@ -4,6 +4,7 @@ from what is on disk."""
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -186,6 +187,33 @@ def test_a_collector_that_is_away_keeps_no_node_from_looking_after_its_runs(
         wait_for(lambda: (agent.json_of("through", names.STATE_FILE) or {}).get("ended_ns"), "the run ends meanwhile")
         collector.start()
         wait_for(lambda: status_of(collector, "through") == "Failed", "all is told")
+
+
+def test_a_node_joins_when_the_collector_is_there_at_last(collector: CollectorProcess, tmp_path: Path) -> None:
+    token = join_token(collector)
+    collector.stop()
+    agent = AgentProcess(tmp_path / "node", collector)
+    agent.join_token_file.write_text(token)
+    try:
+        agent.start()
+        collector.start()
+        wait_for(lambda: agent.said("joined"), "the node joins")
+        wait_for(lambda: node_of(collector, agent)["status"] == "Idle", "the node is idle")
+    finally:
+        agent.close()
+
+
+def test_a_run_whose_folder_was_removed_is_not_started_once_more(collector: CollectorProcess, tmp_path: Path) -> None:
+    with running_agent(tmp_path / "node", collector) as agent:
+        count = tmp_path / "count"
+        submit(collector, "removed", ("sh", "-c", f"echo once >> {count}; sleep 60"))
+        pid = _driver_pid(agent, "removed")
+        shutil.rmtree(agent.run_dir("removed"))
+        wait_for(lambda: node_of(collector, agent)["runs"] == [], "the node has nothing left")
+        submit(collector, "another", ("true",))
+        wait_for(lambda: status_of(collector, "another") == "Completed", "the node goes on")
+        assert count.read_text() == "once\n"
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.needs_system("gcc")
