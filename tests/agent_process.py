@@ -143,10 +143,10 @@ class AgentProcess:
 
 
 @contextmanager
-def running_agent(folder: Path, collector: CollectorProcess, **how: Any) -> Iterator[AgentProcess]:
+def running_agent(folder: Path, collector: CollectorProcess, *, cluster: str = CLUSTER, **how: Any) -> Iterator[AgentProcess]:
     """An agent that has joined the cluster with a token of its own, ended at the end of the block with all that it started."""
     agent = AgentProcess(folder, collector, **how)
-    agent.join_token_file.write_text(join_token(collector) + "\n")
+    agent.join_token_file.write_text(join_token(collector, cluster=cluster) + "\n")
     try:
         agent.start()
         yield agent
@@ -161,12 +161,19 @@ def join_token(collector: CollectorProcess, *, cluster: str = CLUSTER, uses: int
 
 
 def submit(
-    collector: CollectorProcess, run_id: str, command: Sequence[str], *, spec: Spec | None = None, user: str = "", **wanted: Any
+    collector: CollectorProcess,
+    run_id: str,
+    command: Sequence[str],
+    *,
+    spec: Spec | None = None,
+    user: str = "",
+    cluster: str = CLUSTER,
+    **wanted: Any,
 ) -> None:
     """Put a run into the cluster's queue; `wanted` are further members of SubmitRun."""
     described = (spec or Spec()).to_json() | {"command": list(command)}
     body = {"run_id": run_id, "order": {"spec": described, "user": user}, "request": {"cpus": 0.1}} | wanted
-    collector.client().json("POST", f"/clusters/{CLUSTER}/runs", body)
+    collector.client().json("POST", f"/clusters/{cluster}/runs", body)
 
 
 def status_of(collector: CollectorProcess, run_id: str) -> str:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from runyard.spec import Spec
 from tests.agent.node_runs import NodeRun, is_alive
 from tests.agent.telemetry.gpu_node import build
 from tests.agent_process import AgentProcess, join_token, node_of, running_agent, status_of, submit
-from tests.collector_process import CollectorProcess
+from tests.collector_process import CollectorProcess, running_collector
 from tests.waiting import wait_for
 
 COUNTING = ("sh", "-c", "i=0; while [ ! -e stop ]; do i=$((i+1)); echo line $i; sleep 0.02; done; exit 7")
@@ -28,94 +29,107 @@ COUNTING = ("sh", "-c", "i=0; while [ ! -e stop ]; do i=$((i+1)); echo line $i; 
 PACKAGES = (str(Path(names.__file__).parents[1]), str(Path(structlog.__file__).parents[1]))
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
+    """A collector for the tests that leave it alone."""
+    with running_collector(tmp_path_factory.mktemp("shared")) as process:
+        yield process
+
+
+@pytest.fixture
+def cluster() -> str:
+    """A cluster of the test's own."""
+    return f"lab-{os.urandom(4).hex()}"
+
+
 def _driver_pid(agent: AgentProcess, run_id: str) -> int:
     started = wait_for(lambda: agent.json_of(run_id, names.process_dir(0) + "/started.json"), "the driver's start")
     return int(started["pid"])
 
 
 def test_trainings_outlive_sigterm_and_kill_9_of_the_agent_and_the_next_one_takes_them_up(
-    collector: CollectorProcess, tmp_path: Path
+    shared: CollectorProcess, cluster: str, tmp_path: Path
 ) -> None:
-    with running_agent(tmp_path / "node", collector) as agent:
-        submit(collector, "long", COUNTING, spec=_starting_in(tmp_path))
+    with running_agent(tmp_path / "node", shared, cluster=cluster) as agent:
+        submit(shared, "long", cluster=cluster, command=COUNTING, spec=_starting_in(tmp_path))
         pid = _driver_pid(agent, "long")
-        wait_for(lambda: node_of(collector, agent)["status"] == "Running", "the node's status")
+        wait_for(lambda: node_of(shared, agent)["status"] == "Running", "the node's status")
 
         assert agent.stop(signal.SIGTERM) == 0
-        shipped_bytes = _shipped_bytes(collector, "long")
+        shipped_bytes = _shipped_bytes(shared, "long")
         size = len(agent.log_of("long"))
         wait_for(lambda: len(agent.log_of("long")) > size + 200, "the training goes on")
-        assert node_of(collector, agent)["status"] == "Leaving"
-        assert _shipped_bytes(collector, "long") == shipped_bytes
+        assert node_of(shared, agent)["status"] == "Leaving"
+        assert _shipped_bytes(shared, "long") == shipped_bytes
 
         agent.start()
-        wait_for(lambda: _shipped_bytes(collector, "long") > shipped_bytes, "the next agent ships")
+        wait_for(lambda: _shipped_bytes(shared, "long") > shipped_bytes, "the next agent ships")
         agent.kill()
         assert is_alive(pid)
         agent.start()
         (tmp_path / "stop").touch()
-        wait_for(lambda: status_of(collector, "long") == "Failed", "the run's end")
-        run = collector.client().json("GET", "/runs/long")
+        wait_for(lambda: status_of(shared, "long") == "Failed", "the run's end")
+        run = shared.client().json("GET", "/runs/long")
         assert run["exit_code"] == 7
-        wait_for(lambda: node_of(collector, agent)["runs"] == [], "the node is free again")
+        wait_for(lambda: node_of(shared, agent)["runs"] == [], "the node is free again")
         assert _driver_pid(agent, "long") == pid
-        with collector.client().stream(
-            "GET", f"/runs/long/files/{_folder(collector, 'long')}/{names.driver_log(0, 1)}"
-        ) as response:
+        with shared.client().stream("GET", f"/runs/long/files/{_folder(shared, 'long')}/{names.driver_log(0, 1)}") as response:
             assert response.read() == agent.log_of("long")
 
 
-def test_a_canceled_run_and_one_that_was_given_away_are_ended(collector: CollectorProcess, tmp_path: Path) -> None:
-    with running_agent(tmp_path / "node", collector) as agent:
-        submit(collector, "unwanted", ("sleep", "60"))
+def test_a_canceled_run_is_ended_with_the_reason(shared: CollectorProcess, cluster: str, tmp_path: Path) -> None:
+    with running_agent(tmp_path / "node", shared, cluster=cluster) as agent:
+        submit(shared, "unwanted", cluster=cluster, command=("sleep", "60"))
         pid = _driver_pid(agent, "unwanted")
-        collector.client().json("POST", "/runs/unwanted/cancel", {"reason": "no more of it"})
+        shared.client().json("POST", "/runs/unwanted/cancel", {"reason": "no more of it"})
         wait_for(lambda: not is_alive(pid), "the driver's end")
-        wait_for(lambda: status_of(collector, "unwanted") == "Canceled", "the run's end")
+        wait_for(lambda: status_of(shared, "unwanted") == "Canceled", "the run's end")
         assert "no more of it" in agent.json_of("unwanted", names.STOP_FILE)["reason"]
 
 
-def test_what_a_person_has_started_here_is_shipped_and_left_alone(collector: CollectorProcess, tmp_path: Path) -> None:
-    with running_agent(tmp_path / "node", collector) as agent:
+def test_what_a_person_has_started_here_is_shipped_and_left_alone(
+    shared: CollectorProcess, cluster: str, tmp_path: Path
+) -> None:
+    with running_agent(tmp_path / "node", shared, cluster=cluster) as agent:
         run = NodeRun(agent.spool, "sh", "-c", "echo mine; sleep 1", run_id="own", env={"RUNYARD_RUN__DRAIN_S": "0"})
         assert run.complete().returncode == 0  # it knows no collector
-        wait_for(lambda: status_of(collector, "own") == "Completed", "the agent ships it")
-        assert node_of(collector, agent)["runs"] == []
+        wait_for(lambda: status_of(shared, "own") == "Completed", "the agent ships it")
+        assert node_of(shared, agent)["runs"] == []
 
 
 def test_an_agent_that_was_killed_over_a_new_folder_starts_the_run_all_the_same(
-    collector: CollectorProcess, tmp_path: Path
+    shared: CollectorProcess, cluster: str, tmp_path: Path
 ) -> None:
-    with running_agent(tmp_path / "node", collector) as agent:
+    with running_agent(tmp_path / "node", shared, cluster=cluster) as agent:
         agent.kill()
         (agent.run_dir("half") / names.PRIVATE_DIR).mkdir(parents=True)
         agent.start()
-        submit(collector, "half", ("echo", "whole"))
-        wait_for(lambda: status_of(collector, "half") == "Completed", "the run's end")
+        submit(shared, "half", cluster=cluster, command=("echo", "whole"))
+        wait_for(lambda: status_of(shared, "half") == "Completed", "the run's end")
         assert agent.log_of("half") == b"whole\n"
 
 
-def test_a_node_joins_once_and_finds_its_credentials_again(collector: CollectorProcess, tmp_path: Path) -> None:
-    with running_agent(tmp_path / "node", collector) as agent:
+def test_a_node_joins_once_and_finds_its_credentials_again(shared: CollectorProcess, cluster: str, tmp_path: Path) -> None:
+    with running_agent(tmp_path / "node", shared, cluster=cluster) as agent:
         kept = agent.state_dir / "credentials.json"
         assert kept.stat().st_mode & 0o777 == 0o600
         assert agent.state_dir.stat().st_mode & 0o777 == 0o700
         agent.join_token_file.unlink()
         agent.restart()
-        wait_for(lambda: node_of(collector, agent)["status"] == "Idle", "the node is there again")
+        wait_for(lambda: node_of(shared, agent)["status"] == "Idle", "the node is there again")
         assert len(agent.said("joined")) == 1
 
 
-def test_a_second_agent_with_the_same_folder_is_refused(collector: CollectorProcess, tmp_path: Path) -> None:
-    with running_agent(tmp_path / "node", collector) as agent:
-        second = AgentProcess(tmp_path / "node", collector)
+def test_a_second_agent_with_the_same_folder_is_refused(shared: CollectorProcess, cluster: str, tmp_path: Path) -> None:
+    with running_agent(tmp_path / "node", shared, cluster=cluster) as agent:
+        second = AgentProcess(tmp_path / "node", shared)
         assert second.launch().wait(30) == 2
         assert "another agent runs with" in second.log_text
         assert agent.pid
 
 
-def test_a_join_token_that_cannot_be_used_is_told_in_a_sentence(collector: CollectorProcess, tmp_path: Path) -> None:
-    agent = AgentProcess(tmp_path / "node", collector)
+def test_a_join_token_that_cannot_be_used_is_told_in_a_sentence(shared: CollectorProcess, cluster: str, tmp_path: Path) -> None:
+    agent = AgentProcess(tmp_path / "node", shared)
     assert agent.launch().wait(30) == 2
     assert "agent.join_token_file" in agent.log_text
     agent.join_token_file.write_text("ry_none_of_yours\n")
@@ -124,52 +138,57 @@ def test_a_join_token_that_cannot_be_used_is_told_in_a_sentence(collector: Colle
     assert agent.log_text.splitlines()[-1].startswith("runyard: ")
 
 
-def test_a_node_that_was_put_out_does_not_come_back_by_the_same_join_token(collector: CollectorProcess, tmp_path: Path) -> None:
-    agent = AgentProcess(tmp_path / "node", collector)
-    agent.join_token_file.write_text(join_token(collector, uses=5))
+def test_a_node_that_was_put_out_does_not_come_back_by_the_same_join_token(
+    shared: CollectorProcess, cluster: str, tmp_path: Path
+) -> None:
+    agent = AgentProcess(tmp_path / "node", shared)
+    agent.join_token_file.write_text(join_token(shared, cluster=cluster, uses=5))
     try:
         agent.start()
-        wait_for(lambda: node_of(collector, agent)["status"] == "Idle", "the node is there")
-        submit(collector, "goes-on", ("sleep", "60"))
+        wait_for(lambda: node_of(shared, agent)["status"] == "Idle", "the node is there")
+        submit(shared, "goes-on", cluster=cluster, command=("sleep", "60"))
         pid = _driver_pid(agent, "goes-on")
-        collector.client().json("DELETE", f"/nodes/{agent.node_id}")
+        shared.client().json("DELETE", f"/nodes/{agent.node_id}")
         wait_for(lambda: agent.said("does not know this node any more"), "the sentence")
         assert is_alive(pid)
 
-        agent.join_token_file.write_text(join_token(collector))
+        agent.join_token_file.write_text(join_token(shared, cluster=cluster))
         agent.restart()
-        wait_for(lambda: node_of(collector, agent)["status"] in ("Idle", "Running"), "the node is there again")
+        wait_for(lambda: node_of(shared, agent)["status"] in ("Idle", "Running"), "the node is there again")
         assert len(agent.said("joined")) == 2
     finally:
         agent.close()
 
 
-def test_two_nodes_with_one_id_do_not_take_each_other_s_place(collector: CollectorProcess, tmp_path: Path) -> None:
-    with running_agent(tmp_path / "one", collector) as agent:
-        wait_for(lambda: node_of(collector, agent)["status"] == "Idle", "the first one is there")
-        copy = AgentProcess(tmp_path / "copy", collector)
-        copy.join_token_file.write_text(join_token(collector))
+def test_two_nodes_with_one_id_do_not_take_each_other_s_place(shared: CollectorProcess, cluster: str, tmp_path: Path) -> None:
+    with running_agent(tmp_path / "one", shared, cluster=cluster) as agent:
+        wait_for(lambda: node_of(shared, agent)["status"] == "Idle", "the first one is there")
+        copy = AgentProcess(tmp_path / "copy", shared)
+        copy.join_token_file.write_text(join_token(shared, cluster=cluster))
         copy.spool.mkdir()
         (copy.spool / ".node_id").write_text(agent.node_id)
         assert copy.launch().wait(30) == 2
         assert agent.node_id in copy.log_text
 
 
-def test_what_a_node_cannot_start_is_refused_with_the_reason(collector: CollectorProcess, tmp_path: Path) -> None:
-    with running_agent(tmp_path / "node", collector):
-        submit(collector, "whose", ("true",), user="nobody-of-that-name")
-        wait_for(lambda: status_of(collector, "whose") == "Failed", "the run's end")
-        assert "nobody-of-that-name" in collector.client().json("GET", "/runs/whose")["cause"]
+def test_what_a_node_cannot_start_is_refused_with_the_reason(shared: CollectorProcess, cluster: str, tmp_path: Path) -> None:
+    with running_agent(tmp_path / "node", shared, cluster=cluster):
+        submit(shared, "whose", cluster=cluster, command=("true",), user="nobody-of-that-name")
+        wait_for(lambda: status_of(shared, "whose") == "Failed", "the run's end")
+        assert "nobody-of-that-name" in shared.client().json("GET", "/runs/whose")["cause"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts runs of other users")
-def test_a_run_of_another_user_is_that_user_s_from_the_spool_to_the_driver(collector: CollectorProcess, tmp_path: Path) -> None:
+def test_a_run_of_another_user_is_that_user_s_from_the_spool_to_the_driver(
+    shared: CollectorProcess, cluster: str, tmp_path: Path
+) -> None:
     for folder in (tmp_path, *list(tmp_path.parents)[:2]):  # pytest's own folders are the tests' user's alone
         folder.chmod(folder.stat().st_mode | 0o011)
     environ = {"RUNYARD_AGENT__USERS": "nobody", "PYTHONPATH": os.pathsep.join(PACKAGES)}
-    with running_agent(tmp_path / "node", collector, environ=environ, python=_python_of_all()) as agent:
-        submit(collector, "theirs", ("sh", "-c", "id -un; id -G; echo $HOME"), user="nobody", spec=_starting_in(Path("/")))
-        wait_for(lambda: status_of(collector, "theirs") in ("Completed", "Failed"), "the run's end")
+    with running_agent(tmp_path / "node", shared, cluster=cluster, environ=environ, python=_python_of_all()) as agent:
+        script = ("sh", "-c", "id -un; id -G; echo $HOME")
+        submit(shared, "theirs", cluster=cluster, command=script, user="nobody", spec=_starting_in(Path("/")))
+        wait_for(lambda: status_of(shared, "theirs") in ("Completed", "Failed"), "the run's end")
         assert agent.log_of("theirs").splitlines() == [b"nobody", b"65534", b"/nonexistent"]
         owners = {path.lstat().st_uid for path in (agent.run_dir("theirs"), *agent.run_dir("theirs").rglob("*"))}
         assert owners == {65534}
@@ -203,44 +222,49 @@ def test_a_node_joins_when_the_collector_is_there_at_last(collector: CollectorPr
         agent.close()
 
 
-def test_a_run_whose_folder_was_removed_is_not_started_once_more(collector: CollectorProcess, tmp_path: Path) -> None:
-    with running_agent(tmp_path / "node", collector) as agent:
+def test_a_run_whose_folder_was_removed_is_not_started_once_more(
+    shared: CollectorProcess, cluster: str, tmp_path: Path
+) -> None:
+    with running_agent(tmp_path / "node", shared, cluster=cluster) as agent:
         count = tmp_path / "count"
-        submit(collector, "removed", ("sh", "-c", f"echo once >> {count}; sleep 60"))
+        submit(shared, "removed", cluster=cluster, command=("sh", "-c", f"echo once >> {count}; sleep 60"))
         pid = _driver_pid(agent, "removed")
         shutil.rmtree(agent.run_dir("removed"))
-        wait_for(lambda: node_of(collector, agent)["runs"] == [], "the node has nothing left")
-        submit(collector, "another", ("true",))
-        wait_for(lambda: status_of(collector, "another") == "Completed", "the node goes on")
+        wait_for(lambda: node_of(shared, agent)["runs"] == [], "the node has nothing left")
+        submit(shared, "another", cluster=cluster, command=("true",))
+        wait_for(lambda: status_of(shared, "another") == "Completed", "the node goes on")
         assert count.read_text() == "once\n"
         os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.needs_system("gcc")
-def test_runs_that_share_a_node_do_not_share_its_gpus(collector: CollectorProcess, tmp_path: Path) -> None:
+def test_runs_that_share_a_node_do_not_share_its_gpus(shared: CollectorProcess, cluster: str, tmp_path: Path) -> None:
     (tmp_path / "wishes").write_text("gpus=4\n")
     environ = {"LD_LIBRARY_PATH": str(build(tmp_path / "lib")), "FAKE_NVML": str(tmp_path / "wishes")}
-    with running_agent(tmp_path / "node", collector, environ=environ | {"RUNYARD_AGENT__SAMPLE_S": "1"}) as agent:
-        wait_for(lambda: node_of(collector, agent)["capacity"]["gpus"] == 4, "the GPUs are known")
+    with running_agent(tmp_path / "node", shared, cluster=cluster, environ=environ | {"RUNYARD_AGENT__SAMPLE_S": "1"}) as agent:
+        wait_for(lambda: node_of(shared, agent)["capacity"]["gpus"] == 4, "the GPUs are known")
         for name, count in (("two", 2), ("one", 1), ("none", 0)):
             script = ("sh", "-c", 'echo "$CUDA_VISIBLE_DEVICES"; sleep 60')
-            submit(collector, name, script, request={"cpus": 0.1, "gpus": count}, spec=Spec(env={"CUDA_VISIBLE_DEVICES": "0"}))
+            request, spec = {"cpus": 0.1, "gpus": count}, Spec(env={"CUDA_VISIBLE_DEVICES": "0"})
+            submit(shared, name, cluster=cluster, command=script, request=request, spec=spec)
             wait_for(lambda name=name: agent.log_of(name), "the driver's word")  # type: ignore[misc]
         assert [agent.log_of(name) for name in ("two", "one", "none")] == [b"0,1\n", b"2\n", b"\n"]
 
 
-def test_the_service_manager_hears_that_the_agent_is_ready_lives_and_stops(collector: CollectorProcess, tmp_path: Path) -> None:
+def test_the_service_manager_hears_that_the_agent_is_ready_lives_and_stops(
+    shared: CollectorProcess, cluster: str, tmp_path: Path
+) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind("\0" + f"runyard-test-{os.getpid()}")
         manager.settimeout(30)
         environ = {"NOTIFY_SOCKET": f"@runyard-test-{os.getpid()}", "WATCHDOG_USEC": "600000"}
-        with running_agent(tmp_path / "node", collector, environ=environ) as agent:
-            assert manager.recv(4096).splitlines() == [b"READY=1", b"STATUS=in cluster lab, 0 runs"]
+        with running_agent(tmp_path / "node", shared, cluster=cluster, environ=environ) as agent:
+            assert manager.recv(4096).splitlines() == [b"READY=1", f"STATUS=in cluster {cluster}, 0 runs".encode()]
             assert manager.recv(4096).splitlines()[0] == b"WATCHDOG=1"
-            submit(collector, "seen", ("env",))
-            while b"STATUS=in cluster lab, 1 runs" not in manager.recv(4096).splitlines():
+            submit(shared, "seen", cluster=cluster, command=("env",))
+            while f"STATUS=in cluster {cluster}, 1 runs".encode() not in manager.recv(4096).splitlines():
                 pass
-            wait_for(lambda: status_of(collector, "seen") == "Completed", "the run's end")
+            wait_for(lambda: status_of(shared, "seen") == "Completed", "the run's end")
             assert b"NOTIFY_SOCKET" not in agent.log_of("seen")
             agent.stop()
             while manager.recv(4096).splitlines()[0] != b"STOPPING=1":
