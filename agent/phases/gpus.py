@@ -37,8 +37,8 @@ def flags(
     if number == 0:
         return []
     if described:
-        chosen = ["all"] if wanted == AUTO else described[:number]
-        return [f"--device={_KIND}={name}" for name in chosen]
+        some = ["all"] if wanted == AUTO else described[:number]
+        return [f"--device={_KIND}={name}" for name in some]
     return [f"--device={path}" for path in (*cards[:number], *_shared_devices(dev))]
 
 
