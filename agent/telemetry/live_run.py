@@ -11,6 +11,7 @@ import json
 import os
 import stat
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,11 @@ class LiveRun:
     def rank_roots(self) -> dict[int, int]:
         """pid → rank: the drivers that live, and the first processes of their containers."""
         found = {pid: rank for rank, (pid, ticks) in self._drivers.items() if proctree.start_ticks(pid) == ticks}
-        found |= {pid: rank for rank, pid in self._containers.items() if rank in found.values()}
-        return found
+        return found | self.container_roots(found.values())
+
+    def container_roots(self, living: Collection[int]) -> dict[int, int]:
+        """pid → rank: of ranks whose drivers live, the first processes of their containers."""
+        return {pid: rank for rank, pid in self._containers.items() if rank in living}
 
     def write(self, lines: list[dict[str, Any]]) -> None:
         """Append them. Raises OSError, also where a link or a strange file is in the way."""

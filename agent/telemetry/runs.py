@@ -85,17 +85,34 @@ class Runs:
         line: dict[str, Any] = {"wall_ns": time.time_ns(), "mono_ns": time.monotonic_ns()} | usage
         if before_s and now_s > before_s:
             line["cpu_percent"] = round(100 * (run.cpu_s - before_cpu_s) / (now_s - before_s), 1)
-        line["ranks"] = [{"rank": rank} | _summed(tree) for rank, tree in sorted(within(procs, run.rank_roots()).items())]
+        line["ranks"] = self._ranks(run, procs)
         members = {proc.pid for proc in procs}
-        group = cgroups.of_run(
-            [proc.pid for proc in procs if not proc.is_zombie],
-            lambda pid: pid == 0 or (pid in self._processes.pids and pid not in members),
-            self._trees,
-        )
+        group = self._group(procs)
         if group:
             line["cgroup"] = group
         used = [_of_gpu(gpu, members) for gpu in gpus if members & gpu.processes.keys()]
         return line | ({"gpus": used} if used else {}) | {"node": dict(node)}
+
+    def _ranks(self, run: LiveRun, procs: list[Proc]) -> list[dict[str, Any]]:
+        """Each rank's tree; a container's control group is the rank's own, wherever podman has put it."""
+        trees = within(procs, run.rank_roots())
+        contained = within(procs, run.container_roots(trees.keys()))
+        found = []
+        for rank, tree in sorted(trees.items()):
+            group = self._group(contained.get(rank, []))
+            found.append({"rank": rank} | _summed(tree) | ({"cgroup": group} if group else {}))
+        return found
+
+    def _group(self, procs: list[Proc]) -> dict[str, float]:
+        """What is counted for the control group that these processes have for themselves."""
+        pids = {proc.pid for proc in procs}
+        if not pids:
+            return {}
+        return cgroups.of_run(
+            [proc.pid for proc in procs if not proc.is_zombie],
+            lambda pid: pid == 0 or (pid in self._processes.pids and pid not in pids),
+            self._trees,
+        )
 
     def _usage(self, run: LiveRun, procs: list[Proc]) -> dict[str, Any]:
         """Of all its processes. What one has used is not lost when it ends: its parent has it, or the sum before."""

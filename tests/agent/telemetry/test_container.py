@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_a_containers_processes_are_its_rank(podman_site: PodmanSite, tmp_path: 
     run.start()
     sampler = Sampler(run.run_dir.parent, print)
 
-    def ranks() -> list[dict[str, int]]:
+    def ranks() -> list[dict[str, Any]]:
         sampler.sample()
         (path,) = run.run_dir.glob("logs/azureml/telemetry-*.jsonl")
         line = json.loads(path.read_text().splitlines()[-1])
@@ -33,6 +34,7 @@ def test_a_containers_processes_are_its_rank(podman_site: PodmanSite, tmp_path: 
     try:
         found = wait_for(ranks, "the container's processes in the tree of its rank")
         assert found[0]["rank"] == 0
+        assert found[0]["cgroup"]["cpu_s"] >= 0
     finally:
         (run.run_dir / "outputs" / "go").touch()
         assert run.finish()["status"] == "Completed"
