@@ -1,7 +1,7 @@
 """Nodes that systemd has booted, on one machine: systemd-nspawn in the network namespaces of tests/netns_site.py.
 
 `with booted(2) as machines:`; `machines[0].run("systemctl", …)`. All of them share one root file system, made by
-tools/make_rootfs.sh, and write over it into folders of their own. Needs root and the packages in NEEDED.
+tools/make_rootfs.sh, and write over it in memory of their own. Needs root and the packages in NEEDED.
 """
 
 from __future__ import annotations
@@ -29,16 +29,20 @@ NEEDED = "systemd-container mmdebstrap iproute2 nftables util-linux"
 ROOT = Path(__file__).parents[1]
 ROOTFS = ROOT / ".cache/rootfs"
 ENVIRON = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root"}
-# A mount namespace of its own, in which there is only the second version of cgroups, as on today's machines. What is mounted
-# in it is gone with it. Nothing is synced (volatile): a node lives for one test, and the end of it would sync all of the disk.
+# A mount namespace of its own, in which there is only the second version of cgroups, as on today's machines. What a node writes
+# lies in memory: all that is mounted is gone with the namespace, and nothing has to be removed from a disk.
 BOOT = """\
 set -eu
-mount -t overlay overlay -o "volatile,lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+lower=$1 folder=$2 group=/sys/fs/cgroup/$3 name=$4
+shift 4
+mount -t tmpfs -o mode=755 tmpfs "$folder"
+mkdir -p "$folder/upper/etc" "$folder/work" "$folder/root"
+echo "$name" > "$folder/upper/etc/hostname"
+mount -t overlay overlay -o "lowerdir=$lower,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
 umount -R /sys/fs/cgroup
 mount -t cgroup2 none /sys/fs/cgroup
-mkdir -p "/sys/fs/cgroup/$3"
-echo $$ > "/sys/fs/cgroup/$3/cgroup.procs"
-shift 3
+mkdir -p "$group"
+echo $$ > "$group/cgroup.procs"
 exec systemd-nspawn "$@"
 """
 OPTIONS = (
@@ -141,15 +145,11 @@ def booted(count: int) -> Iterator[list[Machine]]:
 @contextmanager
 def _machine(node: Node) -> Iterator[Machine]:
     """A node whose boot has begun."""
-    folder = Path(tempfile.mkdtemp(prefix="runyard-node-"))  # short, and gone with the test whoever keeps its own folder
-    folder.chmod(0o755)
-    for name in ("upper", "work", "root"):
-        (folder / name).mkdir()
-    (folder / "upper/etc").mkdir()
-    (folder / "upper/etc/hostname").write_text(f"{node.name}\n")
+    folder = Path(tempfile.mkdtemp(prefix="runyard-node-"))
     nspawn = [*OPTIONS, f"--machine={node.namespace}", f"--uuid={uuid.uuid4()}"]
     nspawn += [f"--directory={folder}/root", f"--network-namespace-path=/run/netns/{node.namespace}"]
-    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", BOOT, "sh", str(ROOTFS), str(folder), node.namespace]
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", BOOT, "sh"]
+    argv += [str(ROOTFS), str(folder), node.namespace, node.name]
     with (folder / "console.log").open("wb") as console:
         process = subprocess.Popen(
             [*argv, *nspawn], stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True

@@ -67,22 +67,6 @@ def together(machines: list[Machine], *argv: str) -> None:
     assert [process.returncode for process in started] == [0] * len(started), said
 
 
-def newer(package: Path, folder: Path) -> Path:
-    """The package with a later revision of the same: other folders, another version."""
-    tree = folder / "tree"
-    subprocess.run(["dpkg-deb", "-R", str(package), str(tree)], check=True)
-    build = (tree / "opt/runyard/package/build").read_text().strip()
-    control = (tree / "DEBIAN/control").read_text()
-    (tree / "DEBIAN/control").write_text(control.replace("-1\nArchitecture", "-2\nArchitecture"))
-    for name in ("build", "bin/runyard"):
-        path = tree / "opt/runyard/package" / name
-        path.write_text(path.read_text().replace(build, f"{build}.2"))
-    argv = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(folder / "newer.deb")]
-    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
-    shutil.rmtree(tree)
-    return folder / "newer.deb"
-
-
 def said(machine: Machine, rank: int) -> bytes:
     """What the training on this machine has said so far."""
     path = machine.path(f"/srv/talk/said.{rank}")
@@ -108,13 +92,13 @@ def test_two_machines_have_joined_and_their_agents_are_services(lab: Lab) -> Non
 
 
 def test_a_run_on_two_nodes_outlives_restarts_an_upgrade_and_a_kill_of_its_agents(
-    lab: Lab, package: Path, tmp_path: Path
+    lab: Lab, newer_package: Path, tmp_path: Path
 ) -> None:
     first = lab.machines[0]
     for machine in lab.machines:
         machine.run("install", "-d", "-m", "777", "/srv/talk")
         machine.write("/srv/talk/talker.py", TALKER.read_text())
-    shutil.copyfile(newer(package, tmp_path), first.path("/root/newer.deb"))
+    shutil.copyfile(newer_package, first.path("/root/newer.deb"))
     flags = ["--cluster", "lab", "--nodes", "2", "--distribution", "pytorch", "--run-id", "talk-1", "--follow"]
     with (tmp_path / "followed").open("wb") as out:
         follower = first.popen(
