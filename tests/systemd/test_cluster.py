@@ -138,6 +138,8 @@ def run_it_through_trouble(lab: Lab) -> None:
     assert is_active(first, AGENT)
     assert is_active(first, COLLECTOR)
     assert ".2/bin/python3" in first.run("ps", "-o", "args=", "-p", agent_pid(first))
+    # What the run's processes are made of is not replaced under them.
+    assert len(builds(first)) == 2
     wait_for(lambda: has_moved(lab, 500), "both ranks still talk")
     assert {machine.node.name: driver_pid(machine) for machine in lab.machines} == pids  # nobody was started anew
     for machine in lab.machines:
@@ -180,14 +182,33 @@ def ended_well(lab: Lab) -> None:
         by_ip[machine.ip] = (found.read_bytes() == said(machine, rank), len(said(machine, rank)) > 10_000)
     assert by_ip == {machine.ip: (True, True) for machine in lab.machines}
     wait_for(lambda: lab.statuses() == ["Idle", "Idle"], "both nodes are idle again")
+    first.run("/var/lib/dpkg/info/runyard.postinst", "configure")
+    assert len(builds(first)) == 1
     for machine in lab.machines:
         scopes = machine.run("systemctl", "list-units", "--no-legend", "--type=scope", "runyard-run-*")
         assert scopes == ""
 
 
+def builds(machine: Machine) -> list[str]:
+    """The folders of all builds of the package that are there."""
+    return machine.run("find", "/opt/runyard", "-maxdepth", "1", "-name", "[0-9]*").split()
+
+
 def complete(lab: Lab) -> Any:
     run = lab.json("show", "talk-1")
     return run if run.get("is_complete") else None
+
+
+def test_an_agent_that_hangs_is_ended_and_started_again(lab: Lab) -> None:
+    second = lab.machines[1]
+    # As in the unit, but quicker.
+    second.write(f"/run/systemd/system/{AGENT}.d/quick.conf", "[Service]\nWatchdogSec=900ms\nRestartSec=100ms\n")
+    second.run("systemctl", "daemon-reload")
+    second.run("systemctl", "restart", AGENT)
+    pid = agent_pid(second)
+    second.run("kill", "-STOP", pid)
+    wait_for(lambda: agent_pid(second) not in (pid, "0") and is_active(second, AGENT), "another agent")
+    assert "Watchdog timeout" in second.journal(AGENT)
 
 
 def test_an_agent_that_is_stopped_leaves_and_says_so(lab: Lab) -> None:

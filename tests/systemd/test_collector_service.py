@@ -111,6 +111,7 @@ def test_stopping_it_is_clean_and_quick(machine: Machine) -> None:
 
 
 def test_what_is_installed_goes_and_the_data_stay(machine: Machine) -> None:
+    machine.run("cp", "-a", "/opt/runyard/package", "/opt/venv")  # for the test behind this one
     said = machine.run("runyard", "service", "uninstall", "collector")
     assert "goes with the package" in said
     assert "/var/lib/runyard-collector" in said
@@ -121,3 +122,25 @@ def test_what_is_installed_goes_and_the_data_stay(machine: Machine) -> None:
     )
     assert left == ""
     assert machine.path(TOKEN).exists()
+
+
+def test_without_a_package_the_command_brings_the_units_itself_and_takes_them_out(machine: Machine) -> None:
+    command = "/opt/venv/bin/runyard"
+    machine.write(command, f"#!/opt/venv/bin/python3 -sP\n{machine.path(command).read_text().partition(chr(10))[2]}", 0o755)
+    machine.write("/etc/credstore/runyard.admin", "a-token-of-the-administrators-own-0123456789\n", 0o600)
+    machine.run(command, "service", "install", "collector", "--no-start")
+    settings = machine.path("/etc/runyard/collector.toml")
+    settings.write_text(settings.read_text().replace("# token_file", "token_file"))
+    machine.run(command, "service", "install", "collector")
+    assert machine.property(UNIT, "FragmentPath") == f"/etc/systemd/system/{UNIT}"
+    assert f"{command} collector" in machine.run("ps", "-o", "args=", "-p", machine.property(UNIT, "MainPID"))
+    environ = {
+        "RUNYARD_COLLECTOR_URL": "http://127.0.0.1:8750",
+        "RUNYARD_TOKEN": "a-token-of-the-administrators-own-0123456789",
+    }
+    machine.run(command, "ps", env=environ)
+    machine.run(command, "service", "uninstall", "collector")
+    left = machine.run("sh", "-c", "ls /etc/systemd/system/runyard* /etc/sysusers.d /etc/tmpfiles.d 2>/dev/null; true")
+    assert "runyard" not in left
+    assert machine.property(UNIT, "LoadState") == "not-found"
+    assert machine.run(command, "service", "uninstall", "collector") == f"{UNIT} is not installed\n"
