@@ -22,6 +22,8 @@ from .messages import Request
 from .placing import Machine, Wanted, plan
 from .queue import LIGHT, bump, end, free, is_begun, told
 
+# An agent says what it has within seconds of having it.
+NEVER_TOLD_S = 300
 ACTIVE = ("Idle", "Preparing", "Running")
 
 
@@ -30,8 +32,9 @@ def turn(
 ) -> Changes:
     """`silent`: nodes that were not heard from for so long that they get nothing, and keep nothing that has not begun;
     `given_up`: and that whatever they have is taken from them."""
-    on_lost = [row for row in _held(connection, {*silent, *given_up}) if row.node_id in given_up or row.is_unbegun]
-    changed = free(connection, on_lost, now_ns) if on_lost else NOTHING
+    gone = [row for row in _held(connection, {*silent, *given_up}) if row.node_id in given_up or row.is_unbegun]
+    gone += _never_told(connection, now_ns)
+    changed = free(connection, gone, now_ns) if gone else NOTHING
     for run_id, lost in _lost_parts(connection).items():
         changed |= _lose(connection, run_id, lost, given_up, now_ns)
     changed |= _expire(connection, now_ns)
@@ -47,6 +50,15 @@ def _held(connection: Connection, silent: Collection[str]) -> list[Any]:
     held = placements.c.freed_ns.is_(None) & placements.c.node_id.in_(sorted(silent))
     query = sa.select(placements, (~begun).label("is_unbegun")).where(held)
     return list(connection.execute(query)) if silent else []
+
+
+def _never_told(connection: Connection, now_ns: int) -> list[Any]:
+    """What nodes had begun long ago and never have told that they have it: they died in between, and came back without it."""
+    begun = placements.c.admitted_ns.is_not(None) & (placements.c.admitted_ns < now_ns - NEVER_TOLD_S * 10**9)
+    held = placements.c.freed_ns.is_(None) & ~placements.c.is_taken & begun
+    query = sa.select(placements, cluster_nodes.c.runs).join(cluster_nodes, cluster_nodes.c.node_id == placements.c.node_id)
+    rows = connection.execute(query.where(held)).all()
+    return [row for row in rows if not any(one.run_id == row.run_id for one in row.runs)]
 
 
 def _lost_parts(connection: Connection) -> dict[str, list[Any]]:

@@ -94,9 +94,9 @@ def _refuse(connection: Connection, node_id: str, refusal: Refusal) -> Changes:
     if not any(row.node_id == node_id for row in held):
         return NOTHING
     row = connection.execute(sa.select(cluster_nodes.c.hostname).where(cluster_nodes.c.node_id == node_id)).first()
-    hostname = row.hostname if row else node_id
-    changed = free(connection, [row for row in held if row.node_id == node_id or not is_begun(row)])
-    return changed | end(connection, refusal.run_id, "Failed", f"node {hostname} cannot start it: {refusal.reason}")
+    changed = free(connection, [one for one in held if one.node_id == node_id])
+    why = f"node {row.hostname if row else node_id} cannot start it: {refusal.reason}"
+    return changed | end(connection, refusal.run_id, "Failed", why)
 
 
 def holdings(connection: Connection, run_id: str, attempt: int) -> list[Any]:
@@ -111,15 +111,17 @@ def is_begun(row: Any) -> bool:
 
 
 def end(connection: Connection, run_id: str, status: Any, cause: str, now_ns: int | None = None) -> Changes:
-    """The run is over by the collector's word, unless it is over already. Nodes that have something of it are to end it."""
+    """The run is over by the collector's word, unless it is over already. Nodes that have something of it are to end it; those
+    that have not begun it are not to begin it any more."""
     row = connection.execute(sa.select(runs.c.status, runs.c.attempt).where(runs.c.run_id == run_id)).one()
     if row.status in state.FINAL:
         return NOTHING
     standing.settle(connection, run_id, status, cause, now_ns)
+    changed = free(connection, [one for one in holdings(connection, run_id, row.attempt) if not is_begun(one)], now_ns)
     if not holdings(connection, run_id, row.attempt):
         connection.execute(sa.update(queue).where(queue.c.run_id == run_id).values(stage=OVER, waits_for=""))
         standing.refresh(connection, run_id)
-    return Changes(told(connection, run_id), frozenset({run_id}))
+    return changed | Changes(told(connection, run_id), frozenset({run_id}))
 
 
 def free(connection: Connection, rows: Collection[Any], now_ns: int | None = None) -> Changes:
