@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import pressure
+from .processes import read_proc
 
 # A run with more groups below its own than this is not looked through.
 _MOST_GROUPS = 64
@@ -61,7 +62,7 @@ def of_run(pids: Iterable[int], is_foreign: Callable[[int], bool], trees: Iterab
 
     `pids` are the run's; `is_foreign` says of a pid found in a group whether it is somebody else's.
     """
-    texts = {_text_of(pid) for pid in pids}  # mostly one for all: each is taken apart once
+    texts = {read_proc(f"/proc/{pid}/cgroup") for pid in pids}  # mostly one for all: each is taken apart once
     lines = [line for text in texts for line in _groups_of(text)]
     found: dict[str, float] = {}
     for tree in trees if lines else ():
@@ -146,14 +147,6 @@ def _io_v1(path: Path) -> dict[str, float]:
         if len(words) == 3 and words[1] in found:
             found[words[1]] += int(words[2])
     return {"read_bytes": found["Read"], "write_bytes": found["Write"]}
-
-
-def _text_of(pid: int) -> bytes:
-    try:
-        with open(f"/proc/{pid}/cgroup", "rb") as file:  # noqa: PTH123 - a path object for each costs more than the read
-            return file.read()
-    except OSError:  # gone
-        return b""
 
 
 def _groups_of(text: bytes) -> list[tuple[str, str]]:

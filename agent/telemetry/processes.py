@@ -15,6 +15,8 @@ REST = 12
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _KERNEL_THREAD = 0x00200000
+# /proc gives at most a page at a time of some files; what comes short is the end.
+_PIECE_BYTES = 4096
 _MARK = b"RUNYARD_RUN_MARK="
 
 
@@ -113,11 +115,7 @@ def within(procs: Iterable[Proc], roots: Mapping[int, int]) -> dict[int, list[Pr
 
 def mark_of(pid: int) -> str:
     """The mark of a run in the environment with which a process was started; "" where there is none, or no right to look."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 - a path object for each costs more than the read
-            environment = file.read()
-    except OSError:
-        return ""
+    environment = read_proc(f"/proc/{pid}/environ")
     at = environment.find(_MARK)
     while at > 0 and environment[at - 1] != 0:
         at = environment.find(_MARK, at + 1)
@@ -127,25 +125,36 @@ def mark_of(pid: int) -> str:
 def io_bytes(pid: int) -> tuple[int, int]:
     """(read, written) from and to disks, by the process and its children that have ended; (0, 0) without the right to look."""
     read = written = 0
-    try:
-        with open(f"/proc/{pid}/io", "rb") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith(b"read_bytes:"):
-                    read = int(line[11:])
-                elif line.startswith(b"write_bytes:"):
-                    written = int(line[12:])
-    except OSError:
-        pass
+    for line in read_proc(f"/proc/{pid}/io").splitlines():
+        if line.startswith(b"read_bytes:"):
+            read = int(line[11:])
+        elif line.startswith(b"write_bytes:"):
+            written = int(line[12:])
     return read, written
 
 
 def shared_bytes(pid: int) -> int:
     """How much of a process's memory is files and shared memory, which several processes may have at once."""
+    fields = read_proc(f"/proc/{pid}/statm").split()
+    return int(fields[2]) * _PAGE if fields else 0
+
+
+def read_proc(path: str) -> bytes:
+    """A file of /proc, whole; empty where it is gone or not ours. Without open(), whose objects cost more than the read."""
     try:
-        with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123
-            return int(file.read().split()[2]) * _PAGE
-    except (OSError, IndexError):
-        return 0
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        data = piece = os.read(descriptor, _PIECE_BYTES)
+        while len(piece) == _PIECE_BYTES:
+            piece = os.read(descriptor, _PIECE_BYTES)
+            data += piece
+        return data
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def _proc(pid: int, fields: list[bytes]) -> Proc:
@@ -162,8 +171,4 @@ def _proc(pid: int, fields: list[bytes]) -> Proc:
 
 def _stat(pid: int) -> list[bytes]:
     # Fields from the third on: the second, the name, may hold anything.
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
-            return file.read().rpartition(b") ")[2].split()
-    except OSError:
-        return []
+    return read_proc(f"/proc/{pid}/stat").rpartition(b") ")[2].split()
