@@ -88,7 +88,7 @@ class CollectorClient:
         timeout_s: float | None = None,
     ) -> Any:
         """One request below /api/v1 with a JSON body and a JSON answer (None where the answer is empty)."""
-        body = None if payload is None else json.dumps(payload).encode()
+        body = None if payload is None else json.dumps(payload, separators=(",", ":")).encode()
         headers = self.headers | ({} if body is None else {"Content-Type": "application/json"})
         return self._decoded(*self._exchange(method, self._target(path, params), body, headers, timeout_s))
 
