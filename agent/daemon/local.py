@@ -20,6 +20,8 @@ from runyard.atomic import read_json
 from .reconcile import FINAL, FINALIZING, STARTING, Key, LocalRun
 
 _Mark = tuple[int, int, int]
+# Runs whose folders are gone that are remembered: the collector counts none of them for longer than a moment.
+MOST_GONE = 1000
 
 
 class LocalRuns:
@@ -132,3 +134,5 @@ class LocalRuns:
             del self._folders[key]
             if key in self._last:
                 self._gone[key] = replace(self._last[key], is_ended=True, is_over=True, gpus=())
+        while len(self._gone) > MOST_GONE:
+            del self._gone[next(iter(self._gone))]

@@ -3,6 +3,7 @@ from what is on disk."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -118,6 +119,21 @@ def test_a_node_joins_once_and_finds_its_credentials_again(shared: CollectorProc
         agent.restart()
         wait_for(lambda: node_of(shared, agent)["status"] == "Idle", "the node is there again")
         assert len(agent.said("joined")) == 1
+
+
+def test_a_token_that_is_old_is_exchanged_and_the_old_one_dies(shared: CollectorProcess, cluster: str, tmp_path: Path) -> None:
+    with running_agent(tmp_path / "node", shared, cluster=cluster) as agent:
+        agent.stop()
+        kept = agent.state_dir / "credentials.json"
+        old = json.loads(kept.read_text())
+        kept.write_text(json.dumps(old | {"made_ns": 0}))
+        agent.start()
+        wait_for(lambda: json.loads(kept.read_text())["token_id"] != old["token_id"], "a new token")
+        wait_for(lambda: node_of(shared, agent)["status"] == "Idle", "the node is there by it")
+        with pytest.raises(CollectorRefused, match="token"):
+            shared.client(old["token"]).json("GET", f"/nodes/{agent.node_id}/work")
+        assert kept.stat().st_mode & 0o777 == 0o600
+        assert old["token"] not in agent.log_text
 
 
 def test_a_second_agent_with_the_same_folder_is_refused(shared: CollectorProcess, cluster: str, tmp_path: Path) -> None:
