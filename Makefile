@@ -30,7 +30,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench
 
 faults: $(STAMP)
-	FAULTS_KILLS=$${FAULTS_KILLS:-240} $(BIN)/python -m pytest tests/faults
+	FAULTS_KILLS=$${FAULTS_KILLS:-240} QUEUE_RUNS=$${QUEUE_RUNS:-200} $(BIN)/python -m pytest tests/faults
 
 deb: $(STAMP)
 	$(BIN)/python tools/make_deb.py
