@@ -17,6 +17,7 @@ from typing import Any
 
 from runyard import __version__
 from runyard.agent.node import node_id
+from runyard.agent.retention import Retention
 from runyard.agent.ship.watch import Watch
 from runyard.errors import CollectorError, CollectorRefused, CollectorUnreachable, InputError, RunyardError
 from runyard.sd_notify import ALIVE, READY, STOPPING, Notifier, status
@@ -76,13 +77,15 @@ class Agent:
         self._watch = Watch(
             self._spool_dir, self._settings, self._log, token=lambda: self._link.token, start=self._starter.start
         )
-        self._cleanliness = cleanliness.Cleanliness(self._log)
+        self._cleanliness = cleanliness.Cleanliness(self._log, self._wake)
         self._runs = LocalRuns(self._spool_dir, self._watch.is_given_up, self._cleanliness.is_clean)
         self._shippers = threading.Thread(target=self._watch.run, args=(self._stop,), name="spools", daemon=True)
         self._shippers.start()
         self._sampling = Sampling(self._spool_dir, agent.sample_s, self._log)
         self._conversation = Conversation(self._link, node, agent, self._wake, self._log)
         self._turn()  # what is here is known before anything is told
+        retention = Retention(self._spool_dir, self._settings, self._log, may_go=self._may_go, forget=self._cleanliness.forget)
+        threading.Thread(target=retention.run, args=(self._stop,), name="retention", daemon=True).start()
         self._sampling.start(self._stop)
         self._conversation.start(self._sampling.newest)
         self._log.info("ready", node_id=node, cluster=self._link.cluster, collector=url, spool=str(self._spool_dir))
@@ -224,6 +227,15 @@ class Agent:
             "refused": refused,
             "capacity": self._sampling.capacity,
         }
+
+    def _may_go(self, run_dir: Path) -> bool:
+        """Whether a run's folder is of no use any more. One that the collector still counts as this node's would be made, and
+        started, anew."""
+        run_id, _, attempt = run_dir.name.partition("~")
+        work = self._conversation.work
+        if work is None or not (attempt or "0").isdecimal() or (run_id, int(attempt or "0")) in work.assignments:
+            return False
+        return self._cleanliness.is_clean(run_dir)
 
     def _trouble(self) -> str:
         """Why no run can take place on this node; empty where one can."""

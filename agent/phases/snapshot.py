@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from runyard import names
@@ -46,6 +47,8 @@ def fetch(
             if not _is_whole(archive, snapshot_id):
                 note.sign()
                 _bring(snapshot_id, archive, client, say)
+            with suppress(OSError):  # another user's
+                os.utime(archive)  # used now: what is not is removed after a while
     except OSError as error:
         raise PhaseError(f"the snapshot {snapshot_id[:16]} cannot be kept in {folder}: {error.strerror}") from error
     return archive

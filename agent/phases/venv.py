@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,29 @@ def run(phase: Phase) -> dict[str, Any]:
     key = venv_key.of(phase.spec.environment, python)
     folder = phase.cache_dir / "venvs" / key
     is_built = False
-    if not _is_complete(folder):
-        with cache_lock.held(
-            folder.with_suffix(".lock"), lambda: phase.say(f"Another run builds the venv {key}; waiting for it.")
-        ):
+    while not _is_taken(folder):
+        with cache_lock.held(_lock_of(folder), lambda: phase.say(f"Another run builds the venv {key}; waiting for it.")):
             if not _is_complete(folder):
                 _build(phase, folder, python, key)
                 is_built = True
     if not is_built:
         phase.say(f"The cached environment is used: the venv {key} in {folder}.")
     return {"env": {"VIRTUAL_ENV": str(folder)}, "path": str(folder / "bin"), "is_built": is_built, "key": key}
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_suffix(".lock")
+
+
+def _is_taken(folder: Path) -> bool:
+    """Whether it is complete, and marked as used now: under its lock, without which nobody removes what is not used."""
+    if not _is_complete(folder):
+        return False
+    with cache_lock.held(_lock_of(folder), lambda: None):
+        if is_complete := _is_complete(folder):
+            with suppress(OSError):  # another user's
+                os.utime(folder / MARK)
+        return is_complete
 
 
 def _is_complete(folder: Path) -> bool:

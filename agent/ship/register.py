@@ -26,7 +26,9 @@ _COPIED = (
 )
 _COPIED_OF_DISTRIBUTION = ("node_count", "on_failure", "failure_grace_s")
 # Codes of a collector that will never take this run from this node.
-REFUSED_FOR_GOOD = frozenset({"run-id-taken", "run-differs", "rank-taken", "spool-shared", "not-yours", "not-placed", "removed"})
+REFUSED_FOR_GOOD = frozenset(
+    {"run-id-taken", "run-differs", "rank-taken", "spool-shared", "not-yours", "not-placed", "removed"}
+)
 
 
 def payload(run: dict[str, Any]) -> dict[str, Any]:
