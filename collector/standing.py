@@ -33,19 +33,24 @@ class Standing:
 
 def of(connection: Connection, run_id: str) -> Standing | None:
     """None: the run is of no queue."""
-    row = connection.execute(sa.select(queue.c.attempt, queue.c.stage).where(queue.c.run_id == run_id)).first()
-    if row is None:
+    held = (placements.c.run_id == queue.c.run_id) & (placements.c.attempt == queue.c.attempt) & placements.c.freed_ns.is_(None)
+    query = sa.select(queue.c.attempt, queue.c.stage, placements.c.node_id).outerjoin(placements, held)
+    rows = connection.execute(query.where(queue.c.run_id == run_id)).all()
+    if not rows:
         return None
-    held = (placements.c.run_id == run_id) & (placements.c.attempt == row.attempt) & placements.c.freed_ns.is_(None)
-    holders = frozenset(one.node_id for one in connection.execute(sa.select(placements.c.node_id).where(held)))
-    return Standing(row.attempt, row.stage, holders)
+    return Standing(rows[0].attempt, rows[0].stage, frozenset(row.node_id for row in rows if row.node_id is not None))
+
+
+def is_queued(run: Any) -> bool:
+    """Whether a run (its row) is of a queue: then nobody has created it with a key. Costs no look at the queue."""
+    return not run.key_sha256
 
 
 def why_fenced(connection: Connection, run: Any, node_id: str, attempt: int) -> str:
     """Why a node has to let go of an attempt at this run (its row); empty where it may have it."""
     if run.settled is not None and run.settled.attempt == run.attempt:
         return f"the run is over: {run.settled.cause}"
-    place = of(connection, run.run_id)
+    place = of(connection, run.run_id) if is_queued(run) else None
     if place is None:
         return ""
     if attempt < place.attempt:
@@ -66,7 +71,7 @@ def settle(
 def refresh(connection: Connection, run_id: str) -> None:
     """Writes down what the run is now."""
     this_run = runs.c.run_id == run_id
-    columns = (runs.c.node_count, runs.c.failed_ns, runs.c.attempt, runs.c.cancel_ns, runs.c.settled)
+    columns = [runs.c[name] for name in ("node_count", "failed_ns", "attempt", "cancel_ns", "settled", "key_sha256")]
     known = connection.execute(sa.select(*columns).where(this_run)).one()
     of_node = [nodes.c[field] for field in (*State.__dataclass_fields__, "node_id", "attempt")]
     rows = connection.execute(sa.select(*of_node).where(nodes.c.run_id == run_id)).all()
@@ -89,7 +94,7 @@ def refresh(connection: Connection, run_id: str) -> None:
             parts[failure.node_id], exit_code=failure.exit_code, signal=failure.signal, cause=failure.sentence[:MOST_OF_CAUSE]
         )
     whole = state.of_run(list(parts.values()), known.node_count, failed)
-    whole = _as_asked(whole, known, of(connection, run_id), parts, attempt)
+    whole = _as_asked(whole, known, of(connection, run_id) if is_queued(known) else None, parts, attempt)
     connection.execute(sa.update(runs).where(this_run).values(values | asdict(whole)))
 
 
