@@ -140,6 +140,7 @@ class Follower:
             "gap": self._gap,
             "superseded": lambda values: Superseded(self._files[values["stream"]]),
             "status": lambda values: Status(values["status"]),
+            "removed": self._removed,
             "end": lambda values: End(values["status"], values["exit_code"]),
         }
 
@@ -205,6 +206,9 @@ class Follower:
             return make(json.loads(event.data)) if make else None
         except (ValueError, KeyError, TypeError) as error:
             raise ProtocolError(f"the collector sent a {event.name!r} event that cannot be read: {error!r}") from error
+
+    def _removed(self, values: dict[str, Any]) -> None:
+        self._tell(f"the files of run {self._run_id} were removed: {values['why']}")
 
     def _opened(self, values: dict[str, Any]) -> Opened | None:
         opened = Opened(values["stream"], values["path"], values["node_id"], values["offset"], values["generation"])

@@ -6,6 +6,7 @@ own JSON (docs/http-api.md). Standard library only.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -44,6 +45,14 @@ def files(client: CollectorClient, run_id: str, *, prefix: str | None = None, no
     """The run's files, sorted by path. Blocks for each page."""
     query = {"prefix": prefix, "node": node, "page_size": PAGE_SIZE}
     return _pages(client, f"{run_path(run_id)}/files", "files", query)
+
+
+def removed(found: Document) -> str:
+    """Since when and why the run's files are gone, as a sentence; empty where they are there."""
+    if not found.get("removed_ns"):
+        return ""
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found["removed_ns"] // 10**9))
+    return f"the files of run {found['run_id']} were removed at {when}: {found['removed_why']}"
 
 
 def run_path(run_id: str) -> str:

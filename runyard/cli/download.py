@@ -63,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Download; 0 if every file came, whole, and is what was sealed, else 1."""
     client = client_of(args)
-    reader.run(client, args.run)
+    if removed := reader.removed(reader.run(client, args.run)):
+        raise InputError(removed)
     wanted = _wanted(client, args)
     results = []
     with Folder(args.to or args.run) as folder:

@@ -133,6 +133,8 @@ class _NotThereYet(RunyardError):  # noqa: N818 - the name tells the state
 
 def _path(client: CollectorClient, args: argparse.Namespace) -> str:
     found = reader.run(client, args.run)
+    if removed := reader.removed(found):
+        raise InputError(removed)
     path = path_of(found, Wanted(args.file, args.rank, args.node, args.attempt))
     if path is not None:
         # The list of files has the path without its folder where the run has one node.

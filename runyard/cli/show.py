@@ -96,6 +96,8 @@ def _about(found: Document) -> list[str]:
         ("started", moment(found["started_ns"])),
         ("ended", moment(found["ended_ns"])),
         ("heard", moment(found["heard_ns"])),
+        ("pinned", "its files are kept" if found.get("is_pinned") else ""),
+        ("removed", reader.removed(found)),
     ]
     return [f"  {word:<12}{clean(text)}" for word, text in pairs if text and text != "-"]
 
@@ -211,4 +213,6 @@ def _pace(process: Document, progress: Document) -> tuple[str, ...]:
 def _file(file: Document) -> tuple[str, ...]:
     dropped = sum(end - start for start, end in file["gaps"])
     state = f"sealed {(file['sha256'] or '')[:12]}".rstrip() if file["is_sealed"] else "open"
+    if file.get("removed_ns"):
+        state = f"removed, was {state}"
     return file["path"], size(file["bytes"]), state + (f", {dropped} bytes dropped" if dropped else "")

@@ -17,7 +17,7 @@ from .terminal import clean, say, say_json, size, table
 
 # The collector reads the whole run from its disk before it answers: at 100 MB/s, 8 TB in a day.
 LONGEST_S = 86400.0
-WORDS = {"unsealed": "not sealed", "mismatch": "not what the node sealed", "gaps": "with dropped bytes"}
+WORDS = {"unsealed": "not sealed", "mismatch": "not what the node sealed", "gaps": "with dropped bytes", "removed": "removed"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Verify the run; 0 if it is complete and all is well, else 1."""
     client = client_of(args)
-    reader.run(client, args.run)
+    removed = reader.removed(reader.run(client, args.run))
     found: Document = client.json("GET", f"{reader.run_path(args.run)}/verify", timeout_s=LONGEST_S)
     bad = [file for file in found["files"] if file["result"] != "ok"]
     is_well = found["is_complete"] and not bad
@@ -38,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
         dropped = {file["path"]: file["gaps"] for file in reader.files(client, args.run) if file["gaps"]} if bad else {}
         say_json({**found, "is_well": is_well, "gaps": dropped})
         return 0 if is_well else 1
+    if removed:
+        say(removed)
+        return 1
     if bad:
         say(table(("FILE", "SIZE", "RESULT"), [_row(file) for file in bad]))
     say(_sentence(args.run, found, bad, _dropped(client, args.run, bad)))
