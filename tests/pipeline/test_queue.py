@@ -44,7 +44,7 @@ os.write(1, b"\\x00\\xff no line's end")
 @pytest.fixture
 def collector(tmp_path: Path) -> Iterator[CollectorProcess]:
     """A collector that soon misses a node."""
-    quick = {"RUNYARD_COLLECTOR__LOST_CONTACT_S": "1.5", "RUNYARD_COLLECTOR__GIVE_UP_LOST_S": "2"}
+    quick = {"RUNYARD_COLLECTOR__LOST_CONTACT_S": "4", "RUNYARD_COLLECTOR__GIVE_UP_LOST_S": "6"}
     with running_collector(tmp_path, environ=quick) as process:
         yield process
 
