@@ -58,7 +58,7 @@ def missing() -> str:
     return f"{', '.join(absent)} not installed" if absent else netns_site.missing()
 
 
-# The marks of a module whose tests need booted nodes; one worker has them all, so that the package is built once.
+# The marks of a module whose tests need booted nodes; where one worker has them all, the package is built once.
 NEEDS_NODES = [
     pytest.mark.needs_system(NEEDED),
     pytest.mark.skipif(bool(missing()), reason=missing()),

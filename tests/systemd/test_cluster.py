@@ -17,7 +17,7 @@ from tests.waiting import wait_for
 
 AGENT, COLLECTOR = "runyard-agent.service", "runyard-collector.service"
 TALKER = Path(__file__).with_name("talker.py")
-pytestmark = NEEDS_NODES
+pytestmark = [*NEEDS_NODES, pytest.mark.timeout(300)]
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Lab:
         return [node["status"] for node in self.json("nodes")["nodes"]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def lab(package: Path) -> Iterator[Lab]:
     """Made as docs/install.md says, by the package alone."""
     with booted(2) as machines:
@@ -81,7 +81,7 @@ def is_active(machine: Machine, unit: str) -> bool:
     return machine.property(unit, "ActiveState") == "active"
 
 
-def test_two_machines_have_joined_and_their_agents_are_services(lab: Lab) -> None:
+def step_two_machines_have_joined_and_their_agents_are_services(lab: Lab) -> None:
     wait_for(lambda: lab.statuses() == ["Idle", "Idle"], "both nodes are idle")
     for machine in lab.machines:
         assert "in cluster lab" in machine.property(AGENT, "StatusText")
@@ -91,7 +91,7 @@ def test_two_machines_have_joined_and_their_agents_are_services(lab: Lab) -> Non
         assert len(namespaces) == 1
 
 
-def test_a_run_on_two_nodes_outlives_restarts_an_upgrade_and_a_kill_of_its_agents(
+def step_a_run_on_two_nodes_outlives_restarts_an_upgrade_and_a_kill_of_its_agents(
     lab: Lab, newer_package: Path, tmp_path: Path
 ) -> None:
     first = lab.machines[0]
@@ -199,7 +199,7 @@ def complete(lab: Lab) -> Any:
     return run if run.get("is_complete") else None
 
 
-def test_an_agent_that_hangs_is_ended_and_started_again(lab: Lab) -> None:
+def step_an_agent_that_hangs_is_ended_and_started_again(lab: Lab) -> None:
     second = lab.machines[1]
     # As in the unit, but quicker.
     second.write(f"/run/systemd/system/{AGENT}.d/quick.conf", "[Service]\nWatchdogSec=900ms\nRestartSec=100ms\n")
@@ -208,11 +208,23 @@ def test_an_agent_that_hangs_is_ended_and_started_again(lab: Lab) -> None:
     pid = agent_pid(second)
     second.run("kill", "-STOP", pid)
     wait_for(lambda: agent_pid(second) not in (pid, "0") and is_active(second, AGENT), "another agent")
-    assert "Watchdog timeout" in second.journal(AGENT)
+    words = second.journal(AGENT)
+    assert "Watchdog timeout" in words
+    assert "/runyard/agent/daemon/main.py" in words  # where it hung
 
 
-def test_an_agent_that_is_stopped_leaves_and_says_so(lab: Lab) -> None:
+def step_an_agent_that_is_stopped_leaves_and_says_so(lab: Lab) -> None:
     second = lab.machines[1]
     second.run("systemctl", "stop", AGENT, limit_s=20)
     assert second.property(AGENT, "Result") == "success"
     wait_for(lambda: sorted(lab.statuses()) == ["Idle", "Leaving"], "the node is shown as leaving")
+
+
+def test_a_cluster_of_services_outlives_restarts_upgrades_kills_and_hangs(
+    lab: Lab, newer_package: Path, tmp_path: Path
+) -> None:
+    """Each step finds the cluster as the one before has left it."""
+    step_two_machines_have_joined_and_their_agents_are_services(lab)
+    step_a_run_on_two_nodes_outlives_restarts_an_upgrade_and_a_kill_of_its_agents(lab, newer_package, tmp_path)
+    step_an_agent_that_hangs_is_ended_and_started_again(lab)
+    step_an_agent_that_is_stopped_leaves_and_says_so(lab)

@@ -14,10 +14,10 @@ from tests.waiting import wait_for
 
 UNIT = "runyard-collector.service"
 TOKEN = "/var/lib/runyard-collector/admin.token"
-pytestmark = NEEDS_NODES
+pytestmark = [*NEEDS_NODES, pytest.mark.timeout(300)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def machine(package: Path) -> Iterator[Machine]:
     """A node with the package, and nothing else of ours."""
     with booted(1) as (one,):
@@ -41,13 +41,13 @@ def restarts(machine: Machine) -> int:
     return int(machine.property(UNIT, "NRestarts"))
 
 
-def test_a_package_alone_starts_nothing_and_the_command_is_there(machine: Machine) -> None:
+def step_a_package_alone_starts_nothing_and_the_command_is_there(machine: Machine) -> None:
     assert machine.run("runyard", "--version").startswith("runyard ")
     assert machine.property(UNIT, "ActiveState") == "inactive"
     assert machine.attempt("systemctl", "is-enabled", UNIT).stdout.strip() == "disabled"
 
 
-def test_one_command_starts_the_collector_and_says_so_again(machine: Machine) -> None:
+def step_one_command_starts_the_collector_and_says_so_again(machine: Machine) -> None:
     for _ in range(2):
         said = machine.run("runyard", "service", "install", "collector", "--host", "0.0.0.0", "--port", "8750")
         assert f"{UNIT} runs, and starts with the machine" in said
@@ -59,7 +59,7 @@ def test_one_command_starts_the_collector_and_says_so_again(machine: Machine) ->
     assert other.stderr.strip().endswith("is there already and does not say port = 9000; change it there")
 
 
-def test_its_files_are_its_own(machine: Machine) -> None:
+def step_its_files_are_its_own(machine: Machine) -> None:
     pid = machine.property(UNIT, "MainPID")
     user = machine.run("ps", "-o", "user=", "-p", pid).strip()
     assert user == "runyard"
@@ -67,7 +67,7 @@ def test_its_files_are_its_own(machine: Machine) -> None:
     assert machine.run("stat", "-c", "%U %G %a", "/etc/runyard/collector.toml").split() == ["root", "runyard", "640"]
 
 
-def test_a_collector_that_hangs_is_ended_and_started_again(machine: Machine) -> None:
+def step_a_collector_that_hangs_is_ended_and_started_again(machine: Machine) -> None:
     # As in the unit, but quicker.
     machine.write(f"/run/systemd/system/{UNIT}.d/quick.conf", "[Service]\nWatchdogSec=900ms\n")
     machine.run("systemctl", "daemon-reload")
@@ -76,13 +76,16 @@ def test_a_collector_that_hangs_is_ended_and_started_again(machine: Machine) -> 
     machine.run("kill", "-STOP", pid)
     wait_for(lambda: restarts(machine) > before and machine.property(UNIT, "ActiveState") == "active", "it serves again")
     assert machine.property(UNIT, "MainPID") != pid
-    assert "Watchdog timeout" in machine.journal(UNIT)
+    words = machine.journal(UNIT)
+    assert "Watchdog timeout" in words
+    assert "Fatal Python error: Aborted" in words  # and then where it hung
+    assert "/runyard/collector/main.py" in words
     runyard(machine, "ps")
     machine.path(f"/run/systemd/system/{UNIT}.d/quick.conf").unlink()
     machine.run("systemctl", "daemon-reload")
 
 
-def test_a_collector_that_is_killed_is_started_again_and_the_journal_has_its_words(machine: Machine) -> None:
+def step_a_collector_that_is_killed_is_started_again_and_the_journal_has_its_words(machine: Machine) -> None:
     before = restarts(machine)
     machine.run("systemctl", "kill", "--signal", "KILL", "--kill-who", "main", UNIT)
     wait_for(lambda: restarts(machine) > before and machine.property(UNIT, "ActiveState") == "active", "it serves again")
@@ -90,7 +93,7 @@ def test_a_collector_that_is_killed_is_started_again_and_the_journal_has_its_wor
     assert events.count("ready") >= 4
 
 
-def test_bad_settings_stop_it_with_a_sentence_in_the_journal(machine: Machine) -> None:
+def step_bad_settings_stop_it_with_a_sentence_in_the_journal(machine: Machine) -> None:
     settings = machine.path("/etc/runyard/collector.toml")
     text = settings.read_text()
     settings.write_text(text + "prot = 1\n")
@@ -103,14 +106,14 @@ def test_bad_settings_stop_it_with_a_sentence_in_the_journal(machine: Machine) -
     machine.run("systemctl", "restart", UNIT)
 
 
-def test_stopping_it_is_clean_and_quick(machine: Machine) -> None:
+def step_stopping_it_is_clean_and_quick(machine: Machine) -> None:
     machine.run("systemctl", "stop", UNIT, limit_s=15)
     assert machine.property(UNIT, "Result") == "success"
     assert machine.property(UNIT, "ExecMainStatus") == "0"
     assert "stopping" in machine.journal(UNIT)
 
 
-def test_what_is_installed_goes_and_the_data_stay(machine: Machine) -> None:
+def step_what_is_installed_goes_and_the_data_stay(machine: Machine) -> None:
     machine.run("cp", "-a", "/opt/runyard/package", "/opt/venv")  # for the test behind this one
     said = machine.run("runyard", "service", "uninstall", "collector")
     assert "goes with the package" in said
@@ -124,7 +127,7 @@ def test_what_is_installed_goes_and_the_data_stay(machine: Machine) -> None:
     assert machine.path(TOKEN).exists()
 
 
-def test_without_a_package_the_command_brings_the_units_itself_and_takes_them_out(machine: Machine) -> None:
+def step_without_a_package_the_command_brings_the_units_itself_and_takes_them_out(machine: Machine) -> None:
     command = "/opt/venv/bin/runyard"
     machine.write(command, f"#!/opt/venv/bin/python3 -sP\n{machine.path(command).read_text().partition(chr(10))[2]}", 0o755)
     machine.write("/etc/credstore/runyard.admin", "a-token-of-the-administrators-own-0123456789\n", 0o600)
@@ -144,3 +147,16 @@ def test_without_a_package_the_command_brings_the_units_itself_and_takes_them_ou
     assert "runyard" not in left
     assert machine.property(UNIT, "LoadState") == "not-found"
     assert machine.run(command, "service", "uninstall", "collector") == f"{UNIT} is not installed\n"
+
+
+def test_a_collector_from_the_installation_of_its_package_to_its_removal(machine: Machine) -> None:
+    """Each step finds the node as the one before has left it."""
+    step_a_package_alone_starts_nothing_and_the_command_is_there(machine)
+    step_one_command_starts_the_collector_and_says_so_again(machine)
+    step_its_files_are_its_own(machine)
+    step_a_collector_that_hangs_is_ended_and_started_again(machine)
+    step_a_collector_that_is_killed_is_started_again_and_the_journal_has_its_words(machine)
+    step_bad_settings_stop_it_with_a_sentence_in_the_journal(machine)
+    step_stopping_it_is_clean_and_quick(machine)
+    step_what_is_installed_goes_and_the_data_stay(machine)
+    step_without_a_package_the_command_brings_the_units_itself_and_takes_them_out(machine)
