@@ -40,7 +40,7 @@ def path_of(run: Document, wanted: Wanted) -> str | None:
         return None
     if wanted.file is not None:
         return _named_file(run, wanted, nodes, attempt)
-    return _driver_log(run, wanted.rank, nodes, attempt)
+    return _driver_log(run, wanted, nodes, attempt)
 
 
 def with_later_attempts(path: str) -> tuple[str, ...]:
@@ -74,7 +74,8 @@ def _named_file(run: Document, wanted: Wanted, nodes: list[Document], attempt: i
     return f"{nodes[0]['folder']}/{file if folder == ATTEMPTS else names.of_attempt(file, attempt)}"
 
 
-def _driver_log(run: Document, rank: int | None, nodes: list[Document], attempt: int) -> str | None:
+def _driver_log(run: Document, wanted: Wanted, nodes: list[Document], attempt: int) -> str | None:
+    rank = wanted.rank
     folders = {node["node_id"]: node["folder"] for node in nodes}
     processes = [process for process in run["processes"] if process["node_id"] in folders]
     if not processes and len(nodes) == 1 and attempt < nodes[0]["attempt"]:  # the newest one has not begun to run
@@ -82,10 +83,11 @@ def _driver_log(run: Document, rank: int | None, nodes: list[Document], attempt:
     if not processes:
         _check_goes_on(run, "no process")
         return None
-    wanted_rank = (rank or 0) if rank is not None or len(processes) > 1 else processes[0]["rank"]
+    # Rank 0 is meant, which may yet come; on one node, or where nothing comes any more, the lowest that there is.
+    may_come = wanted.node is None and len(processes) < run.get("world_size", 1) and run["status"] not in FINAL_STATUSES
+    lowest = 0 if may_come else min(process["rank"] for process in processes)
+    wanted_rank = lowest if rank is None else rank
     found = [process for process in processes if process["rank"] == wanted_rank]
-    if not found and rank is None:
-        found = processes[:1]  # the lowest rank of this node
     if not found:
         known = ", ".join(str(process["rank"]) for process in processes[:20])
         _check_goes_on(run, f"no process of rank {wanted_rank} (it has {known})")

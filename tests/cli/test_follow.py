@@ -233,3 +233,19 @@ def test_a_run_of_several_nodes_is_followed_by_rank(collector: CollectorProcess)
         assert shown.end() == 0
     assert shown.out == b"rank 0\nrank 0 again\n"
     assert names.driver_log(1, 2) == other.log
+
+
+@pytest.mark.row("A4")
+def test_rank_0_is_waited_for_where_another_one_is_there_first(collector: CollectorProcess) -> None:
+    first = Node(collector, ip="10.0.0.1", node_count=2, world_size=2)
+    second = Node(collector, run_id=first.run_id, ip="10.0.0.2", create=False)
+    second.run_token = first.run_token
+    later = Driver(second, 1, world_size=2).start().write(b"rank 1\n")
+    with live(collector, "logs", "-f", first.run_id) as shown:
+        shown.until(err=b"has no driver log yet")
+        driver = Driver(first, 0, world_size=2).start().write(b"rank 0\n")
+        shown.until(out=b"rank 0\n")
+        driver.end()
+        later.end()
+        assert shown.end() == 0
+    assert shown.out == b"rank 0\n"
