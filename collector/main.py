@@ -139,7 +139,7 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
     store = FileStore(data_dir / "runs", _open_files())
     streams = Streams(database, store)
     committer = Committer(store, metrics, interval_s=settings.commit_interval_s, limit_bytes=settings.commit_bytes)
-    hub, pulse, digester = Hub(), Pulse(settings.lost_contact_s), Digester()
+    hub, pulse, digester = Hub(), Pulse(settings.lost_contact_s, settings.give_up_lost_s), Digester()
     meetings, repeats = Meetings(), Repeats()
     ingest = Ingest(
         streams=streams,
@@ -160,7 +160,7 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
         meetings=meetings,
         pulse=pulse,
         repeats=repeats,
-        dispatch=Dispatch(database, hub, meetings, repeats, settings),
+        dispatch=Dispatch(database, hub, meetings, pulse, repeats, settings),
         ingest=ingest,
         sealer=Sealer(store, database, committer, digester, hub),
         digester=digester,

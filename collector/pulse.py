@@ -22,8 +22,9 @@ class Pulse:
     """When nodes were heard from in this process. A node that was not counts as heard from at the start of the process:
     a collector that was away has no right to call its nodes lost."""
 
-    def __init__(self, lost_contact_s: float) -> None:
+    def __init__(self, lost_contact_s: float, give_up_lost_s: float = 600.0) -> None:
         self.lost_contact_s = lost_contact_s
+        self._give_up_lost_s = give_up_lost_s
         self._started_s = time.monotonic()
         self._heard: dict[tuple[str, str], _Heard] = {}
         self._unflushed: set[tuple[str, str]] = set()
@@ -47,11 +48,17 @@ class Pulse:
         heard = (self._heard.get((run_id, node_id)) for node_id in node_ids)
         return any(one is None or one.mono_s < oldest for one in heard)
 
+    def is_given_up(self, run_id: str, node_ids: Iterable[str]) -> bool:
+        """Whether all of the nodes have been silent for so long that nothing more is expected of them."""
+        oldest = time.monotonic() - self._give_up_lost_s
+        heard = (self._heard.get((run_id, node_id)) for node_id in node_ids)
+        return all((one.mono_s if one is not None else self._started_s) < oldest for one in heard)
+
     def take_unflushed(self) -> dict[tuple[str, str], int]:
         """What the catalog does not know yet; forgets what has long been silent, so that memory stays bounded."""
         changed = {key: self._heard[key].wall_ns for key in self._unflushed}
         self._unflushed.clear()
-        oldest = time.monotonic() - 10 * self.lost_contact_s
+        oldest = time.monotonic() - max(10 * self.lost_contact_s, self._give_up_lost_s)
         for key in [key for key, heard in self._heard.items() if heard.mono_s < oldest]:
             del self._heard[key]
         return changed

@@ -102,7 +102,7 @@ def _as_asked(whole: State, known: Any, place: Standing | None, parts: dict[str,
     """What the nodes say, with what is known here alone: that the run waits or was given to nodes, how it was settled, and
     that somebody wants it to end."""
     # Of a node that was given up nothing more is waited for.
-    waited = parts.keys() if place is None else place.holders
+    waited = {node_id for node_id, part in parts.items() if part.is_final} if place is None else place.holders
     has_all = all(node_id in parts and parts[node_id].is_complete for node_id in waited)
     if known.settled is not None and known.settled.attempt == attempt:
         settled = known.settled

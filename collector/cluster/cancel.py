@@ -1,7 +1,8 @@
 """Cancelling a run, in whatever state it is, whoever has started it.
 
 Reads from and writes to the tables `runs`, `queue` and `placements`. What no node has is over at once; what nodes have is over
-when they say so: their agents are told with their work, and whoever ships the run with the answer to its state.
+when they say so: their agents are told with their work, and whoever ships the run with the answer to its state. Of nodes that
+are silent for good nothing is waited for: those of a queue are given up in planning.py, the others here.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from runyard.collector import standing, state
+from runyard.collector import catalog, standing, state
 from runyard.collector.auth import Principal
+from runyard.collector.catalog import RunRow
 from runyard.collector.problems import Problem, no_such_run
 from runyard.collector.schema import nodes, runs
 
@@ -45,3 +47,17 @@ def _is_nowhere(connection: Connection, run_id: str, attempt: int) -> bool:
     if standing.of(connection, run_id) is not None:
         return not holdings(connection, run_id, attempt)
     return connection.execute(sa.select(nodes.c.node_id).where(nodes.c.run_id == run_id)).first() is None
+
+
+def not_ended(connection: Connection) -> list[RunRow]:
+    """The runs of no queue that somebody has canceled and whose nodes have not told their end."""
+    asked = (runs.c.status == "CancelRequested") & runs.c.cancel_ns.is_not(None)
+    rows = catalog.with_details(connection, list(connection.execute(sa.select(runs).where(asked))))
+    return [row for row in rows if row.in_queue is None]
+
+
+def give_up(connection: Connection, row: RunRow, now_ns: int) -> Changes:
+    """Nothing more is expected of the nodes that have not ended; one that comes back is told to end what it has."""
+    gone = sorted(row.folders[node_id] for node_id in row.silent_if if node_id in row.folders)
+    why = f"lost contact with node {', '.join(gone[:20])}" if gone else "not all of its nodes have come"
+    return end(connection, row.row.run_id, "Canceled", f"{row.row.cancel_reason}; {why}", now_ns)

@@ -19,12 +19,13 @@ from runyard.collector import catalog, schema
 from runyard.collector.database import Database, DatabaseError
 from runyard.collector.hub import Hub
 from runyard.collector.problems import Problem
+from runyard.collector.pulse import Pulse
 from runyard.collector.rendezvous import Meetings
 from runyard.collector.repeats import Repeats
 from runyard.collector.standing import PLACED, QUEUED
 from runyard.settings import Collector as Settings
 
-from . import planning, queue, registry, samples
+from . import cancel, planning, queue, registry, samples
 from .answers import Work
 from .changes import Changes
 from .contact import Contact
@@ -43,11 +44,13 @@ SWEEP_S = 600.0
 class Dispatch:
     """One for each collector. Belongs to the event loop's thread."""
 
-    def __init__(self, database: Database, hub: Hub, meetings: Meetings, repeats: Repeats, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, hub: Hub, meetings: Meetings, pulse: Pulse, repeats: Repeats, settings: Settings
+    ) -> None:
         self.contact = Contact(settings.lost_contact_s)
         self.newest = Newest()
         self._settings = settings
-        self._database, self._hub, self._meetings, self._repeats = database, hub, meetings, repeats
+        self._database, self._hub, self._meetings, self._pulse, self._repeats = database, hub, meetings, pulse, repeats
         self._works: dict[str, Work] = {}
         self._events: dict[str, asyncio.Event] = {}
         self._turn_of: dict[str, asyncio.Lock] = {}
@@ -167,6 +170,7 @@ class Dispatch:
             self._flushed_s = now_s
             await self.flush()
             await self._compare()
+            await self._end_canceled()
         if now_s - self._swept_s >= SWEEP_S or not self._swept_s:
             self._swept_s = now_s
             await self._sweep()
@@ -188,6 +192,12 @@ class Dispatch:
             work = self._works.get(node_id)
             if work is not None and work.version < version:
                 self._changed(node_id)
+
+    async def _end_canceled(self) -> None:
+        """Runs of no queue that were canceled, and whose nodes are gone for good, are over by the collector's word."""
+        for row in await self._database.read(cancel.not_ended):
+            if self._pulse.is_given_up(row.row.run_id, row.silent_if):
+                await self.applied(await self._database.write(cancel.give_up, row, time.time_ns()))
 
     async def _sweep(self) -> None:
         oldest_ns = time.time_ns() - int(self._settings.keep_samples_s * 1e9)

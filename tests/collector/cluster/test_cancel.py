@@ -145,3 +145,21 @@ def test_a_canceled_run_whose_node_is_lost_is_canceled_whatever_retries_are_left
     wait_for(lambda: shown(impatient, part.run_id)["status"] == "Canceled", "the node is given up")
     cause = f"canceled by the administrator; lost contact with node {machine.description['hostname']}"
     assert summary(shown(impatient, part.run_id)) == ("Canceled", cause, True)
+
+
+def test_a_canceled_run_of_no_queue_whose_node_is_gone_is_canceled_and_the_node_is_told_should_it_come_back(
+    impatient: CollectorProcess,
+) -> None:
+    node, slow = Node(impatient), Node(impatient)
+    for one in (node, slow):
+        one.put_state("Running", phase="driver")
+        assert cancel(impatient, one.run_id, "by hand").json["status"] == "CancelRequested"
+    is_over = lambda: slow.put_state("Running", phase="driver") and shown(impatient, node.run_id)["status"] == "Canceled"  # noqa: E731
+    wait_for(is_over, "the node is given up")
+    assert shown(impatient, slow.run_id)["status"] == "CancelRequested"  # that one is there, and takes its time
+    cause = "canceled by the administrator: by hand; lost contact with node 127.0.0.1"
+    assert summary(shown(impatient, node.run_id)) == ("Canceled", cause, True)
+    stop = node.put_state("Running", phase="driver")["stop"]
+    assert ("the run is over" in stop["reason"], stop["is_failure"]) == (True, False)
+    node.put_state("Completed", exit_code=0, is_complete=True)
+    assert summary(shown(impatient, node.run_id)) == ("Canceled", cause, True)
