@@ -94,6 +94,7 @@ class Gate:
         self._database = database
         self._admin = Principal(ADMIN, "", sha256_of(admin_token))
         self._known: OrderedDict[str, Principal] = OrderedDict()
+        self._voided = 0  # how often tokens have become void
 
     async def principal(self, authorization: str | None) -> Principal:
         """Raises a 401 where there is no token or an unknown one."""
@@ -103,8 +104,10 @@ class Gate:
         digest = sha256_of(token.strip())
         if hmac.compare_digest(digest, self._admin.token_sha256):
             return self._admin
+        before = self._voided
         principal = self._known.get(digest) or await self._look(digest)
-        if principal.kind != JOIN:  # one that expires is looked at each time
+        # One that expires is looked at each time; so is one that may have become void while it was looked at.
+        if principal.kind != JOIN and self._voided == before:
             self._known[digest] = principal
         while len(self._known) > _MAX_CACHED:
             self._known.popitem(last=False)
@@ -113,7 +116,7 @@ class Gate:
     async def _look(self, digest: str) -> Principal:
         row = await self._database.read(_find, digest)
         if row is None or not hmac.compare_digest(digest, row.sha256):
-            raise unauthorized("this token is not known to the collector")
+            raise _unknown()
         if row.expires_ns is not None and row.expires_ns < time.time_ns():
             at = datetime.fromtimestamp(row.expires_ns // 10**9, UTC).isoformat()
             raise unauthorized(f"this {row.kind} token expired at {at}; have a new one made (`runyard clusters token`)")
@@ -123,6 +126,7 @@ class Gate:
 
     def forget(self, digests: Iterable[str]) -> None:
         """The tokens with these SHA-256 are void."""
+        self._voided += 1
         for digest in digests:
             self._known.pop(digest, None)
 
@@ -137,12 +141,16 @@ class Gate:
         digest = await self._database.write(_delete, token_id)
         if digest is None:
             raise Problem(404, "no-such-token", f"there is no token {token_id[:64]!r}")
-        self._known.pop(digest, None)
+        self.forget([digest])
 
 
 def unauthorized(detail: str) -> Problem:
     """401: who asks is not known."""
     return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _unknown() -> Problem:
+    return unauthorized("this token is not known to the collector")
 
 
 def _find(connection: Connection, digest: str) -> Any:
@@ -151,10 +159,12 @@ def _find(connection: Connection, digest: str) -> Any:
 
 def _take_over(connection: Connection, renewal: Any) -> list[str]:
     """A node's new token is used for the first time: from now on it is the node's own, and the one before it is void; the
-    SHA-256 of that one."""
+    SHA-256 of that one. Raises a 401 where it has become void meanwhile."""
     mine = cluster_nodes.c.node_id == renewal.subject
     before = connection.execute(sa.select(cluster_nodes.c.token_id).where(mine)).scalar()
-    connection.execute(sa.update(tokens).where(tokens.c.token_id == renewal.token_id).values(uses_left=None))
+    used = sa.update(tokens).where(tokens.c.token_id == renewal.token_id).values(uses_left=None)
+    if connection.execute(used).rowcount == 0:
+        raise _unknown()
     if before is None or before == renewal.token_id:
         return []
     connection.execute(sa.update(cluster_nodes).where(mine).values(token_id=renewal.token_id))

@@ -80,7 +80,7 @@ class Failure(Body, frozen=True, kw_only=True):
 
 
 class Settled(Body, frozen=True, kw_only=True):
-    """How the collector itself ended an attempt at a run of a queue, of which no node will tell: it never had any, or lost them."""
+    """How the collector itself ended an attempt at a run of which no node will tell: it never had any, or lost them."""
 
     attempt: Small
     status: Literal["Failed", "Canceled"]

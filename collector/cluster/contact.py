@@ -48,6 +48,11 @@ class Contact:
         for node_id in node_ids:
             self._known.setdefault(node_id, _Known(None, time.monotonic()))
 
+    def joined(self, node_id: str) -> None:
+        """The node has joined, perhaps anew. It is heard from when it speaks with its own token: its answer may be lost."""
+        self.forget(node_id)
+        self.know([node_id])
+
     def forget(self, node_id: str) -> None:
         """The node has left its cluster, or has joined anew: what it said does not count any more."""
         self._known.pop(node_id, None)

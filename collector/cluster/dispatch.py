@@ -91,8 +91,7 @@ class Dispatch:
     def joined(self, node_id: str) -> None:
         """The node has joined, perhaps anew."""
         self.forget(node_id)
-        self.contact.know([node_id])
-        self.contact.beat(node_id)
+        self.contact.joined(node_id)
         self.wake()
 
     def forget(self, node_id: str) -> None:

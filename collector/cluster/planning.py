@@ -181,7 +181,7 @@ def _machine(node: Any, has: Collection[tuple[str, int]], requests: dict[str, Re
     """The node, with what is taken of it: also by an attempt that was taken from it, while it says that it has that."""
     there = {*has, *((one.run_id, one.attempt) for one in node.runs if not one.is_over)}
     taken = tuple(requests[run_id] for run_id, _ in sorted(there) if run_id in requests)
-    is_usable = node.status in ACTIVE and not node.is_drained and node.node_id not in silent
+    is_usable = node.status in ACTIVE and bool(node.token_id) and not node.is_drained and node.node_id not in silent
     return Machine(node.node_id, node.capacity, taken, is_usable)
 
 

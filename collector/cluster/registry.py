@@ -67,6 +67,8 @@ def join(
         name: getattr(wanted, name) for name in ("machine", "hostname", "ip", "capacity", "agent_version")
     }
     values |= {"cluster": cluster, "token_id": new.token_id, "joined_ns": now_ns, "heard_ns": now_ns}
+    if known is not None and not known.token_id:  # it was removed, and is one of the cluster again
+        values |= {"is_drained": False, "drain_reason": ""}
     if known is None:
         values |= {"status": "Idle", "reason": "", "runs": [], "is_drained": False, "drain_reason": ""}
         values |= {"clock_off_ns": 0, "work_version": 1}
@@ -110,6 +112,8 @@ def renew(connection: Connection, node_id: str, new: NewToken) -> str:
     """A further token of the node, which takes the place of its own when it is first used (auth.py); the node's cluster.
     One that was made before and never used is void: the answer with it was lost."""
     row = one(connection, node_id)
+    if not row.token_id:
+        raise auth.unauthorized(f"node {row.hostname} was removed from its cluster")
     pending = (tokens.c.kind == auth.NODE) & (tokens.c.subject == node_id) & tokens.c.uses_left.is_not(None)
     connection.execute(sa.delete(tokens).where(pending & (tokens.c.token_id != row.token_id)))
     auth.insert(connection, new.token_id, new.sha256, auth.NODE, node_id, uses_left=1)

@@ -184,6 +184,9 @@ def test_a_node_that_is_removed_while_it_has_a_run_is_kept_until_that_is_over(ha
     client.json("DELETE", f"/nodes/{agent.node_id}")
     assert agent.call("GET", "/work").status == 401
     assert agent.shown()["drain_reason"] == "removed from its cluster; forgotten when its runs are over"
+    assert agent.join(join_token(hasty, cluster)).status == 201
+    assert (agent.shown()["is_drained"], agent.shown()["drain_reason"]) == (False, "")
+    client.json("DELETE", f"/nodes/{agent.node_id}")
     run = wait_for(lambda: _ended(client, f"kept-{cluster}"), "the node is given up")
     assert run is not None
     assert "lost contact with node" in run["cause"]
