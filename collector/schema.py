@@ -325,6 +325,7 @@ placements = Table(
     Column("admitted_ns", BigInteger),  # since when the node may have started it: it has a token of the run
     Column("freed_ns", BigInteger),  # since when the node has nothing of it any more, or it was taken from a lost node
     Index(None, "node_id"),
+    Index(None, "freed_ns", "node_id"),  # each turn of the queue looks at what is not freed alone
 )
 
 node_samples = Table(

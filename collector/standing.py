@@ -20,6 +20,7 @@ from .state import State
 
 MOST_OF_CAUSE = 4000
 QUEUED, PLACED, OVER = "queued", "placed", "over"
+GOING_ON = (QUEUED, PLACED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class Contact:
         self._known: dict[str, _Known] = {}
         self._words: dict[str, _Word] = {}
         self._unflushed: set[str] = set()
+        self._told: set[str] = set()
 
     def know(self, node_ids: Iterable[str]) -> None:
         """These nodes have joined at some time; from now on their silence counts."""
@@ -57,6 +58,7 @@ class Contact:
         """The node has left its cluster, or has joined anew: what it said does not count any more."""
         self._known.pop(node_id, None)
         self._words.pop(node_id, None)
+        self._told.discard(node_id)
         self._unflushed.discard(node_id)
 
     def beat(self, node_id: str) -> None:
@@ -89,8 +91,13 @@ class Contact:
 
     def keep(self, node_id: str, told: Heartbeat, version: int, clock_off_ns: int) -> None:
         """The word was written down. Refusals are looked at each time: their runs may have come back meanwhile."""
+        self._told |= {node_id} & self._known.keys()
         if not told.refused and node_id in self._known:
             self._words[node_id] = _Word(_lasting(told), version, clock_off_ns)
+
+    def untold(self) -> frozenset[str]:
+        """The nodes that have not said in this process what they have: what the catalog knows of it may be old."""
+        return frozenset(self._known.keys() - self._told)
 
     def take_unflushed(self) -> dict[str, int]:
         """When nodes were heard from, as far as the catalog does not know it yet."""

@@ -22,7 +22,7 @@ from runyard.collector.problems import Problem
 from runyard.collector.pulse import Pulse
 from runyard.collector.rendezvous import Meetings
 from runyard.collector.repeats import Repeats
-from runyard.collector.standing import PLACED, QUEUED
+from runyard.collector.standing import GOING_ON
 from runyard.settings import Collector as Settings
 
 from . import cancel, planning, queue, registry, samples
@@ -160,7 +160,8 @@ class Dispatch:
             return
         silent = self.contact.silent_for(self._settings.lost_contact_s)
         given_up = self.contact.silent_for(self._settings.give_up_lost_s)
-        changes = await self._database.write(planning.turn, time.time_ns(), silent, given_up, self._settings)
+        untold = self.contact.untold()
+        changes = await self._database.write(planning.turn, time.time_ns(), silent, given_up, self._settings, untold)
         await self.applied(changes)
 
     async def _flush_in_time(self) -> None:
@@ -223,7 +224,7 @@ def _hear(connection: Connection, node_id: str, told: Heartbeat, clock_off_ns: i
 
 
 def _has_runs(connection: Connection) -> bool:
-    kept = schema.queue.c.stage.in_((QUEUED, PLACED))
+    kept = schema.queue.c.stage.in_(GOING_ON)
     return connection.execute(sa.select(schema.queue.c.run_id).where(kept).limit(1)).first() is not None
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from runyard.collector import standing, state
 from runyard.collector.schema import cluster_nodes, nodes, placements, queue, runs
-from runyard.collector.standing import OVER, PLACED, QUEUED
+from runyard.collector.standing import GOING_ON, OVER, PLACED, QUEUED
 from runyard.settings import Collector as Settings
 
 from .changes import NOTHING, Changes
@@ -28,12 +28,18 @@ ACTIVE = ("Idle", "Preparing", "Running")
 
 
 def turn(
-    connection: Connection, now_ns: int, silent: Collection[str], given_up: Collection[str], settings: Settings
+    connection: Connection,
+    now_ns: int,
+    silent: Collection[str],
+    given_up: Collection[str],
+    settings: Settings,
+    untold: Collection[str] = (),
 ) -> Changes:
     """`silent`: nodes that were not heard from for so long that they get nothing, and keep nothing that has not begun;
-    `given_up`: and that whatever they have is taken from them."""
+    `given_up`: and that whatever they have is taken from them; `untold`: that have not said yet, since the collector was
+    started, what they have."""
     gone = [row for row in _held(connection, {*silent, *given_up}) if row.node_id in given_up or row.is_unbegun]
-    gone += _never_told(connection, now_ns)
+    gone += [row for row in _never_told(connection, now_ns) if row.node_id not in silent and row.node_id not in untold]
     changed = free(connection, gone, now_ns) if gone else NOTHING
     for run_id, lost in _lost_parts(connection).items():
         changed |= _lose(connection, run_id, lost, given_up, now_ns)
@@ -128,9 +134,9 @@ def _expire(connection: Connection, now_ns: int) -> Changes:
 
 def _close(connection: Connection) -> None:
     """Runs that have ended, and of which no node has anything any more, leave the queue."""
-    held = sa.select(placements.c.run_id).where(placements.c.freed_ns.is_(None))
-    ended = sa.select(runs.c.run_id).where(runs.c.status.in_(state.FINAL))
-    is_over = (queue.c.stage != OVER) & queue.c.run_id.in_(ended) & queue.c.run_id.not_in(held)
+    is_held = sa.exists().where((placements.c.run_id == queue.c.run_id) & placements.c.freed_ns.is_(None))
+    is_ended = sa.exists().where((runs.c.run_id == queue.c.run_id) & runs.c.status.in_(state.FINAL))
+    is_over = queue.c.stage.in_(GOING_ON) & is_ended & ~is_held
     connection.execute(sa.update(queue).where(is_over).values(stage=OVER, waits_for=""))
 
 

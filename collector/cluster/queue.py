@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from runyard.collector import standing, state
 from runyard.collector.schema import cluster_nodes, placements, queue, runs
-from runyard.collector.standing import OVER, QUEUED
+from runyard.collector.standing import GOING_ON, OVER, QUEUED
 
 from .answers import Assignment
 from .changes import NOTHING, Changes
@@ -63,7 +63,9 @@ def _stop(row: Any) -> str:
 def waiting(connection: Connection, cluster: str) -> list[Waiting]:
     """The runs of a cluster that are not over, in the order in which they get nodes."""
     order = (queue.c.priority.desc(), queue.c.submitted_ns, queue.c.run_id)
-    rows = connection.execute(sa.select(*LIGHT).where((queue.c.cluster == cluster) & (queue.c.stage != OVER)).order_by(*order))
+    rows = connection.execute(
+        sa.select(*LIGHT).where((queue.c.cluster == cluster) & queue.c.stage.in_(GOING_ON)).order_by(*order)
+    )
     found = rows.all()
     held: dict[str, list[str]] = {}
     query = sa.select(placements).where(placements.c.freed_ns.is_(None)).order_by(placements.c.node_rank)

@@ -17,7 +17,7 @@ from runyard.collector import auth
 from runyard.collector.auth import NewToken
 from runyard.collector.problems import Problem
 from runyard.collector.schema import cluster_nodes, clusters, node_samples, placements, queue, tokens
-from runyard.collector.standing import OVER, PLACED
+from runyard.collector.standing import GOING_ON, PLACED
 
 from .changes import Changes
 from .messages import Heartbeat, JoinCluster
@@ -217,7 +217,7 @@ def runs_by_stage(connection: Connection) -> dict[tuple[str, str], int]:
     """How many runs of each cluster's queue are queued and placed."""
     query = (
         sa.select(queue.c.cluster, queue.c.stage, sa.func.count())
-        .where(queue.c.stage != OVER)
+        .where(queue.c.stage.in_(GOING_ON))
         .group_by(queue.c.cluster, queue.c.stage)
     )
     return {(cluster, stage): count for cluster, stage, count in connection.execute(query)}

@@ -100,3 +100,4 @@ def _queue() -> None:
         sa.PrimaryKeyConstraint("run_id", "attempt", "node_rank", name="pk_placements"),
     )
     op.create_index("ix_placements_node_id", "placements", ["node_id"])
+    op.create_index("ix_placements_freed_ns", "placements", ["freed_ns", "node_id"])
