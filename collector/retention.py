@@ -18,6 +18,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import Connection
 
+from runyard import sizes
 from runyard.errors import RunyardError
 from runyard.settings import Collector as Settings
 
@@ -123,7 +124,7 @@ def choose(held: Sequence[Held], unsealed: dict[str, int], now_ns: int, settings
     for one in oldest_first if limit else ():
         if total[one.experiment] > limit and one.run_id not in chosen and one.size_bytes:
             total[one.experiment] -= one.size_bytes
-            why = f"its experiment {one.experiment} was larger than {limit} bytes (collector.keep_experiment_bytes)"
+            why = f"its experiment {one.experiment} was larger than {sizes.text(limit)} (collector.keep_experiment_bytes)"
             chosen[one.run_id] = Chosen(one.run_id, f"{why}, and of its runs that could go it was the one that ended first")
     return list(chosen.values())
 

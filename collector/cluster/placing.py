@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from runyard import sizes
+
 from .messages import Capacity, Request
 
 
@@ -97,7 +99,7 @@ def shortage(cluster: str, node_count: int, request: Request, capacities: Collec
     largest = [max((getattr(one, name) for one in capacities), default=0) for name in ("cpus", "memory_bytes", "gpus")]
     has = f"cluster {cluster!r} has {_nodes(len(capacities))}"
     if capacities and able < len(capacities):
-        most = f"the largest have {largest[0]:g} CPUs, {largest[1]} bytes of memory and {largest[2]} GPUs"
+        most = f"the largest have {largest[0]:g} CPUs, {sizes.text(int(largest[1]))} of memory and {largest[2]} GPUs"
         has += f", {able} of them with {words(request)} ({most})"
     asked = f" with {words(request)}" if words(request) else ""
     return f"the run asks for {_nodes(node_count)}{asked}; {has}"
@@ -107,7 +109,7 @@ def words(request: Request) -> str:
     """What is wanted of each node; empty where any will do."""
     gpus = f"{request.gpus} GPU{'s' if request.gpus > 1 else ''}" if request.gpus else ""
     cpus = f"{request.cpus:g} CPUs" if request.cpus else ""
-    memory = f"{request.memory_bytes} bytes of memory" if request.memory_bytes else ""
+    memory = f"{sizes.text(request.memory_bytes)} of memory" if request.memory_bytes else ""
     return ", ".join(part for part in (gpus, cpus, memory) if part)
 
 

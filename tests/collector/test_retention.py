@@ -126,7 +126,7 @@ def test_a_follower_is_told_when_the_files_go_under_it(tmp_path: Path) -> None:
         assert first.name in ("open", "status")
         assert rest[-1] == "end"
         assert "removed" in rest
-        assert "larger than 20000000 bytes" in node.run()["removed_why"]
+        assert "larger than 19.07 MiB" in node.run()["removed_why"]
 
 
 def test_of_an_experiment_that_is_too_large_the_runs_that_ended_first_go_until_it_is_not() -> None:

@@ -66,7 +66,7 @@ def test_the_same_run_submitted_again_is_the_same_run_and_another_one_with_its_i
     [
         ({"node_count": 3}, ["3 nodes", "has 2 nodes"]),
         ({"request": {"gpus": 4}}, ["1 node with 4 GPUs", "has 2 nodes, 0 of them", "2 GPUs"]),
-        ({"request": {"memory_bytes": 64 << 30}}, [f"{64 << 30} bytes", f"{32 << 30} bytes"]),
+        ({"request": {"memory_bytes": 64 << 30}}, ["64 GiB of memory", "32 GiB of memory"]),
     ],
 )
 def test_a_run_that_asks_for_more_than_the_cluster_has_is_refused_with_what_there_is(
