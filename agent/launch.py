@@ -48,7 +48,7 @@ def ensure_shepherd(run_dir: str, *, stdin: int = subprocess.DEVNULL, before: Se
             return False
         errors = os.open(
             os.path.join(run_dir, names.SHEPHERD_ERRORS),
-            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
+            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC,  # a pipe in its place holds up nobody
             names.FILE_MODE,
         )
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -55,3 +56,14 @@ def test_what_is_missing_or_no_json_reads_as_none(tmp_path: Path, content: bytes
     if content is not None:
         path.write_bytes(content)
     assert atomic.read_json(str(path)) is None
+
+
+def test_a_pipe_a_folder_or_an_endless_file_in_its_place_holds_up_nobody(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe.json", tmp_path / "link.json"
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/zero")
+    for path in (pipe, link, tmp_path):
+        with pytest.raises(OSError, match="no plain file"):
+            atomic.read_json(str(path))
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    assert atomic.read_json(str(tmp_path / "deep.json")) is None
