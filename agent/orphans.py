@@ -1,7 +1,8 @@
 """What is left of a run on its node after its end: processes, containers, mounts, GPUs. All of it is freed as far as that goes.
 
 Reads run.json, /proc, the run's control groups, podman, the kernel's mounts and the node's GPUs; writes signals, and
-cgroup.kill. Whatever is found carries the run's own mark, or lies in its own scope or folder: nothing else is touched. Blocks.
+cgroup.kill. Whatever is found carries the run's own mark and is its user's, or lies in its own scope or
+folder: nothing else is touched, whatever that user has written into run.json. Blocks.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class GpuUse:
 def left_behind(
     run_dir: Path,
     *,
-    groups: Callable[[Mapping[str, Any]], Iterable[Path]] = lambda run: (),
+    groups: Callable[[Path], Iterable[Path]] = lambda run_dir: (),
     gpus: Callable[[], Sequence[GpuUse]] = tuple,
 ) -> list[str]:
     """Free the node of a run that has ended; what cannot be freed, as sentences. `groups` gives the run's control groups."""
@@ -63,8 +64,8 @@ def left_behind(
     troubles: list[str] = []
     steps: tuple[Callable[[], list[str]], ...] = (
         lambda: _end_shepherd(run_dir),
-        lambda: _end_groups(list(groups(run))),
-        lambda: _end_processes(run),
+        lambda: _end_groups(list(groups(run_dir))),
+        lambda: _end_processes(run_dir, run),
         lambda: _remove_containers(run_dir, run),
         lambda: _unmount(run_dir, run),
         lambda: _gpus_in_use(run_dir, run, gpus),
@@ -133,18 +134,33 @@ def _members(folder: Path) -> list[int]:
     return found
 
 
-def _end_processes(run: Mapping[str, Any]) -> list[str]:
-    marker = proctree.marker(dict(run))
+def _end_processes(run_dir: Path, run: Mapping[str, Any]) -> list[str]:
+    marker, owner = proctree.marker(dict(run)), run_dir.lstat().st_uid
     left: list[int] = []
 
     def are_gone() -> bool:
-        left[:] = proctree.with_environment(marker)
+        left[:] = [pid for pid in proctree.with_environment(marker) if _may_end(pid, owner)]
         proctree.send(left, signal.SIGKILL)  # each time anew: one that is killed may just have had a child
         return not left
 
     if _by(time.monotonic() + KILLED_S, are_gone):
         return []
     return [f"its processes cannot be ended: {_named(left)}"]
+
+
+def _may_end(pid: int, owner: int) -> bool:
+    """Whether a run of that user may have started the process: the mark in its run.json may have been changed to another's."""
+    try:
+        uid = Path(f"/proc/{pid}").stat().st_uid
+    except OSError:
+        return False
+    if owner in (0, uid):
+        return True
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:  # a subordinate id of the user's, in a container
+        return True
+    return False
 
 
 def _by(deadline_s: float, is_so: Callable[[], bool]) -> bool:
@@ -218,7 +234,9 @@ def _unmount(run_dir: Path, run: Mapping[str, Any]) -> list[str]:
     folders = [run_dir]
     with acting_for_owner(run_dir):
         if run.get("work_dir") and work_folder.is_ours(dict(run)):
-            folders.append(Path(run["work_dir"]))
+            work_dir = Path(run["work_dir"])
+            if work_dir.lstat().st_uid == run_dir.lstat().st_uid:  # not one in which all may put a file
+                folders.append(work_dir)
     return [trouble for folder in folders if mounted_below(folder) for trouble in unmount(folder)]
 
 

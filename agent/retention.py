@@ -149,7 +149,7 @@ def _shipped(spool_dir: Path) -> Iterator[Spool]:
     """The spools of which everything is sealed and told; of a run with several attempts all or none."""
     attempts: dict[str, list[Path]] = {}
     for folder in _folders(spool_dir):
-        attempts.setdefault(folder.name.partition("~")[0], []).append(folder)
+        attempts.setdefault(names.attempt_of_dir(folder.name)[0], []).append(folder)
     for folders in attempts.values():
         times: list[float] = []
         for folder in folders:

@@ -66,6 +66,13 @@ def attempt_dir(run_id: str, attempt: int) -> str:
     return run_id if not attempt else f"{run_id}~{attempt}"
 
 
+def attempt_of_dir(name: str) -> tuple[str, int]:
+    """The run's id and the attempt of a folder that `attempt_dir` has named. What lies in the folder is its user's, and may say
+    anything; its name is given by whoever has the spool."""
+    run_id, _, attempt = name.partition("~")
+    return run_id, int(attempt) if attempt.isascii() and attempt.isdigit() else 0
+
+
 def of_attempt(name: str, attempt: int) -> str:
     """Where the collector has a node's file: an attempt after the first one has a folder of its own."""
     return name if not attempt else f"attempts/{attempt}/{name}"

@@ -17,7 +17,7 @@ from runyard.agent.owner import acting_for_owner
 from runyard.agent.stop import DEFAULT_GRACE_S, read_stop, request_stop
 from runyard.atomic import read_json
 
-from .reconcile import FINAL, FINALIZING, STARTING, Key, LocalRun
+from .reconcile import FINAL, FINALIZING, STARTING, STATUSES, Key, LocalRun
 
 _Mark = tuple[int, int, int]
 # Runs whose folders are gone that are remembered: the collector counts none of them for longer than a moment.
@@ -43,7 +43,7 @@ class LocalRuns:
     def look(self) -> list[LocalRun]:
         """All runs of the queue that are here, by folder. Raises OSError where the spool cannot be read."""
         with os.scandir(self._spool_dir) as entries:
-            there = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+            there = sorted(one.name for one in entries if one.is_dir(follow_symlinks=False) and not one.name.startswith("."))
         for name in set(self._runs) - set(there):
             self._forget(name)
         found = list(self._gone.values())
@@ -59,7 +59,7 @@ class LocalRuns:
         folder = self._folders[key]
         run = self._runs[folder.name] or {}
         with acting_for_owner(folder):
-            request_stop(str(folder), signal.SIGTERM, float(run.get("grace_s") or DEFAULT_GRACE_S), reason)
+            request_stop(str(folder), signal.SIGTERM, _grace_s(run), reason)
         self._stopping.add(folder.name)
 
     def folders(self) -> dict[Key, Path]:
@@ -77,11 +77,11 @@ class LocalRuns:
             return None  # gone meanwhile, or not to be read now: looked at again
         if not isinstance(run, dict):
             return None
-        if not run.get("placement") or not isinstance(run.get("run_id"), str):
+        if not isinstance(run.get("placement"), dict):
             self._runs[name] = None
             return None
         self._runs[name] = run
-        self._folders[str(run["run_id"]), int(run.get("attempt") or 0)] = folder
+        self._folders[names.attempt_of_dir(name)] = folder
         return run
 
     def _look_at(self, name: str, run: dict[str, Any]) -> LocalRun:
@@ -96,15 +96,16 @@ class LocalRuns:
             state, is_shipped = self._states.get(name, ((0, 0, 0), {}))[1], False
         is_ended = bool(state.get("ended_ns"))
         is_over = is_ended and (is_shipped or self._is_given_up(folder)) and self._is_clean(folder)
-        status = str(state.get("status") or STARTING)
+        status = state["status"] if state.get("status") in STATUSES else STARTING
+        run_id, attempt = names.attempt_of_dir(name)
         found = LocalRun(
-            run_id=str(run["run_id"]),
-            attempt=int(run.get("attempt") or 0),
+            run_id=run_id,
+            attempt=attempt,
             status=FINALIZING if status in FINAL and not is_over else status,
             is_ended=is_ended,
             is_over=is_over,
             is_stopping=name in self._stopping,
-            gpus=tuple(run["placement"].get("gpus") or ()),
+            gpus=_gpus(run),
         )
         if is_over:
             self._over[name] = found
@@ -136,3 +137,16 @@ class LocalRuns:
                 self._gone[key] = replace(self._last[key], is_ended=True, is_over=True, gpus=())
         while len(self._gone) > MOST_GONE:
             del self._gone[next(iter(self._gone))]
+
+
+# What a run's folder says is its user's word: it may be anything, and stays that run's matter.
+
+
+def _grace_s(run: dict[str, Any]) -> float:
+    found = run.get("grace_s")
+    return float(found) if isinstance(found, (int, float)) and found > 0 else DEFAULT_GRACE_S
+
+
+def _gpus(run: dict[str, Any]) -> tuple[int, ...]:
+    found = run["placement"].get("gpus")
+    return tuple(gpu for gpu in found if isinstance(gpu, int)) if isinstance(found, list) else ()

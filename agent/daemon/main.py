@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from runyard import __version__
+from runyard import __version__, names
 from runyard.agent.node import node_id
 from runyard.agent.retention import Retention
 from runyard.agent.ship.watch import Watch
@@ -231,9 +231,8 @@ class Agent:
     def _may_go(self, run_dir: Path) -> bool:
         """Whether a run's folder is of no use any more. One that the collector still counts as this node's would be made, and
         started, anew."""
-        run_id, _, attempt = run_dir.name.partition("~")
         work = self._conversation.work
-        if work is None or not (attempt or "0").isdecimal() or (run_id, int(attempt or "0")) in work.assignments:
+        if work is None or names.attempt_of_dir(run_dir.name) in work.assignments:
             return False
         return self._cleanliness.is_clean(run_dir)
 

@@ -16,6 +16,9 @@ IDLE, PREPARING, RUNNING, LEAVING, UNUSABLE = "Idle", "Preparing", "Running", "L
 # What a node with nothing but such runs is: Preparing.
 _EARLY = ("Queued", STARTING, "Preparing", "Provisioning")
 
+# All that a run on a node may be.
+STATUSES = (*_EARLY, "Running", "CancelRequested", FINALIZING, *FINAL)
+
 # A run's attempt.
 Key = tuple[str, int]
 

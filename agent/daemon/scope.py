@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,14 +43,15 @@ class Starter:
             how: dict[str, Any] = {}
             if uid != os.geteuid():
                 how = _as_user(uid, gid, is_scoped=self.is_scoped)
-            before = scope_words(run, uid, _free_number(run)) if self.is_scoped else []
+            before = scope_words(folder.name, run, uid, _free_number(folder.name)) if self.is_scoped else []
             return ensure_shepherd(run_dir, before=before, **how)
 
 
-def scope_words(run: Mapping[str, Any], uid: int, number: int) -> list[str]:
-    """What starts a program in the run's scope and becomes it. `number` tells the scopes of its shepherds apart."""
+def scope_words(name: str, run: Mapping[str, Any], uid: int, number: int) -> list[str]:
+    """What starts a program in the scope of the run in the folder `name` and becomes it. `number` tells the scopes of its
+    shepherds apart."""
     words = ["systemd-run", "--scope", "--quiet", "--collect", "--no-ask-password"]
-    words += [f"--unit={unit_name(run, number)}", f"--slice={SLICE}", f"--description=Run {run.get('run_id', '?')} of Runyard"]
+    words += [f"--unit={unit_name(name, number)}", f"--slice={SLICE}", f"--description=Run {name} of Runyard"]
     properties = ["Delegate=yes", "OOMPolicy=continue"]
     request = (run.get("placement") or {}).get("request") or {}
     if request.get("memory_bytes"):
@@ -60,22 +62,23 @@ def scope_words(run: Mapping[str, Any], uid: int, number: int) -> list[str]:
     return words if uid == os.geteuid() else [*words, f"--uid={uid}"]
 
 
-def unit_name(run: Mapping[str, Any], number: int) -> str:
-    """The scope of a run's shepherd, without its suffix: the first shepherd's has the number 0."""
-    attempt = run.get("attempt") or 0
-    return f"runyard-run-{run.get('run_id', '?')}-{attempt}" + (f"-{number}" if number else "")
+def unit_name(name: str, number: int) -> str:
+    """The scope of a run's shepherd, without its suffix: the first shepherd's has the number 0. By the name of the run's
+    folder: a run.json that its user has changed names no other run's scope."""
+    run_id, attempt = names.attempt_of_dir(name)
+    return f"runyard-run-{run_id}-{attempt}" + (f"-{number}" if number else "")
 
 
-def scopes_of(run: Mapping[str, Any]) -> list[Path]:
+def scopes_of(run_dir: Path) -> list[Path]:
     """The cgroups of the run's scopes that are there."""
-    name = unit_name(run, 0)
-    folders = [*CGROUPS.glob(f"{SLICE}/{name}.scope"), *CGROUPS.glob(f"{SLICE}/{name}-*.scope")]
-    return [folder for folder in folders if folder.stem.removeprefix(name).lstrip("-").isdigit() or folder.stem == name]
+    first = unit_name(run_dir.name, 0)
+    numbered = re.compile(re.escape(first) + r"(-[0-9]+)?")
+    return [folder for folder in (CGROUPS / SLICE).glob("*.scope") if numbered.fullmatch(folder.stem)]
 
 
-def _free_number(run: Mapping[str, Any]) -> int:
+def _free_number(name: str) -> int:
     # What another shepherd has started lives on in that one's scope.
-    return next(number for number in range(1 << 20) if not (CGROUPS / SLICE / f"{unit_name(run, number)}.scope").exists())
+    return next(number for number in range(1 << 20) if not (CGROUPS / SLICE / f"{unit_name(name, number)}.scope").exists())
 
 
 def _owner(folder: Path) -> tuple[int, int]:
@@ -97,15 +100,15 @@ def _owner(folder: Path) -> tuple[int, int]:
 
 
 def _as_user(uid: int, gid: int, *, is_scoped: bool) -> dict[str, Any]:
-    """For Popen: as that user, with all that user's groups. systemd-run changes the user itself."""
+    """For Popen: as that user, with all that user's groups. systemd-run changes the user itself, but not the groups."""
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
-        return {} if is_scoped else {"user": uid, "group": gid, "extra_groups": []}
-    env = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
-    if is_scoped:
-        return {"env": env}
-    return {"user": uid, "group": gid, "extra_groups": os.getgrouplist(entry.pw_name, gid), "env": env}
+        how: dict[str, Any] = {"extra_groups": []}
+    else:
+        how = {"extra_groups": os.getgrouplist(entry.pw_name, gid)}
+        how["env"] = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
+    return how if is_scoped else how | {"user": uid, "group": gid}
 
 
 def _why_no_scopes() -> str:

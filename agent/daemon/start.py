@@ -58,7 +58,8 @@ def _clear(run_dir: Path) -> None:
     """Remove what an agent left that died while it made the folder: without run.json it is no run."""
     if not run_dir.exists():
         return
-    if (run_dir / names.RUN_FILE).exists():
+    # A folder that is a user's was whole before it was given away, whatever has become of it.
+    if run_dir.lstat().st_uid != os.geteuid() or (run_dir / names.RUN_FILE).exists():
         raise InputError(f"this node has a run of that name already, which is not of the queue: {run_dir}")
     if (run_dir / names.PRIVATE_DIR).exists():
         lock = SpoolLock(run_dir)

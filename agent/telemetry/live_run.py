@@ -17,7 +17,8 @@ from typing import Any
 
 from runyard import names
 from runyard.agent import proctree
-from runyard.atomic import read_json
+from runyard.agent.owner import acting_for_owner
+from runyard.atomic import open_plain, read_json
 
 # How much of the file's end is looked at for its last line.
 _TAIL_BYTES = 1 << 16
@@ -32,7 +33,7 @@ class LiveRun:
         self.key = run_dir.name
         self.mark = str(run.get("mark") or "")
         self.ranks = [int(rank) for rank in run.get("ranks") or ()]
-        self.name = names.telemetry_log(str(run["node_id"]))
+        self.name = names.telemetry_log(str(run["node_id"]).replace("/", "_"))  # one file in one folder, whatever it says
         # When it was made, by the clock of the kernel's log, which is right to some seconds.
         self.begun_log_ns = int(run["created_ns"]) - (time.time_ns() - time.monotonic_ns()) - _LOG_CLOCK_NS
         self.cpu_s = self.read_bytes = self.write_bytes = 0.0  # what it has used so far; never falls
@@ -45,6 +46,10 @@ class LiveRun:
 
     def refresh(self) -> bool:
         """Look at what the run's shepherd and captures have written; False where the run is over on this node, or gone."""
+        with acting_for_owner(self.run_dir):
+            return self._refreshed()
+
+    def _refreshed(self) -> bool:
         path = self.run_dir / names.STATE_FILE
         try:
             status = path.stat()
@@ -78,7 +83,8 @@ class LiveRun:
 
     def write(self, lines: list[dict[str, Any]]) -> None:
         """Append them. Raises OSError, also where a link or a strange file is in the way."""
-        descriptor = _open_beneath(self.run_dir, self.name, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        with acting_for_owner(self.run_dir):
+            descriptor = _open_beneath(self.run_dir, self.name, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             data = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
             size = os.fstat(descriptor).st_size
@@ -91,7 +97,8 @@ class LiveRun:
     def last_record(self) -> int:
         """The kernel's record that the file's last line knows of; -1 where there is no such line."""
         try:
-            descriptor = _open_beneath(self.run_dir, self.name, os.O_RDONLY)
+            with acting_for_owner(self.run_dir):
+                descriptor = _open_beneath(self.run_dir, self.name, os.O_RDONLY)
         except OSError:
             return -1
         try:
@@ -114,7 +121,8 @@ class LiveRun:
                 self._drivers[rank] = (int(started["pid"]), int(started["start_ticks"]))
         if rank not in self._containers:
             try:
-                self._containers[rank] = int((folder / "container.pid").read_text())
+                with open_plain(str(folder / "container.pid")) as file:
+                    self._containers[rank] = int(file.read(32))
             except (OSError, ValueError):
                 return
 
@@ -122,7 +130,10 @@ class LiveRun:
 def open_run(run_dir: Path) -> LiveRun | None:
     """The run in a folder of the spool; None where it has none, or where its description is not whole."""
     try:
-        run = read_json(str(run_dir / names.RUN_FILE))
+        with acting_for_owner(run_dir):
+            run = read_json(str(run_dir / names.RUN_FILE))
+        if (run.get("placement") or {}).get("uid") and run_dir.lstat().st_uid == 0:
+            return None  # it is about to be given to its user, with all files in it
         return LiveRun(run_dir, run)
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         return None
@@ -147,11 +158,9 @@ def _open_beneath(folder: Path, name: str, flags: int) -> int:
         # Without O_NONBLOCK a named pipe would hold us for ever.
         descriptor = os.open(last, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, names.FILE_MODE, dir_fd=at)
         try:
-            status, owner = os.fstat(descriptor), os.fstat(at)
+            status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
                 raise OSError(f"{folder}/{name} is no plain file")
-            if os.geteuid() == 0 and status.st_uid != owner.st_uid:
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)  # whose run it is reads its file
         except BaseException:
             os.close(descriptor)
             raise

@@ -55,6 +55,16 @@ def test_processes_that_carry_the_runs_mark_are_killed_and_no_others(run_dir: Pa
         assert other.poll() is None
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs_system(root): only root may end what is another user's")
+def test_a_run_json_that_its_user_has_changed_ends_nobody_elses_processes(run_dir: Path) -> None:
+    subprocess.run(["chown", "-hR", "65534:65534", str(run_dir)], check=True)
+    for folder in list(run_dir.parents)[:3]:  # pytest's own folders are the tests' user's alone
+        folder.chmod(folder.stat().st_mode | 0o011)
+    with _process(mark=f"mark{os.getpid()}") as other:
+        assert left_behind(run_dir) == []
+        assert other.poll() is None
+
+
 @pytest.mark.needs_system("cgroups")
 def test_whatever_is_in_the_runs_scope_is_killed_with_what_it_has_started(run_dir: Path) -> None:
     with ExitStack() as stack:
@@ -64,7 +74,7 @@ def test_whatever_is_in_the_runs_scope_is_killed_with_what_it_has_started(run_di
         children = [stack.enter_context(_process()) for _ in range(2)]
         (group / "cgroup.procs").write_text(str(children[0].pid))
         (inner / "cgroup.procs").write_text(str(children[1].pid))
-        assert left_behind(run_dir, groups=lambda run: [group, group.with_name("gone")]) == []
+        assert left_behind(run_dir, groups=lambda run_dir: [group, group.with_name("gone")]) == []
         assert [child.wait(5) for child in children] == [-9, -9]
         inner.rmdir()
 
