@@ -33,7 +33,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Held:
     """A run whose files are there. `ended_ns`: when its last file was sealed, by the collector's clock, for a node's may be
-    years off. `may_go`: it has ended, everything of it has come, and it is not pinned."""
+    years off; of a run whose nodes were lost before they sealed one, when it was settled.
+    `may_go`: it has ended, everything of it has come, and it is not pinned."""
 
     run_id: str
     experiment: str
@@ -137,16 +138,17 @@ def _span(seconds: float) -> str:
 
 
 def held_runs(connection: Connection) -> list[Held]:
-    """All runs that have a sealed file, and have it still."""
+    """All runs that have files, and have them still."""
+    kept = (runs.c.run_id, runs.c.experiment, runs.c.status, runs.c.is_complete, runs.c.is_pinned)
+    ended_ns = sa.func.coalesce(sa.func.max(seals.c.sealed_ns), runs.c.ended_ns, runs.c.created_ns)
     query = (
         sa.select(
-            runs.c.run_id, runs.c.experiment, runs.c.status, runs.c.is_complete, runs.c.is_pinned,
-            sa.func.sum(seals.c.length).label("size_bytes"), sa.func.max(seals.c.sealed_ns).label("ended_ns"),
+            *kept, sa.func.coalesce(sa.func.sum(seals.c.length), 0).label("size_bytes"), ended_ns.label("ended_ns")
         )
         .join(streams, streams.c.run_id == runs.c.run_id)
-        .join(seals, seals.c.stream_id == streams.c.id)
+        .outerjoin(seals, seals.c.stream_id == streams.c.id)
         .where(runs.c.removed_ns.is_(None))
-        .group_by(runs.c.run_id, runs.c.experiment, runs.c.status, runs.c.is_complete, runs.c.is_pinned)
+        .group_by(*kept, runs.c.ended_ns, runs.c.created_ns)
     )  # fmt: skip
     return [
         Held(

@@ -18,6 +18,7 @@ from tests.waiting import wait_for
 SOON = {
     "RUNYARD_COLLECTOR__REMOVE_INTERVAL_S": "0.2",
     "RUNYARD_COLLECTOR__LOST_CONTACT_S": "1",
+    "RUNYARD_COLLECTOR__GIVE_UP_LOST_S": "1",
     "RUNYARD_COLLECTOR__KEEP_RUNS_S": "1.5",
 }
 DAY_NS = 86400 * 10**9
@@ -82,6 +83,17 @@ def test_what_comes_later_for_a_removed_run_is_refused_for_good(soon: CollectorP
     assert call(soon, "POST", f"/api/v1/runs/{node.run_id}/seals", body).status == 410
     node.put_state("Completed", exit_code=0, started_ns=1, ended_ns=3, is_complete=True)
     assert not _folder(node).exists()
+
+
+def test_what_a_node_that_is_gone_for_good_has_sent_goes_as_well(soon: CollectorProcess) -> None:
+    node = Node(soon)
+    node.put_state("Running", phase="driver")
+    node.send(node.open_one(), 0, b"its last words\n")
+    call(soon, "POST", f"/api/v1/runs/{node.run_id}/cancel", {})
+    wait_for(lambda: _is_removed(node), "the files are removed")
+    assert (node.run()["status"], node.file(LOG).status) == ("Canceled", 410)
+    (listed,) = node.client.json("GET", f"/runs/{node.run_id}/files")["files"]
+    assert listed["removed_ns"] == node.run()["removed_ns"]
 
 
 def test_pinned_runs_and_runs_that_have_not_ended_stay(soon: CollectorProcess) -> None:
