@@ -37,20 +37,22 @@ class Caches:
 
     def look(self) -> None:
         """Mark what is in use, and remove what was not used for long."""
-        roots = {self._own}
+        roots = {}  # each cache and the folder whose owner's it is, as far as that user may
         for run_dir, run in _runs(self._spool_dir):
-            roots.add(Path(run["cache_dir"]))
-            with suppress(OSError), acting_for_owner(run_dir):
+            roots[Path(run["cache_dir"])] = run_dir
+            with suppress(OSError, ValueError, TypeError, AttributeError), acting_for_owner(run_dir):
                 _mark_used(run_dir, run)
         with suppress(OSError):  # users' parts of a cache that all share
-            roots.update(path for path in self._own.iterdir() if (path / SNAPSHOTS).is_dir() or (path / VENVS).is_dir())
-        for root in sorted(roots):
+            own = [path for path in self._own.iterdir() if (path / SNAPSHOTS).is_dir() or (path / VENVS).is_dir()]
+            roots |= {path: path for path in own}
+        roots[self._own] = self._own
+        for root, of_owner in sorted(roots.items()):
             try:
-                with acting_for_owner(root):
+                with acting_for_owner(of_owner):
                     self._clear(root)
             except FileNotFoundError:
                 continue
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 self._log.warning(f"the cache {root} cannot be cleared of what is not used: {error}")
 
     def _clear(self, root: Path) -> None:

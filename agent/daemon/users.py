@@ -41,10 +41,11 @@ class User:
 def user_of(wanted: str, settings: Agent) -> User:
     """The user for a run that names `wanted`, or nobody. InputError where that cannot be here."""
     allowed = {name.strip() for name in settings.users.split(",") if name.strip()}
+    default = settings.user or _ours().name  # root only where runs are root anyway, or where it is named
     if not wanted:
         return _found(settings.user, "agent.user") if settings.user else _ours()
     user = _found(wanted, "the run's user")
-    if wanted != settings.user and not user.is_ours and not (wanted in allowed or ("*" in allowed and user.uid != 0)):
+    if wanted != default and not (wanted in allowed or ("*" in allowed and user.uid != 0)):
         which = f"it lets runs be {settings.users}" if allowed else "agent.users names nobody"
         raise InputError(f"the run's user {wanted!r} is not one of those that runs may be on node {_here()}: {which}")
     return user

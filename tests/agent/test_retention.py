@@ -156,6 +156,25 @@ def test_another_users_spool_goes_and_a_link_in_it_leads_nowhere(open_folder: Pa
     assert (precious / "data").read_bytes() == b"root's"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs_system(root): only root acts for others")
+def test_a_cache_that_a_run_names_is_cleared_with_the_rights_of_the_runs_user_alone(open_folder: Path) -> None:
+    precious = open_folder / "home/venvs/precious"
+    precious.mkdir(parents=True)
+    _age(precious, 2 * HOUR_S)
+    own = open_folder / "own/venvs/old"
+    own.mkdir(parents=True)
+    _age(own, 2 * HOUR_S)
+    for name, cache in (("one", open_folder / "home"), ("two", open_folder / "own")):
+        theirs = _spool(open_folder, name, age_s=None, run={"cache_dir": str(cache)})
+        result = theirs / names.phase_dir("image") / "result.json"
+        result.parent.mkdir(parents=True)
+        write_json(str(result), ["not", "a", "result"])
+        subprocess.run(["chown", "-hR", "65534:65534", str(theirs), str(open_folder / "own")], check=True)
+    _retention(open_folder, _settings(open_folder, keep_cache_s=HOUR_S)).look()
+    assert precious.exists()
+    assert not own.exists()
+
+
 def test_a_kill_in_the_middle_of_removing_is_made_good_by_the_next_look(tmp_path: Path) -> None:
     old = _spool(tmp_path, "old", age_s=2 * HOUR_S)
     for number in range(3000):
