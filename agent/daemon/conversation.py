@@ -80,6 +80,7 @@ class Conversation:
             except RunyardError:
                 pass  # silence says it, too
             finally:
+                line.close()
                 done.set()
 
         threading.Thread(target=say, name="farewell", daemon=True).start()
@@ -97,6 +98,7 @@ class Conversation:
             self._due.wait(pause_s)
             self._due.clear()
             self._stop.wait(max(0.0, self._told_s + NEWS_S - time.monotonic()))
+        line.close()
 
     def _join(self) -> None:
         self._link.join()
@@ -111,8 +113,9 @@ class Conversation:
         self._told_capacity = report["capacity"]
 
     def _heartbeat(self, report: dict[str, Any]) -> dict[str, Any]:
-        body = report | {"now_ns": time.time_ns(), "sample": dict(self._sample())}
-        if body["capacity"] == self._told_capacity:
+        said = {name: value for name, value in report.items() if value not in ("", [])}  # the rest is what is meant anyway
+        body = said | {"now_ns": time.time_ns(), "sample": dict(self._sample())}
+        if report["capacity"] == self._told_capacity:
             del body["capacity"]
         return body
 
@@ -122,6 +125,7 @@ class Conversation:
             # Where this node has not joined, the other thread is at it.
             pause_s = self._try(WORK, backoff, partial(self._ask, line)) if self._link.is_member else 0.5
             self._stop.wait(pause_s or 0.0)
+        line.close()
 
     def _ask(self, line: Any) -> None:
         known = self.work

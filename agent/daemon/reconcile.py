@@ -92,7 +92,7 @@ def _why_stop(run: LocalRun, work: Work) -> str:
 def told(local: Sequence[LocalRun], work: Work | None) -> list[dict[str, Any]]:
     """The runs as the heartbeat lists them: all that are not over, and of the others those that the collector still counts."""
     return [
-        {"run_id": run.run_id, "attempt": run.attempt, "status": run.status, "is_over": run.is_over}
+        {"run_id": run.run_id, "attempt": run.attempt, "status": run.status} | ({"is_over": True} if run.is_over else {})
         for run in local
         if not run.is_over or work is None or run.key in work.assignments
     ]
