@@ -24,7 +24,7 @@ spool.mkdir(exist_ok=True)
 spool.chmod(0o711)
 placement = {"request": {"cpus": 0.5, "memory_bytes": 200 << 20}, "uid": uid, "gid": uid}
 environment = {"PATH": "/usr/bin:/bin"}
-argv = ("sh", "-c", "id -u; exec sleep 300")
+argv = ("sh", "-c", "id -u; id -G; exec sleep 300")
 new = NewRun(spool, RunSpec(user, "e", argv, environment, cwd="/", placement=placement))
 new.commit()
 new.lock.release()
@@ -37,14 +37,21 @@ signal.pause()
 def test_a_run_lives_in_a_scope_of_its_own_beyond_the_unit_that_started_it() -> None:
     with booted(1) as (machine,):
         _bring_package(machine)
-        for user, uid in (("root", 0), ("nobody", 65534)):
+        machine.run("usermod", "--append", "--groups", "video", "nobody")
+        video = next(
+            line.split(":")[2] for line in machine.path("/etc/group").read_text().splitlines() if line.startswith("video:")
+        )
+        for user, uid, groups in (("root", 0, "0"), ("nobody", 65534, f"65534 {video}")):
             unit, scope = f"starts-{user}", f"runyard-run-{user}-0.scope"
             machine.run(
                 "systemd-run", f"--unit={unit}", "-p", "KillMode=process", "/usr/bin/python3", "/opt/starts.py", user, str(uid)
             )
             log = machine.path(f"/var/spool/runs/{user}/{names.driver_log(0, 1)}")
-            wait_for(lambda log=log: log.exists() and log.read_bytes(), f"the driver's word; {machine.journal(unit)}")  # type: ignore[misc]
-            assert log.read_text() == f"{uid}\n"
+            wait_for(
+                lambda log=log: log.exists() and log.read_bytes().count(b"\n") == 2,
+                f"the driver's word; {machine.journal(unit)}",
+            )  # type: ignore[misc]
+            assert log.read_text() == f"{uid}\n{groups}\n"
             limits = {name: machine.property(scope, name) for name in ("MemoryMax", "OOMPolicy", "Slice", "Delegate")}
             assert limits == {"MemoryMax": "209715200", "OOMPolicy": "continue", "Slice": "runyard.slice", "Delegate": "yes"}
             machine.run("systemctl", "stop", unit)
