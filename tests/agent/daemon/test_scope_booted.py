@@ -48,9 +48,9 @@ def test_a_run_lives_in_a_scope_of_its_own_beyond_the_unit_that_started_it() -> 
             )
             log = machine.path(f"/var/spool/runs/{user}/{names.driver_log(0, 1)}")
             wait_for(
-                lambda log=log: log.exists() and log.read_bytes().count(b"\n") == 2,
+                lambda log=log: log.exists() and log.read_bytes().count(b"\n") == 2,  # type: ignore[misc]
                 f"the driver's word; {machine.journal(unit)}",
-            )  # type: ignore[misc]
+            )
             assert log.read_text() == f"{uid}\n{groups}\n"
             limits = {name: machine.property(scope, name) for name in ("MemoryMax", "OOMPolicy", "Slice", "Delegate")}
             assert limits == {"MemoryMax": "209715200", "OOMPolicy": "continue", "Slice": "runyard.slice", "Delegate": "yes"}
