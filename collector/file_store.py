@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from runyard.atomic import sync_folder
@@ -24,10 +25,21 @@ from .store import NameTaken, NotStored, StoreError, StoreFull, TooLarge
 
 # Larger writes into the page cache cost up to ten times the CPU on virtual machines (measured).
 PIECE_BYTES = 256 << 10
+# Each costs the kernel half a kilobyte; one that is closed and opened again costs more than the write.
+MOST_OPEN_FILES = 65_536
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _TAKEN = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
 _ZEROS = bytes(PIECE_BYTES)
+
+
+def most_open_files() -> int:
+    """How many streams' files may be open: half of what the system allows, which is raised as far as it goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return min(MOST_OPEN_FILES, (soft if soft > 0 else MOST_OPEN_FILES * 2) // 2)
 
 
 @contextmanager

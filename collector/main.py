@@ -12,7 +12,6 @@ import fcntl
 import gc
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -37,7 +36,7 @@ from .cluster.dispatch import Dispatch
 from .commit import Committer
 from .database import Database, DatabaseError, open_database
 from .digests import Digester
-from .file_store import FileStore
+from .file_store import FileStore, most_open_files
 from .hub import Hub
 from .ingest import Ingest
 from .merge import process as merge_process
@@ -64,8 +63,6 @@ PULSE_FLUSH_S = 5.0
 GC_THRESHOLD = 20_000
 # One recv of the kernel; aiohttp stops reading a body when twice as much waits for the disk.
 READ_BUFFER_BYTES = 256 << 10
-# Each costs the kernel half a kilobyte; one that is closed and opened again costs more than the write.
-MOST_OPEN_FILES = 65_536
 # A request may name some thousands of streams, and a cursor as many.
 HEAD_BYTES = 256 << 10
 
@@ -126,17 +123,8 @@ def _data_dir(data_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _open_files() -> int:
-    """How many streams' files may be open: half of what the system allows, which is raised as far as it goes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
-    return min(MOST_OPEN_FILES, (soft if soft > 0 else MOST_OPEN_FILES * 2) // 2)
-
-
 def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metrics, token: str) -> Parts:
-    store = FileStore(data_dir / "runs", _open_files())
+    store = FileStore(data_dir / "runs", most_open_files())
     streams = Streams(database, store)
     committer = Committer(store, metrics, interval_s=settings.commit_interval_s, limit_bytes=settings.commit_bytes)
     hub, pulse, digester = Hub(), Pulse(settings.lost_contact_s, settings.give_up_lost_s), Digester()
