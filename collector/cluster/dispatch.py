@@ -224,8 +224,10 @@ def _hear(connection: Connection, node_id: str, told: Heartbeat, clock_off_ns: i
 
 
 def _has_runs(connection: Connection) -> bool:
-    kept = schema.queue.c.stage.in_(GOING_ON)
-    return connection.execute(sa.select(schema.queue.c.run_id).where(kept).limit(1)).first() is not None
+    """Whether a run goes on, or a node still has something of one that is over, which a lost node never gives back."""
+    goes_on = sa.select(schema.queue.c.run_id).where(schema.queue.c.stage.in_(GOING_ON))
+    held = sa.select(schema.placements.c.run_id).where(schema.placements.c.freed_ns.is_(None))
+    return any(connection.execute(query.limit(1)).first() is not None for query in (goes_on, held))
 
 
 def _flush(connection: Connection, heard: dict[str, int], taken: list[samples.Taken]) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from runyard.collector import auth, catalog, schema
 from runyard.collector.auth import NewToken, Principal
-from runyard.collector.cluster import cancel, planning, queue, registry, submitting
+from runyard.collector.cluster import cancel, dispatch, planning, queue, registry, submitting
 from runyard.collector.cluster.contact import Contact
 from runyard.collector.cluster.messages import Capacity, Heartbeat, JoinCluster, Order, SubmitRun
 from runyard.collector.database import Database, open_database
@@ -94,3 +94,14 @@ def test_what_a_node_began_before_the_collector_was_away_is_its_own_until_it_cou
         contact.keep(NODE_ID, Heartbeat(status="Idle", now_ns=0), 1, 0)
         planning.turn(connection, later_ns, (), (), SETTINGS, contact.untold())
         assert first_freed_ns(connection) is not None
+
+
+def test_what_a_lost_node_has_of_a_run_that_is_over_is_taken_from_it_as_well(database: Database) -> None:
+    with database.engine.begin() as connection:
+        prepare(connection)
+        connection.execute(sa.update(schema.queue).values(stage="over"))
+        assert dispatch._has_runs(connection)
+        assert registry.has_runs(connection, NODE_ID)
+        planning.turn(connection, time.time_ns(), {NODE_ID}, {NODE_ID}, SETTINGS)
+        assert not registry.has_runs(connection, NODE_ID)
+        assert not dispatch._has_runs(connection)
