@@ -28,7 +28,7 @@ from runyard.collector.report import NodeState
 from runyard.settings import Collector
 from tests.collector.node import sha256
 
-RUNS, NODES, LOST_STEPS, GIVE_UP_STEPS = 60, 8, 3, 6
+RUNS, NODES, LOST_STEPS, GIVE_UP_STEPS = 40, 8, 3, 6
 FINAL = ("Completed", "Failed", "Canceled")
 USER = Principal("user", "ada", "")
 CAPACITY = Capacity(cpus=8.0, memory_bytes=1 << 30, gpus=2)
@@ -225,7 +225,7 @@ def test_every_run_ends_once_none_is_lost_and_no_attempt_starts_beside_another(t
         with database.engine.begin() as connection:
             campaign.prepare(connection)
         submitted = 0
-        while submitted < RUNS or campaign.step < 60:
+        while submitted < RUNS or campaign.step < 40:
             with database.engine.begin() as connection:
                 for _ in range(campaign.random.randrange(4)):
                     if submitted < RUNS:
