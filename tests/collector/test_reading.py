@@ -190,7 +190,7 @@ def test_files_are_listed_by_path_page_by_page(collector: CollectorProcess) -> N
         "is_sealed": False,
         "sha256": None,
         "gaps": [],
-            "removed_ns": None,
+        "removed_ns": None,
     }
 
 
