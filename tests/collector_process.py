@@ -80,8 +80,9 @@ class CollectorProcess:
     def _first_line(self) -> str:
         assert self._process is not None
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], START_LIMIT_S)
-        return self._process.stdout.readline() if ready else ""
+        poll = select.poll()  # the tests of one process may hold more descriptors than select() knows
+        poll.register(self._process.stdout, select.POLLIN)
+        return self._process.stdout.readline() if poll.poll(START_LIMIT_S * 1000) else ""
 
     def client(self, token: str | None = None, *, timeout_s: float = 10.0) -> CollectorClient:
         """A new client, with the administrator's token unless another one is given."""

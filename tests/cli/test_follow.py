@@ -214,7 +214,9 @@ def read_until(descriptor: int, text: bytes) -> bytes:
     found, deadline = b"", time.monotonic() + 20
     while text not in found:
         assert time.monotonic() < deadline, found
-        if select.select([descriptor], [], [], 0.2)[0]:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        if poll.poll(200):
             found += os.read(descriptor, 65536)
     return found
 

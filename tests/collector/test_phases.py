@@ -157,6 +157,12 @@ def test_the_catalog_of_an_earlier_version_is_brought_up(tmp_path: Path) -> None
                 "creator",
                 "secret",
                 "failed_ns",
+                "cancel_ns",
+                "cancel_reason",
+                "settled",
+                "is_pinned",
+                "removed_ns",
+                "removed_why",
             ):
                 database.execute(f"ALTER TABLE runs DROP COLUMN {column}")
             for table, column in (
@@ -166,10 +172,13 @@ def test_the_catalog_of_an_earlier_version_is_brought_up(tmp_path: Path) -> None
                 ("nodes", "failed_ns"),
                 ("processes", "ended_mono_ns"),
                 ("processes", "evidence"),
+                ("tokens", "expires_ns"),
+                ("tokens", "uses_left"),
             ):
                 database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
             database.execute("ALTER TABLE nodes DROP COLUMN transitions")
-            for table in ("snapshots", "members", "progress", "watched_runs"):
+            later = ("placements", "queue", "node_samples", "cluster_nodes", "clusters")
+            for table in ("snapshots", "members", "progress", "watched_runs", *later):
                 database.execute(f"DROP TABLE {table}")
             database.execute("UPDATE alembic_version SET version_num = '0001'")
         database.close()
