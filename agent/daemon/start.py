@@ -23,7 +23,7 @@ from runyard.errors import InputError, SpoolError
 from runyard.settings import Settings
 from runyard.spec import CONTAINER, HOST, Snapshot, Spec, from_json
 
-from .users import User, user_of
+from .users import User, check_way, user_of
 
 REGISTER_S = 10.0
 DEFAULT_EXPERIMENT = "default"
@@ -72,6 +72,7 @@ def _clear(run_dir: Path) -> None:
 def _run_spec(assignment: Mapping[str, Any], gpus: tuple[int, ...] | None, settings: Settings, cluster: str) -> RunSpec:
     order, request = assignment["order"], assignment["request"]
     user = user_of(str(order.get("user") or ""), settings.agent)
+    check_way(user, Path(settings.spool.dir).expanduser())
     spec = _spec(order, assignment, settings, gpus)
     snapshot = _snapshot(order, spec)
     return RunSpec(

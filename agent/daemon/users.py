@@ -83,6 +83,18 @@ def _check_reach(user: User) -> None:
             ) from None
 
 
+def check_way(user: User, spool_dir: Path) -> None:
+    """A run's processes work in its folder of the spool. InputError where the user cannot get there."""
+    try:
+        with acting_as(user.uid, user.gid):
+            os.stat(f"{spool_dir}/.")  # noqa: PTH116 - a Path leaves out the dot, which asks whether one may enter
+    except OSError as error:
+        raise InputError(
+            f"the run's user {user.name!r} cannot enter the spool {spool_dir} on node {_here()} ({error.strerror}): it has to lie"
+            " where all users may pass (spool.dir)"
+        ) from None
+
+
 def _ours() -> User:
     uid = os.geteuid()
     try:

@@ -198,8 +198,9 @@ def test_what_a_node_cannot_start_is_refused_with_the_reason(shared: CollectorPr
 def test_a_run_of_another_user_is_that_user_s_from_the_spool_to_the_driver(
     shared: CollectorProcess, cluster: str, tmp_path: Path
 ) -> None:
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):  # pytest's own folders are the tests' user's alone
-        folder.chmod(folder.stat().st_mode | 0o011)
+    for folder in (tmp_path, *tmp_path.parents):  # pytest's own folders are the tests' user's alone
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
     environ = {"RUNYARD_AGENT__USERS": "nobody", "PYTHONPATH": os.pathsep.join(PACKAGES)}
     with running_agent(tmp_path / "node", shared, cluster=cluster, environ=environ, python=_python_of_all()) as agent:
         script = ("sh", "-c", "id -un; id -G; echo $HOME")
