@@ -90,8 +90,8 @@ def check_way(user: User, spool_dir: Path) -> None:
             os.stat(f"{spool_dir}/.")  # noqa: PTH116 - a Path leaves out the dot, which asks whether one may enter
     except OSError as error:
         raise InputError(
-            f"the run's user {user.name!r} cannot enter the spool {spool_dir} on node {_here()} ({error.strerror}): it has to lie"
-            " where all users may pass (spool.dir)"
+            f"the run's user {user.name!r} cannot enter the spool {spool_dir} on node {_here()} ({error.strerror}):"
+            " spool.dir has to lie where all users may pass"
         ) from None
 
 
