@@ -179,7 +179,7 @@ def test_kill_9_of_the_watch_costs_the_run_nothing_and_another_one_goes_on(hangi
     (before,) = {one["stalls"] for one in train.run.json(names.PROGRESS_FILE)["ranks"] if one["rank"] == 1}
     assert before >= 1, "what was known is known"
     assert train.finish() == 0
-    assert not is_alive(second), "it ends with the drivers"
+    wait_for(lambda: not is_alive(second), "it ends with the drivers")
     assert train.run.state()["status"] == "Completed"
 
 
