@@ -175,16 +175,21 @@ class Settings:
         """The client's token, read from token_file where no value is set; "" where there is neither."""
         if self.client.token or not self.client.token_file:
             return self.client.token
-        path = Path(os.path.expanduser(self.client.token_file))  # noqa: PTH111 - see configuration.py
-        try:
-            token = path.read_text(encoding="ascii").strip()
-        except OSError as error:
-            raise ConfigError(f"client.token_file: {path} cannot be read: {error.strerror}") from error
-        except ValueError:  # no "from": the error quotes what it read
-            raise ConfigError(f"client.token_file: {path} holds something that is no token") from None
-        if not token:
-            raise ConfigError(f"client.token_file: {path} is empty; it has to hold the token")
-        return token
+        return token_in(self.client.token_file, "client.token_file")
+
+
+def token_in(file: str, setting: str) -> str:
+    """The token that `file`, which `setting` names, holds. Raises ConfigError. Blocks."""
+    path = Path(os.path.expanduser(file))  # noqa: PTH111 - see configuration.py
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ConfigError(f"{setting}: {path} cannot be read: {error.strerror}") from error
+    except ValueError:  # no "from": the error quotes what it read
+        raise ConfigError(f"{setting}: {path} holds something that is no token") from None
+    if not token:
+        raise ConfigError(f"{setting}: {path} is empty; it has to hold the token")
+    return token
 
 
 SECTIONS: dict[str, type[Any]] = {

@@ -13,13 +13,13 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from runyard import __version__
 from runyard.agent.node import ip_towards
 from runyard.client import CollectorClient, path_segment
 from runyard.errors import CollectorRefused, CollectorUnreachable, InputError, SpoolError
+from runyard.settings import token_in
 
 from .capacity import capacity
 from .credentials import Credentials, CredentialStore
@@ -139,16 +139,7 @@ class Link:
                 "this node has not joined a cluster and no join token is set: have one made (`runyard clusters token NAME`)"
                 " and name the file that holds it as agent.join_token_file"
             )
-        path = Path(self._join_token_file).expanduser()
-        try:
-            token = path.read_text(encoding="ascii").strip()
-        except OSError as error:
-            raise InputError(f"agent.join_token_file: {path} cannot be read: {error.strerror}") from error
-        except ValueError:  # no "from": the error quotes what it read
-            raise InputError(f"agent.join_token_file: {path} holds something that is no token") from None
-        if not token:
-            raise InputError(f"agent.join_token_file: {path} is empty; it has to hold the join token")
-        return token
+        return token_in(self._join_token_file, "agent.join_token_file")
 
 
 class Line:

@@ -161,7 +161,7 @@ def _open_beneath(folder: Path, name: str, flags: int) -> int:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
                 raise OSError(f"{folder}/{name} is no plain file")
-        except BaseException:
+        except BaseException:  # whatever it is, the descriptor is not left open
             os.close(descriptor)
             raise
         return descriptor
