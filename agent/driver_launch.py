@@ -93,7 +93,8 @@ def _limits(resources: dict[str, Any]) -> list[str]:
 
 def _volumes(local: LocalRun, cwd: str) -> list[dict[str, Any]]:
     """Folders of the node that the driver sees at the same path: its code and data, its outputs, its own logs, its `cwd`."""
-    paths = [local.path(names.OUTPUTS_DIR), local.path(names.USER_LOGS_DIR)]
+    own = (names.OUTPUTS_DIR, names.USER_LOGS_DIR, names.TRACKING_DIR, names.BLOBS_DIR)
+    paths = [local.path(name) for name in own]
     if work_folder.is_ours(local.run):
         paths.append(local.run["work_dir"])
     if not local.spec.get("code") and os.path.isdir(cwd) and not _is_systems(cwd):

@@ -125,6 +125,8 @@ class NewRun:
         for name in (
             names.PRIVATE_DIR,
             names.INDEX_DIR,
+            names.TRACKING_DIR,
+            names.BLOBS_DIR,
             names.LOGS_DIR,
             names.USER_LOGS_DIR,
             names.SYSTEM_LOGS_DIR,
@@ -218,6 +220,8 @@ class NewRun:
             "RUNYARD_EXPERIMENT": self.spec.experiment,
             "RUNYARD_OUTPUT_DIR": str(self.run_dir / names.OUTPUTS_DIR),
             "RUNYARD_LOG_DIR": str(self.run_dir / names.USER_LOGS_DIR),
+            "RUNYARD_TRACKING_DIR": str(self.run_dir / names.TRACKING_DIR),
+            "RUNYARD_BLOBS_DIR": str(self.run_dir / names.BLOBS_DIR),
             "RUNYARD_TOKEN": self.run_token,
         }
         if self.spec.collector_url:

@@ -27,6 +27,7 @@ from .problems import Problem, no_such_run, removed
 from .report import NodeState, Process
 from .schema import nodes, processes, queue, runs, tags
 from .state import State
+from .tracking import experiments
 
 # Stands for the node of a run before one has registered: its creation was the last sign of life.
 NO_NODE = ""
@@ -98,13 +99,15 @@ def create_run(connection: Connection, wanted: CreateRun, who: Principal) -> boo
 def add_run(connection: Connection, wanted: CreateRun, creator: str, key_sha256: str) -> None:
     """A new run with its tags, and nobody who has a token of it yet."""
     fields = (
-        *("run_id", "experiment", "name", "cwd", "user", "hostname", "timeout_s", "created_ns"),
+        *("run_id", "name", "cwd", "user", "hostname", "timeout_s", "created_ns"),
         *("node_count", "world_size", "on_failure", "failure_grace_s"),
     )
     values = {field: getattr(wanted, field) for field in fields}
     values |= {"key_sha256": key_sha256, "command": json.dumps(wanted.command)} | asdict(State())
     values |= {"attempt": 0, "creator": creator, "secret": ""}
     values |= {"cancel_reason": "", "is_pinned": False, "removed_why": ""}
+    values |= {"kind": wanted.kind, "parent_run_id": wanted.parent_run_id, "is_client_run": False, "hint": ""}
+    values |= experiments.enter(connection, wanted.experiment)
     connection.execute(sa.insert(runs).values(values))
     rows = [{"run_id": wanted.run_id, "key": key, "value": value} for key, value in wanted.tags.items()]
     if rows:

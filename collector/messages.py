@@ -100,6 +100,8 @@ class CreateRun(Body, frozen=True, kw_only=True):
     node_id: NodeId | None = None
     node_rank: Small | None = None
     attempt: Small = 0  # of a run of a queue: the one that this node was given
+    kind: Annotated[str, Meta(max_length=32, pattern=_NO_NUL)] = "script"
+    parent_run_id: RunId | None = None
 
     def __post_init__(self) -> None:
         check_run_id("run_id", self.run_id)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -22,6 +23,8 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+
+from runyard.tracking.records import Goal, ModelMetric
 
 from .cluster.messages import Capacity, Order, Request, RunOnNode
 from .messages import decode, encode
@@ -112,6 +115,19 @@ runs = Table(
     Column("is_pinned", Boolean, nullable=False),  # never removed for its age or size
     Column("removed_ns", BigInteger),  # since when its files are gone
     Column("removed_why", FreeText, nullable=False),
+    Column(
+        "parent_run_id", String(128)
+    ),  # of a child run; not a foreign key: a parent's journal may come later than its child's
+    Column("kind", String(32), nullable=False),  # runyard/tracking/records.py names some; any word
+    Column("is_client_run", Boolean, nullable=False),  # no node has it: its status is what its clients and its parent say
+    Column("said_ms", BigInteger),  # of such a run: when a client last said anything of it
+    Column("hint", String(16), nullable=False),  # what an MLflow client last said of the status of a run that a node has
+    Column("deleted_ms", BigInteger),  # since when it is hidden from lists, until it is restored
+    Column("number", BigInteger, nullable=False),  # counted within its experiment, from 1
+    Column("goal", Json(Goal)),  # of a run with children: what they are compared by
+    Column("best_run_id", String(128)),  # of its children; kept as their metrics come
+    Column("best_value", Float),
+    Index(None, "parent_run_id"),
     Index(None, "created_ns", "run_id"),
     Index(None, "experiment"),
     Index(None, "status"),
@@ -334,4 +350,161 @@ node_samples = Table(
     Column("node_id", String(64), ForeignKey("cluster_nodes.node_id"), primary_key=True),
     Column("at_ns", BigInteger, primary_key=True),
     Column("sample", Json(dict[str, float]), nullable=False),
+)
+
+experiments = Table(
+    "experiments",
+    metadata,
+    # 0 is MLflow's "Default", which is always there.
+    Column("experiment_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("name", FreeText, nullable=False, unique=True),
+    Column("folder", String(128), nullable=False, unique=True),  # what runs.experiment and the store's keys have: a plain name
+    Column("artifact_location", FreeText, nullable=False),  # empty: here
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Column("deleted_ms", BigInteger),
+    sqlite_autoincrement=True,
+)
+
+experiment_tags = Table(
+    "experiment_tags",
+    metadata,
+    Column("experiment_id", BigInteger, ForeignKey("experiments.experiment_id"), primary_key=True),
+    Column("key", FreeText, primary_key=True),
+    Column("value", FreeText, nullable=False),
+)
+
+params = Table(
+    "params",
+    metadata,
+    Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
+    Column("key", FreeText, primary_key=True),
+    Column("value", FreeText, nullable=False),
+    Index(None, "key"),
+)
+
+properties = Table(
+    "properties",
+    metadata,
+    Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
+    Column("key", FreeText, primary_key=True),
+    Column("value", FreeText, nullable=False),
+)
+
+warnings = Table(
+    "warnings",
+    metadata,
+    Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("text", FreeText, nullable=False),
+)
+
+# How far each stream of records is applied: written in the transaction that applies them.
+applied_records = Table(
+    "applied_records",
+    metadata,
+    Column("stream_id", BigInteger, ForeignKey("streams.id"), primary_key=True),
+    Column("offset", BigInteger, nullable=False),
+)
+
+# Batches of records that came by a request of their own; one that comes again is not applied again.
+applied_batches = Table(
+    "applied_batches",
+    metadata,
+    Column("batch_id", String(64), primary_key=True),
+    Column("run_id", String(128), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("run_id", String(128), ForeignKey(_RUN), nullable=False),
+    Column("name", FreeText, nullable=False),
+    Column("kind", String(24), nullable=False),  # scalar, row, image, confusion_matrix, …
+    Column("count", BigInteger, nullable=False),
+    Column("number_count", BigInteger, nullable=False),  # of finite numbers: those that min, max and total are of
+    Column("nan_count", BigInteger, nullable=False),
+    Column("total", Float, nullable=False),
+    Column("min", Float),
+    Column("max", Float),
+    Column("first", Float),  # null where it is no number
+    Column("last", Float),  # of the point that was recorded last
+    Column("last_step", BigInteger),
+    Column("last_ms", BigInteger),
+    Column("latest", Float),  # as MLflow has it: of the greatest (step, time, value)
+    Column("latest_step", BigInteger),
+    Column("latest_ms", BigInteger),
+    UniqueConstraint("run_id", "name"),
+    Index(None, "name", "last"),
+)
+
+# The points of a series in recorded order, many to a row: see tracking/chunks.py.
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("series_id", BigInteger, ForeignKey("series.id"), primary_key=True),
+    Column("first_index", BigInteger, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("least_step", BigInteger),
+    Column("greatest_step", BigInteger),
+    Column("least_ms", BigInteger, nullable=False),
+    Column("greatest_ms", BigInteger, nullable=False),
+    Column("points", LargeBinary, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+)
+
+# A file of a run (owner: its id) or of an MLflow model (owner: "model:" and its id).
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("owner", String(300), primary_key=True),
+    Column("path", FreeText, primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column(
+        "origin", String(128)
+    ),  # the run whose stream .runyard/blobs/<sha256> has the bytes; null: the store of blobs has them
+    Index(None, "sha256"),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("model_id", String(64), primary_key=True),
+    Column("experiment_id", BigInteger, ForeignKey("experiments.experiment_id"), nullable=False),
+    Column("run_id", String(128)),
+    Column("name", FreeText, nullable=False),
+    Column("model_type", FreeText, nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("status_message", FreeText, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    Column("deleted_ms", BigInteger),
+    Column("params", Json(dict[str, str]), nullable=False),
+    Column("tags", Json(dict[str, str]), nullable=False),
+    Column("metrics", Json(list[ModelMetric]), nullable=False),
+    Index(None, "experiment_id"),
+    Index(None, "run_id"),
+)
+
+# What a run has read (kind "dataset": MLflow's DatasetInput), and the models that it has used or made.
+links = Table(
+    "links",
+    metadata,
+    Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("key", String(300), primary_key=True),
+    Column("document", Json(dict[str, Any]), nullable=False),
 )

@@ -29,6 +29,11 @@ STDERR_LOGS = "logs/azureml/stderrlogs.txt"
 PRIVATE_DIR = ".runyard"
 INDEX_DIR = ".runyard/index"
 INDEX_SUFFIX = ".idx"
+# What trainings record (metrics, parameters, tags, …), a file for each process: runyard/tracking/records.py.
+TRACKING_DIR = ".runyard/tracking"
+TRACKING_SUFFIX = ".jsonl"
+# Files that were uploaded to the run or its children, each under the SHA-256 of its bytes; renamed into place when whole.
+BLOBS_DIR = ".runyard/blobs"
 
 RUN_FILE = ".runyard/run.json"
 ENVIRONMENT_FILE = ".runyard/environment.json"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from runyard import names
 
 # What grows while the run lives, and what is taken once it has ended.
-LIVE_ROOTS = (names.LOGS_DIR, names.USER_LOGS_DIR, names.INDEX_DIR)
+LIVE_ROOTS = (names.LOGS_DIR, names.USER_LOGS_DIR, names.INDEX_DIR, names.TRACKING_DIR, names.BLOBS_DIR)
 ALL_ROOTS = (*LIVE_ROOTS, names.OUTPUTS_DIR)
 
 

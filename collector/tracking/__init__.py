@@ -1,0 +1,1 @@
+"""What trainings have recorded: applying their records, and answering from what came of it."""

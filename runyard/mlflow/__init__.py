@@ -1,0 +1,1 @@
+"""What collector and agent share of MLflow's tracking API: messages, limits, error codes, the filter grammar. Pure."""

@@ -1,0 +1,1 @@
+"""What trainings record: metrics, parameters, tags, child runs, artifacts. The records, and how they are written and read."""
