@@ -1,9 +1,9 @@
 """The records of a journal, one JSON array a line: `["m","","loss",0.25,10,1764417000000]`.
 
-A journal is a file below `.runyard/tracking/` that one process of a run appends to. It is shipped as a stream, and the collector
-applies its whole lines in order, each exactly once: the offset up to which it has is written in the transaction that applies
-them. Requests bring the same records to POST /runs/{run_id}/records. So there is one way in, whoever records: the SDK, an MLflow
-client, a sweep. journal.py writes them on the standard library; this module, for agent and collector, needs msgspec.
+A journal is a file below `.runyard/tracking/` that one process of a run appends to. It is shipped as a stream, and the
+collector applies its whole lines in order, each exactly once: the offset up to which it has is written in the transaction that
+applies them. Requests bring the same records to POST /runs/{run_id}/records. So there is one way in, whoever records: the SDK,
+an MLflow client, a sweep. journal.py writes them on the standard library; this module, for agent and collector, needs msgspec.
 
 `run` is the run that the record is of: empty for the journal's own run, or one of its descendants. `at_ms` is Unix time.
 Numbers that JSON does not know are the strings "NaN", "Infinity" and "-Infinity" in a Metric, and nowhere else.
