@@ -11,7 +11,7 @@ from runyard import names
 from runyard.agent.torchrun import flags_of
 from runyard.agent.worker_logs import LOGS_DIR, variables
 from tests.collector_process import CollectorProcess
-from tests.torch_site import TORCH_PYTHON, needs_torch
+from tests.training_site import TRAINING_PYTHON, needs_torch
 
 from .node_runs import NodeRun
 
@@ -32,7 +32,7 @@ os.write(1, b"end of %d" % rank)
 
 def train(tmp_path: Path, *words: str, flags: tuple[str, ...] = (), spool: str = "spool", **env: str) -> NodeRun:
     (tmp_path / "train.py").write_text(TRAIN)
-    torchrun = str(TORCH_PYTHON.parent / "torchrun")
+    torchrun = str(TRAINING_PYTHON.parent / "torchrun")
     command = (torchrun, "--nproc-per-node=2", *words, str(tmp_path / "train.py"), "--log-dir", "the-scripts-own")
     return NodeRun(tmp_path / spool, *command, flags=flags, env={"OMP_NUM_THREADS": "1"} | env)
 

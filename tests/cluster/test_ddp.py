@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.netns_site import hub_collector, namespaces, needs_namespaces
-from tests.torch_site import TORCH_PYTHON, needs_torch
+from tests.training_site import TRAINING_PYTHON, needs_torch
 
 from .launched import launched
 from .training import PROGRAM, is_one_run
@@ -25,7 +25,7 @@ FLAGS = ("--nproc-per-node", "2", "--distribution", "pytorch", "--rendezvous")
 def test_a_training_on_three_nodes_is_one_run(tmp_path: Path) -> None:
     copies = tmp_path / "copies"
     copies.mkdir()
-    command = (str(TORCH_PYTHON), str(PROGRAM), "60", "0.02", str(copies))
+    command = (str(TRAINING_PYTHON), str(PROGRAM), "60", "0.02", str(copies))
     with (
         namespaces(3) as site,
         hub_collector(site, tmp_path) as collector,

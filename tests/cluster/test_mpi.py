@@ -18,7 +18,7 @@ from runyard import names
 from runyard.agent import proctree
 from runyard.atomic import read_json
 from tests.netns_site import hub_collector, namespaces, needs_namespaces
-from tests.torch_site import TORCH_PYTHON, needs_torch
+from tests.training_site import TRAINING_PYTHON, needs_torch
 from tests.waiting import wait_for
 
 from .launched import Launched, driver_logs, launched
@@ -78,7 +78,7 @@ def spool_state(run: Launched, node: int) -> dict[str, Any]:
 def test_a_training_that_mpirun_starts_on_two_nodes_without_ssh_is_one_run(tmp_path: Path) -> None:
     copies = tmp_path / "copies"
     copies.mkdir()
-    command = (str(TORCH_PYTHON), str(TRAINING), "30", "0.02", str(copies))
+    command = (str(TRAINING_PYTHON), str(TRAINING), "30", "0.02", str(copies))
     with (
         namespaces(2) as site,
         hub_collector(site, tmp_path) as collector,

@@ -18,7 +18,7 @@ from tests.agent.node_runs import is_alive
 from tests.collector_process import CollectorProcess
 from tests.netns_site import Node, hub_collector, namespaces
 from tests.slurm_site import Cluster, needs_slurm, pids_in, slurm
-from tests.torch_site import TORCH_PYTHON, needs_torch
+from tests.training_site import TRAINING_PYTHON, needs_torch
 from tests.waiting import wait_for
 
 from .launched import RUN_ID, Launched
@@ -164,7 +164,7 @@ class Trained(Launched):
 def test_a_training_whose_processes_slurm_has_started_is_one_run(scene: Scene, tmp_path: Path) -> None:
     copies = tmp_path / "copies"
     copies.mkdir()
-    program = ("--", str(TORCH_PYTHON), str(PROGRAM), "60", "0.02", str(copies))
+    program = ("--", str(TRAINING_PYTHON), str(PROGRAM), "60", "0.02", str(copies))
     done = scene.srun(*scene.command(RUN_ID, *program, srun=("-N2", "--ntasks-per-node=2")), GLOO_SOCKET_IFNAME="host0")
     assert done.returncode == 0, done.stderr
     run = Trained(scene.collector, scene.cluster.site, tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from runyard import names
 from tests.netns_site import hub_collector, namespaces, needs_namespaces
 from tests.shifted_clock import needs_compiler, shifted_clock
-from tests.torch_site import TORCH_PYTHON, needs_torch
+from tests.training_site import TRAINING_PYTHON, needs_torch
 from tests.waiting import wait_for
 
 from .launched import Launched, driver_logs, launched
@@ -56,7 +56,7 @@ def test_a_partition_two_killed_collectors_and_a_wrong_clock_change_nothing(tmp_
     copies = tmp_path / "copies"
     copies.mkdir()
     clock = shifted_clock(tmp_path, 300)
-    command = (str(TORCH_PYTHON), str(PROGRAM), "150", "0.02", str(copies))
+    command = (str(TRAINING_PYTHON), str(PROGRAM), "150", "0.02", str(copies))
     with namespaces(3) as site, hub_collector(site, tmp_path) as collector:
         site.nodes[1].environ |= clock.environ
         with launched(collector, site, tmp_path, FLAGS, command) as run:
