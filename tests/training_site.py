@@ -1,4 +1,4 @@
-"""The interpreter with PyTorch, MLflow and others in it for the trainings of the tests; tools/make_training_venv.sh makes it."""
+"""The interpreter with PyTorch, MLflow and others in it for the tests' trainings; tools/make_training_venv.sh makes it."""
 
 from __future__ import annotations
 
