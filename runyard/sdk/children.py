@@ -1,0 +1,92 @@
+"""Child runs: made by their parents, offline too, since whoever makes a child gives it its id.
+
+Writes records; reads from GET /runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from runyard import names
+from runyard.errors import InputError
+
+from . import metrics, values
+
+if TYPE_CHECKING:
+    from .run import Run
+
+MOST_CHILDREN = 100  # that one call makes
+CHILD = "child"
+
+
+def child_run(parent: Run, name: str | None = None, run_id: str | None = None) -> Run:
+    """A new child, which runs. Raises InputError for an id that is none."""
+    child = _create(parent, name or "", run_id)
+    child.start()
+    return child
+
+
+def create_children(
+    parent: Run, count: int | None = None, tag_key: str | None = None, tag_values: Sequence[str] | None = None
+) -> list[Run]:
+    """New children, not started: `count` of them, or one for each of `tag_values` with the tag `tag_key`."""
+    if (count is None) == (tag_key is None or tag_values is None):
+        raise InputError("create_children takes either count, or both tag_key and tag_values")
+    wanted = range(count) if count is not None else tag_values or []
+    if not 1 <= len(wanted) <= MOST_CHILDREN:
+        raise InputError(f"create_children makes 1 to {MOST_CHILDREN} children; {len(wanted)} were asked for")
+    made = []
+    for value in wanted:
+        child = _create(parent, "", None)
+        if tag_key is not None:
+            child.tag(tag_key, str(value))
+        made.append(child)
+    return made
+
+
+def get_children(
+    parent: Run,
+    recursive: bool = False,
+    tags: Mapping[str, str] | Sequence[str] | str | None = None,
+    properties: Mapping[str, str] | Sequence[str] | str | None = None,
+    type: str | None = None,
+    status: str | None = None,
+) -> Iterator[Run]:
+    """Its children, newest first, as they are asked for. Blocks."""
+    from . import reading
+
+    yield from reading.children(parent, recursive, tags, properties, type, status)
+
+
+def parent_of(run: Run) -> Run | None:
+    """The run that it is a child of; None where it is none's. Blocks where that is not known here."""
+    if run._parent is not None:
+        return run._parent
+    from . import reading
+
+    return reading.parent(run)
+
+
+def of(parent: Run, run_id: str) -> Run:
+    """The descendant `run_id` of a run, recorded by the same recorder."""
+    from .run import Run
+
+    child = Run._made(run_id, parent._experiment_name, parent._connection, parent._recorder, record_key=run_id)
+    child._experiment = parent._experiment
+    return child
+
+
+def _create(parent: Run, name: str, run_id: str | None) -> Run:
+    wanted = run_id or f"{parent.id}_{os.urandom(4).hex()}"
+    why = names.why_bad_run_id(wanted)
+    if why:
+        raise InputError(f"the child's id {wanted!r} {why}")
+    if name:
+        values.check_name(name, "a run")
+    child = of(parent, wanted)
+    child._parent = parent
+    child._is_recorded = True
+    parent._recorder.write(["c", wanted, parent._record_key, name, CHILD, "", metrics.now_ms()])
+    return child

@@ -1,0 +1,34 @@
+"""The way to a collector that the threads of a process share: each has a client of its own."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from runyard.client import CollectorClient
+
+
+class Connection:
+    """A collector's address and a token for it; nothing is opened before something is asked.
+
+    May be used from any thread, and after a fork.
+    """
+
+    def __init__(self, url: str, token: str, *, timeout_s: float = 10.0) -> None:
+        self.url = url.rstrip("/")
+        self.token = token
+        self.timeout_s = timeout_s
+        self._own = threading.local()
+        CollectorClient(url, token, timeout_s=timeout_s)  # raises InputError now where one of them is no good
+
+    def __repr__(self) -> str:
+        return f"Connection({self.url!r})"
+
+    @property
+    def client(self) -> CollectorClient:
+        """This thread's client. Its connection is opened at the first request, and kept."""
+        if getattr(self._own, "pid", None) != os.getpid():
+            self._own.client = CollectorClient(self.url, self.token, timeout_s=self.timeout_s)
+            self._own.pid = os.getpid()
+        client: CollectorClient = self._own.client
+        return client

@@ -1,0 +1,25 @@
+"""What the SDK says to whoever reads the training's output: lines on stderr, each once. Never raises."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+
+# Different lines of which it is remembered that they were said; beyond that none is said.
+MOST_LINES = 1000
+_said: set[str] = set()
+
+
+def once(line: str) -> None:
+    """Say `line` unless this process has said it."""
+    if line in _said or len(_said) >= MOST_LINES:
+        return
+    _said.add(line)
+    say(line)
+
+
+def say(line: str) -> None:
+    """Say `line`."""
+    # Where stderr is closed, full or gone, that is nothing that a training should end by.
+    with suppress(OSError, ValueError, AttributeError):
+        print(f"runyard: {line}", file=sys.stderr, flush=True)
