@@ -8,38 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from runyard import names
 from runyard.errors import CollectorError, CollectorRefused
 from runyard.settings import Settings
 
 from .spool import NewRun, RunSpec
-
-if TYPE_CHECKING:
-    from runyard.spec import Snapshot
-
-# Limit for one answer while the code is sent.
-SEND_TIMEOUT_S = 60.0
 
 
 def packed(spec: RunSpec, settings: Settings, say: Callable[[str], None]) -> RunSpec:
     """The run with its code packed into the node's cache; raises InputError where it cannot be."""
     if spec.spec is None or not spec.spec.code or spec.snapshot is not None:
         return spec
+    from runyard.code_cache import pack_code
+
     return replace(spec, snapshot=pack_code(spec.spec.code, settings, say))
-
-
-def pack_code(code: str, settings: Settings, say: Callable[[str], None]) -> Snapshot:
-    """The folder `code`, packed into the cache; raises InputError where it cannot be."""
-    from runyard.snapshot import pack
-
-    archives = _archives(settings)
-    archives.mkdir(mode=names.DIR_MODE, parents=True, exist_ok=True)
-    limit = settings.environment.max_snapshot_bytes
-    ours = (Path(settings.spool.dir).expanduser().absolute(), archives.parent)
-    return pack(Path(code), archives, max_bytes=limit, say=say, leave_out=ours)
 
 
 def submit(new: NewRun, settings: Settings, say: Callable[[str], None]) -> bool:
@@ -67,23 +49,9 @@ def submit(new: NewRun, settings: Settings, say: Callable[[str], None]) -> bool:
 def _send_code(spec: RunSpec, settings: Settings, say: Callable[[str], None]) -> None:
     if spec.snapshot is None:
         return
+    from runyard.code_cache import send_code
+
     try:
         send_code(spec.snapshot, settings)
     except CollectorError as error:
         say(f"the code is not at the collector: {error}; this node has it, and the run takes place")
-
-
-def send_code(snapshot: Snapshot, settings: Settings) -> None:
-    """Send what `pack_code` has packed, unless the collector has it. Blocks; raises CollectorError."""
-    from runyard.client import CollectorClient
-    from runyard.snapshot import send
-
-    client = CollectorClient(settings.client.collector_url, settings.token, timeout_s=SEND_TIMEOUT_S)
-    try:
-        send(snapshot, _archives(settings) / f"{snapshot.id}.tar", client)
-    finally:
-        client.close()
-
-
-def _archives(settings: Settings) -> Path:
-    return Path(settings.environment.cache_dir).expanduser().absolute() / "snapshots"

@@ -67,6 +67,8 @@ def check(spec: Spec, *, is_elsewhere: bool = False) -> None:
     why = distribution.why_wrong(replace(spec.distribution, node_rank=0))  # which node this is, no description says
     if why:
         raise InputError(why)
+    if spec.distribution.kind == distribution.MPI and spec.environment.kind == CONTAINER:
+        raise InputError("--distribution mpi starts its ranks on the node itself; take no image and no containerfile with it")
 
 
 def _check_kinds(part: Any, prefix: str) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runyard import configuration, names, settings
+from runyard import configuration, settings
 from runyard.distribution import SLURM, Distribution
 from runyard.errors import InputError
+from runyard.run_ids import checked_id, fresh_run_id
 
 from .run_common import DEFAULT_EXPERIMENT, Common, over, pairs, spec_values
 
@@ -92,6 +92,8 @@ def add_flags(parser: argparse.ArgumentParser, without: Collection[str] = ()) ->
     parser.add_argument("--collector", default=None, metavar="URL", help="default: client.collector_url")
     parser.add_argument("--timeout", metavar="T", help="end the driver after so long: 90, 30m, 2h (exit code 124)")
     parser.add_argument("--config", default="", metavar="FILE", help="configuration file")
+    if "--no-mlflow" not in without:
+        parser.add_argument("--no-mlflow", action="store_true", help="leave MLflow in the command alone; run.mlflow off")
     for title, flags in (*DETAILS.items(), ("several processes and nodes", SEVERAL)):
         group = parser.add_argument_group(title)
         for flag, metavar, text in flags:
@@ -109,7 +111,8 @@ def add_flags(parser: argparse.ArgumentParser, without: Collection[str] = ()) ->
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    loaded = configuration.load(config_file=args.config, flags={("client", "collector_url"): args.collector})
+    flags = {("client", "collector_url"): args.collector, ("run", "mlflow"): "off" if args.no_mlflow else None}
+    loaded = configuration.load(config_file=args.config, flags=flags)
     # Read now: a token file that is wrong is told before the training starts.
     if loaded.client.collector_url:
         _ = loaded.token
@@ -161,6 +164,7 @@ def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
         builder=loaded.environment.builder,
         drain_s=loaded.run.drain_s,
         excepthook=loaded.run.excepthook == "on",
+        mlflow=loaded.run.mlflow == "on",
         progress=loaded.run.progress == "on",
         distribution=distribution,
         own_variables=tuple(common.env),
@@ -180,7 +184,6 @@ def _distribution(args: argparse.Namespace, spec: Spec | None, loaded: settings.
         args,
         os.environ,
         has_collector=bool(loaded.client.collector_url),
-        is_container=spec is not None and spec.environment.kind == "container",
         launch_s=loaded.run.launch_s,
     )
 
@@ -191,11 +194,6 @@ def _default_run_id(experiment: str, distribution: Distribution) -> str:
 
         return slurm.default_run_id(os.environ, experiment)
     return fresh_run_id(experiment)
-
-
-def fresh_run_id(experiment: str) -> str:
-    """The id of a run that nobody has named."""
-    return f"{experiment}_{int(time.time())}_{os.urandom(4).hex()}"
 
 
 def _described(args: argparse.Namespace, loaded: settings.Settings) -> Spec | None:
@@ -246,14 +244,6 @@ def _start_dir(common: Common) -> str:
 def _folder(text: str) -> str:
     # os.path, not pathlib: expanduser() of a user without a home (a container's random uid) raises there.
     return os.path.abspath(os.path.expanduser(text)) if text else ""  # noqa: PTH100, PTH111
-
-
-def checked_id(text: str, what: str) -> str:
-    """`text`, which names a run or an experiment; InputError where it cannot."""
-    why = names.why_bad_run_id(text)
-    if why:
-        raise InputError(f"{what} {text!r} {why}")
-    return text
 
 
 def _check_command(word: str, cwd: str, environment: dict[str, str]) -> None:

@@ -52,7 +52,6 @@ def settled(
     environ: Mapping[str, str],
     *,
     has_collector: bool,
-    is_container: bool,
     launch_s: float,
 ) -> Distribution:
     """What takes place on this node, with what a launcher says of it, checked. Raises InputError."""
@@ -61,7 +60,7 @@ def settled(
     if found.kind == distribution.MPI and found.launcher == distribution.SHEPHERD:
         found = replace(found, launcher=distribution.MPIRUN)
     found = replace(found, launch_s=launch_s)
-    why = distribution.why_wrong(found) or _why_not_here(found, args, has_collector, is_container, is_step)
+    why = distribution.why_wrong(found) or _why_not_here(found, args, has_collector, is_step)
     if why:
         raise InputError(why)
     return found
@@ -82,10 +81,8 @@ def _launched(asked: Distribution, launcher: str, environ: Mapping[str, str]) ->
     return distribution_from(environ, wanted) or asked
 
 
-def _why_not_here(found: Distribution, args: argparse.Namespace, has_collector: bool, is_container: bool, is_step: bool) -> str:
+def _why_not_here(found: Distribution, args: argparse.Namespace, has_collector: bool, is_step: bool) -> str:
     """What a run of that kind needs beside its distribution."""
-    if found.kind == distribution.MPI and is_container:
-        return "--distribution mpi starts its ranks on the node itself; take no image and no containerfile with it"
     if found.launcher == distribution.SLURM and found.max_restarts:
         return "--max-restarts is not for tasks that Slurm starts; leave it out, or have one task per node and --launcher auto"
     if found.node_count == 1:

@@ -7,18 +7,15 @@ to POST clusters/{cluster}/runs, or to Slurm (submit_slurm.py).
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
-from typing import Any
 
-from runyard import configuration, settings
-from runyard.client import CollectorClient, path_segment
-from runyard.errors import CollectorUnreachable
+from runyard import configuration, queue_order, settings
+from runyard.queue_order import Wanted
 from runyard.spec import Snapshot
 
 from . import run as run_verb
 from .connection import client_of
 from .slurm_target import is_slurm
-from .submit_wanted import Wanted, wanted_of
+from .submit_wanted import wanted_of
 from .terminal import note, say
 
 # Flags of `runyard run` that a queue knows better, or that mean something else here.
@@ -57,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         from . import submit_slurm
 
         return submit_slurm.submit(client, loaded, wanted, snapshot, args)
-    _queue(client, args.cluster, wanted, snapshot)
+    queue_order.put(client, args.cluster, wanted, snapshot)
     if not args.follow:
         say(wanted.run_id)
         return 0
@@ -71,35 +68,8 @@ def _sent_code(wanted: Wanted, loaded: settings.Settings) -> Snapshot | None:
     """The code, at the collector; None where the run has none."""
     if not wanted.spec.code:
         return None
-    from runyard.agent.submission import pack_code, send_code
+    from runyard.code_cache import pack_code, send_code
 
     snapshot = pack_code(wanted.spec.code, loaded, note)
     send_code(snapshot, loaded)
     return snapshot
-
-
-def _queue(client: CollectorClient, cluster: str, wanted: Wanted, snapshot: Snapshot | None) -> None:
-    path, body = f"/clusters/{path_segment(cluster)}/runs", body_of(wanted, snapshot)
-    try:
-        try:
-            client.json("POST", path, body)
-        except CollectorUnreachable:
-            client.json("POST", path, body)  # the very same again is harmless, and the answer may be all that was lost
-    except CollectorUnreachable as error:
-        raise CollectorUnreachable(
-            f"{error}; whether it has run {wanted.run_id} is not known: `runyard show {wanted.run_id}` tells"
-        ) from error
-
-
-def body_of(wanted: Wanted, snapshot: Snapshot | None) -> dict[str, Any]:
-    """What POST clusters/{cluster}/runs takes."""
-    spec = wanted.spec.to_json()
-    return {
-        "run_id": wanted.run_id,
-        "order": {"spec": spec, "snapshot": asdict(snapshot) if snapshot else None, "user": wanted.user},
-        "node_count": wanted.node_count,
-        "request": {"gpus": wanted.gpus, "cpus": wanted.cpus, "memory_bytes": wanted.memory_bytes},
-        "priority": wanted.priority,
-        "max_queue_s": wanted.max_queue_s,
-        "retries": wanted.retries,
-    }

@@ -16,13 +16,13 @@ from dataclasses import asdict
 
 from runyard.client import CollectorClient
 from runyard.errors import InputError
+from runyard.queue_order import Wanted
 from runyard.settings import Settings
 from runyard.spec import Snapshot
 
 from . import slurm_jobs
 from .run import ORDER_VARIABLE
 from .slurm_target import partition_of
-from .submit_wanted import Wanted
 from .terminal import note, say
 
 # The kernel takes no longer one as a variable.

@@ -7,38 +7,19 @@ files only those are looked at that are sent.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from runyard import settings, spans
 from runyard.errors import InputError
+from runyard.queue_order import Wanted
+from runyard.run_ids import checked_id, fresh_run_id
 from runyard.spec import CONTAINER, Resources, Spec
 
 from . import run_distribution
-from .run import checked_id, fresh_run_id
 from .run_flags import described
 
 _UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A run for a cluster. Counts and sizes are those of each of its nodes; 0 of both cpus and memory: whole nodes."""
-
-    run_id: str
-    spec: Spec
-    gpus: int
-    cpus: float
-    memory_bytes: int
-    priority: int
-    max_queue_s: float
-    retries: int
-    user: str
-
-    @property
-    def node_count(self) -> int:
-        """How many nodes it needs at once."""
-        return self.spec.distribution.node_count
 
 
 def wanted_of(args: argparse.Namespace, loaded: settings.Settings) -> Wanted:
@@ -79,10 +60,7 @@ def _spread(spec: Spec, args: argparse.Namespace, loaded: settings.Settings) -> 
             "distribution.max_restarts is for `runyard run`; a queue starts a run again only where a node was lost: take it"
             " out, and give --retries"
         )
-    is_container = spec.environment.kind == CONTAINER
-    found = run_distribution.settled(
-        spec.distribution, args, {}, has_collector=True, is_container=is_container, launch_s=loaded.run.launch_s
-    )
+    found = run_distribution.settled(spec.distribution, args, {}, has_collector=True, launch_s=loaded.run.launch_s)
     return replace(spec, distribution=found)
 
 

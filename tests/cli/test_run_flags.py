@@ -241,6 +241,7 @@ def test_the_settings_registry_is_the_default_of_a_built_image() -> None:
         (("--sidecar", "--experiment", "a/b", "true"), ["experiment 'a/b'"]),
         (("--sidecar", "--nproc-per-node", "two", "true"), ["--nproc-per-node 'two'", "no whole number"]),
         (("--sidecar", "--parameter-servers", "1", "true"), ["--parameter-servers", "--distribution tensorflow"]),
+        (("--distribution", "mpi", "--image", "x", "true"), ["mpi", "image"]),
     ],
 )
 def test_a_mistake_is_one_sentence(words: tuple[str, ...], parts: list[str]) -> None:
@@ -284,10 +285,7 @@ def spread(
     run.add_arguments(parser)
     args = parser.parse_args(words)
     asked = run_distribution.over(base or Distribution(), args)
-    is_container = args.image is not None
-    return run_distribution.settled(
-        asked, args, environ or {}, has_collector=bool(collector), is_container=is_container, launch_s=60.0
-    )
+    return run_distribution.settled(asked, args, environ or {}, has_collector=bool(collector), launch_s=60.0)
 
 
 def test_flags_say_how_a_run_is_spread_and_win_over_the_file() -> None:
@@ -342,7 +340,6 @@ def test_the_rendezvous_may_be_asked_for_without_a_time() -> None:
             ["2 parameter servers", "no worker"],
         ),
         (("--mpi-arg", "x"), ["--mpi-arg", "--distribution mpi"]),
-        (("--distribution", "mpi", "--image", "x"), ["mpi", "image"]),
         (("--launcher", "pbs"), ["'pbs'", "auto, none, slurm"]),
         (("--launcher", "slurm"), ["srun", "SLURM_STEP_ID"]),
     ],
