@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection
 from runyard.collector.schema import runs, series
 from runyard.tracking.records import SCALAR, Goal
 
-_LARGEST = 1.7976931348623157e308  # of finite doubles: PostgreSQL sorts NaN above all of them
+LARGEST = 1.7976931348623157e308  # of finite doubles: PostgreSQL sorts NaN above all of them
 
 _parent = runs.alias("parent")
 _GOAL_OF_PARENT = (
@@ -94,7 +94,7 @@ def _look_again(connection: Connection, parent: str, goal: Goal) -> None:
     query = (
         sa.select(runs.c.run_id, series.c.last)
         .join(series, (series.c.run_id == runs.c.run_id) & (series.c.name == goal.metric) & (series.c.kind == SCALAR))
-        .where((runs.c.parent_run_id == parent) & runs.c.deleted_ms.is_(None) & series.c.last.between(-_LARGEST, _LARGEST))
+        .where((runs.c.parent_run_id == parent) & runs.c.deleted_ms.is_(None) & series.c.last.between(-LARGEST, LARGEST))
         .order_by(order, runs.c.number)
         .limit(1)
     )
