@@ -437,23 +437,26 @@ series = Table(
     Column("latest", Float),  # as MLflow has it: of the greatest (step, time, value)
     Column("latest_step", BigInteger),
     Column("latest_ms", BigInteger),
+    # Of first, last and latest what the doubles above do not say: {"last": ["number", 3]}, ["number", "NaN"], ["word", true].
+    Column("exact", Json(dict[str, list[Any]])),
+    Column("tail", Json(list[int]), nullable=False),  # sizes of the last chunks, which may be joined with what comes
     UniqueConstraint("run_id", "name"),
     Index(None, "name", "last"),
 )
 
-# The points of a series in recorded order, many to a row: see tracking/chunks.py.
+# The points of a series in recorded order, many to a row: see tracking/points.py and tracking/envelope.py.
 chunks = Table(
     "chunks",
     metadata,
     Column("series_id", BigInteger, ForeignKey("series.id"), primary_key=True),
     Column("first_index", BigInteger, primary_key=True),
     Column("count", BigInteger, nullable=False),
-    Column("least_step", BigInteger),
-    Column("greatest_step", BigInteger),
+    Column("least_step", BigInteger, nullable=False),
+    Column("greatest_step", BigInteger, nullable=False),
     Column("least_ms", BigInteger, nullable=False),
     Column("greatest_ms", BigInteger, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),  # before the points: SQLite reads a row from its start
     Column("points", LargeBinary, nullable=False),
-    Column("envelope", LargeBinary, nullable=False),
 )
 
 # A file of a run (owner: its id) or of an MLflow model (owner: "model:" and its id).

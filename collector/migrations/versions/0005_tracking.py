@@ -164,6 +164,8 @@ def _series() -> None:
         sa.Column("latest", sa.Float),
         sa.Column("latest_step", sa.BigInteger),
         sa.Column("latest_ms", sa.BigInteger),
+        sa.Column("exact", sa.Text),
+        sa.Column("tail", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_series"),
         sa.UniqueConstraint("run_id", "name", name="uq_series_run_id_name"),
     )
@@ -176,12 +178,12 @@ def _chunks() -> None:
         sa.Column("series_id", sa.BigInteger, sa.ForeignKey("series.id", name="fk_chunks_series_id")),
         sa.Column("first_index", sa.BigInteger),
         sa.Column("count", sa.BigInteger, nullable=False),
-        sa.Column("least_step", sa.BigInteger),
-        sa.Column("greatest_step", sa.BigInteger),
+        sa.Column("least_step", sa.BigInteger, nullable=False),
+        sa.Column("greatest_step", sa.BigInteger, nullable=False),
         sa.Column("least_ms", sa.BigInteger, nullable=False),
         sa.Column("greatest_ms", sa.BigInteger, nullable=False),
-        sa.Column("points", sa.LargeBinary, nullable=False),
         sa.Column("envelope", sa.LargeBinary, nullable=False),
+        sa.Column("points", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("series_id", "first_index", name="pk_chunks"),
     )
 
