@@ -92,6 +92,13 @@ class CollectorClient:
         headers = self.headers | ({} if body is None else {"Content-Type": "application/json"})
         return self._decoded(*self._exchange(method, self._target(path, params), body, headers, timeout_s))
 
+    def send(
+        self, method: str, path: str, data: bytes, content_type: str, *, params: Mapping[str, object] | None = None
+    ) -> Any:
+        """One request below /api/v1 with `data` as its body, and its JSON answer."""
+        headers = self.headers | {"Content-Type": content_type}
+        return self._decoded(*self._exchange(method, self._target(path, params), data, headers, None))
+
     def upload(self, path: str, file: IO[bytes], length_bytes: int, *, content_type: str) -> Any:
         """One PUT below /api/v1 of the next `length_bytes` of `file`, read as they are sent; the JSON answer. Blocks.
 

@@ -32,7 +32,7 @@ class Run:
         from . import requesting
 
         connection = experiment.workspace.connection
-        self._bind(run_id, experiment.name, connection, requesting.recorder(connection, run_id))
+        self._bind(run_id, experiment.name, connection, requesting.RequestRecorder(connection, run_id))
         self._experiment = experiment
         self._outputs = outputs
 

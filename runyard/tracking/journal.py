@@ -7,27 +7,80 @@ it is in the kernel then. Nothing is sent from here; whoever ships the run's spo
 from __future__ import annotations
 
 import os
+import threading
+import weakref
 
 from runyard.names import DIR_MODE, FILE_MODE, TRACKING_SUFFIX
 
 
 class Journal:
-    """Appends whole lines. May be used from any thread, and after a fork: the child gets a file of its own."""
+    """Appends whole lines, from any thread and from signal handlers too; after a fork the child has a file of its own."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._pid = 0
-        self._descriptor = -1
         self.path = ""  # empty until the first record
+        self._forget()
+        _journals.add(self)
+
+    def _forget(self) -> None:
+        """Begin anew: the file that a forked child knows of is its parent's, and so is a lock that another thread held."""
+        # A handler of a signal may append while the thread that it interrupts does.
+        self._lock = threading.RLock()
+        self._descriptor = -1
+        self._rest = b""
+        self.path = ""
 
     def append(self, lines: bytes) -> None:
-        """Write one or more whole lines; they are in the kernel when this returns. Raises OSError where the disk is full."""
-        if self._pid != os.getpid():
-            self._open()
-        os.write(self._descriptor, lines)
+        """Take one or more whole lines; they are in the kernel when this returns.
+
+        Raises OSError where nothing of them is. Where the disk became full in their midst, this returns, and what is missing of
+        them is written before anything else is.
+        """
+        with self._lock:
+            if self._descriptor < 0:
+                self._open()
+            if self._rest:
+                self._finish()
+            written = os.write(self._descriptor, lines)
+            if written == len(lines):
+                return
+            self._rest = lines[written:]
+            try:
+                self._finish()
+            except OSError:
+                return  # the next append, or `finish`, goes on with it
+
+    def finish(self) -> None:
+        """Write what is missing of the last line. Raises OSError where it cannot be."""
+        with self._lock:
+            if self._rest:
+                self._finish()
+
+    @property
+    def size_bytes(self) -> int:
+        """How much was appended to the file; 0 while there is none."""
+        with self._lock:
+            return os.fstat(self._descriptor).st_size + len(self._rest) if self._descriptor >= 0 else 0
+
+    def _finish(self) -> None:
+        while self._rest:
+            self._rest = self._rest[os.write(self._descriptor, self._rest) :]
 
     def _open(self) -> None:
         os.makedirs(self._folder, DIR_MODE, exist_ok=True)
-        self._pid = os.getpid()
-        self.path = os.path.join(self._folder, f"{self._pid}-{os.urandom(4).hex()}{TRACKING_SUFFIX}")
-        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+        path = os.path.join(self._folder, f"{os.getpid()}-{os.urandom(4).hex()}{TRACKING_SUFFIX}")
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+        self.path = path
+
+
+_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for journal in list(_journals):
+        if journal._descriptor >= 0:
+            os.close(journal._descriptor)
+        journal._forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
