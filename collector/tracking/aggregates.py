@@ -1,5 +1,5 @@
-"""What is kept of a series beside its points, so that a table of a thousand runs reads no point: counts, extremes, the first and
-the last value, and MLflow's latest. Pure.
+"""What is kept of a series beside its points, so that a table of a thousand runs reads no point: counts, extremes, the first
+and the last value, and MLflow's latest. Pure.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Envelope:
 
     def pack(self) -> bytes:
         """As bytes."""
-        return b"".join([_HEAD.pack(_VERSION, 0, SPAN, len(self)), *map(bytes_of, self._columns())])
+        return b"".join([_HEAD.pack(_VERSION, 0, SPAN, len(self)), *(bytes_of(column) for column in self._columns())])
 
     def extend(self, data: bytes) -> None:
         """Add the entries that `pack` has made bytes of."""

@@ -20,8 +20,13 @@ def enter(connection: Connection, name: str) -> dict[str, Any]:
     folder = connection.execute(sa.select(experiments.c.folder).where(experiments.c.name == name)).scalar()
     if folder is None:
         folder = create(connection, name)[1]
+    return {"experiment": folder, "number": next_number(connection, folder)}
+
+
+def next_number(connection: Connection, folder: str) -> int:
+    """The number of the next run in the experiment with this folder."""
     count = connection.execute(sa.select(sa.func.max(runs.c.number)).where(runs.c.experiment == folder)).scalar()
-    return {"experiment": folder, "number": (count or 0) + 1}
+    return (count or 0) + 1
 
 
 def create(connection: Connection, name: str, artifact_location: str = "") -> tuple[int, str]:

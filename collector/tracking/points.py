@@ -17,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-# What a point's value is. A WHOLE is kept as a double; a LARGE whole number is none, and lies among the words beside its double.
+# What a point's value is. A WHOLE is kept as a double; a LARGE whole number is none, and lies among the words, beside its
+# nearest double.
 FLOAT, WHOLE, LARGE, WORD = 0, 1, 2, 3
 IS_WITHOUT_STEP = 0x10
 _KIND = 0x0F

@@ -28,17 +28,20 @@ _BATCH = 500  # names in one query: SQLite and PostgreSQL both limit the paramet
 _NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 Point = Metric | Word | Row | FileMetric
+POINTS = (Metric, Word, Row, FileMetric)
 
 
 @dataclass(slots=True)
 class Arrivals:
-    """What has come for one series in this transaction. `known` is its row as it was, None where it is new."""
+    """What has come for one series in this transaction. `known` is its row as it was, None where it is new; `points` are made
+    of what was `recorded`, once all has come."""
 
     run_id: str
     name: str
     kind: str
     known: Any
-    points: list[Point] = field(default_factory=list)
+    recorded: list[Point] = field(default_factory=list)
+    points: Points = field(default_factory=Points)
 
 
 def kind_of(point: Point) -> str:
@@ -64,7 +67,7 @@ def append(connection: Connection, arrivals: Iterable[Arrivals]) -> None:
     removed: list[dict[str, Any]] = []
     added: list[dict[str, Any]] = []
     for one in arrivals:
-        points = points_of(one.points)
+        points = one.points
         before = dict(one.known._mapping) if one.known is not None else aggregates.NONE | {"tail": []}
         values = aggregates.with_points(before, points)
         tail, first_index, joined = _joined(connection, before, points)
@@ -151,7 +154,7 @@ def points_of(recorded: Sequence[Point]) -> Points:
         return _numbers(recorded)
     points = Points()
     for is_number, some in groupby(recorded, lambda one: isinstance(one, Metric)):
-        points.extend(_numbers(list(some)) if is_number else _words(list(some)))
+        points.extend((_numbers if is_number else _words)(list(some)))
     return points
 
 

@@ -1,0 +1,75 @@
+"""Parameters, tags and properties of runs: each a key and a text.
+
+Reads from and writes to the tables `params`, `tags` and `properties`. Every function blocks, gets the connection of its
+transaction, and returns the sentence that refuses what was wanted, empty where it was done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from runyard.collector.schema import params, properties, tags
+from runyard.tracking.records import MOST_NAME
+
+MOST_VALUE = 65_536  # characters
+
+
+def why_bad_name(what: str, name: str) -> str:
+    """Why nothing can be called so; `what` says what it would be."""
+    if not name:
+        return f"a {what} has no name: give it one of 1 to {MOST_NAME} characters"
+    if len(name) > MOST_NAME:
+        return f"the name of the {what} {name[:40]!r}… has {len(name)} characters, at most {MOST_NAME} are allowed"
+    return f"the name of the {what} {name!r} holds a NUL" if "\0" in name else ""
+
+
+def set_param(connection: Connection, run_id: str, key: str, value: str) -> str:
+    """A parameter, which never changes."""
+    return _set_once(connection, params, "parameter", (run_id, key, value))
+
+
+def set_property(connection: Connection, run_id: str, key: str, value: str) -> str:
+    """A property, which never changes."""
+    return _set_once(connection, properties, "property", (run_id, key, value))
+
+
+def _set_once(connection: Connection, table: Any, what: str, entry: tuple[str, str, str]) -> str:
+    run_id, key, value = entry
+    reason = why_bad_name(what, key) or _why_bad_value(what, key, value)
+    if reason:
+        return reason
+    known = connection.execute(_this(sa.select(table.c.value), table, run_id, key)).scalar()
+    if known is None:
+        connection.execute(sa.insert(table).values(run_id=run_id, key=key, value=value))
+    elif known != value:
+        return f"the {what} {key!r} of run {run_id} is {known[:100]!r} already, and cannot become {value[:100]!r}"
+    return ""
+
+
+def set_tag(connection: Connection, run_id: str, key: str, value: str) -> str:
+    """A tag, in place of one with that key."""
+    reason = why_bad_name("tag", key) or _why_bad_value("tag", key, value)
+    if reason:
+        return reason
+    if connection.execute(_this(sa.update(tags), tags, run_id, key).values(value=value)).rowcount == 0:
+        connection.execute(sa.insert(tags).values(run_id=run_id, key=key, value=value))
+    return ""
+
+
+def remove_tag(connection: Connection, run_id: str, key: str) -> str:
+    """No tag with that key; harmless where none is."""
+    connection.execute(_this(sa.delete(tags), tags, run_id, key))
+    return ""
+
+
+def _this(statement: Any, table: Any, run_id: str, key: str) -> Any:
+    return statement.where((table.c.run_id == run_id) & (table.c.key == key))
+
+
+def _why_bad_value(what: str, key: str, value: str) -> str:
+    if len(value) > MOST_VALUE:
+        return f"the {what} {key!r} has {len(value)} characters, at most {MOST_VALUE} are kept"
+    return f"the {what} {key!r} holds a NUL" if "\0" in value else ""
