@@ -90,11 +90,13 @@ def _wins(connection: Connection, found: Any, value: float) -> bool:
 
 def _look_again(connection: Connection, parent: str, goal: Goal) -> None:
     """Writes down the best of all children."""
-    order = series.c.last.asc() if goal.goal == "minimize" else series.c.last.desc()
+    # An expression, and not the column: the index by it would go through the metrics of that name of all other runs, too.
+    last = series.c.last + 0.0
+    order = last.asc() if goal.goal == "minimize" else last.desc()
     query = (
-        sa.select(runs.c.run_id, series.c.last)
+        sa.select(runs.c.run_id, last.label("last"))
         .join(series, (series.c.run_id == runs.c.run_id) & (series.c.name == goal.metric) & (series.c.kind == SCALAR))
-        .where((runs.c.parent_run_id == parent) & runs.c.deleted_ms.is_(None) & series.c.last.between(-LARGEST, LARGEST))
+        .where((runs.c.parent_run_id == parent) & runs.c.deleted_ms.is_(None) & last.between(-LARGEST, LARGEST))
         .order_by(order, runs.c.number)
         .limit(1)
     )
