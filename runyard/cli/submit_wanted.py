@@ -10,7 +10,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from runyard import settings, spans
+from runyard import settings, sizes, spans
 from runyard.errors import InputError
 from runyard.queue_order import Wanted
 from runyard.run_ids import checked_id, fresh_run_id
@@ -18,8 +18,6 @@ from runyard.spec import CONTAINER, Resources, Spec
 
 from . import run_distribution
 from .run_flags import described
-
-_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def wanted_of(args: argparse.Namespace, loaded: settings.Settings) -> Wanted:
@@ -94,10 +92,10 @@ def _cpus(text: str | None, of_spec: Resources) -> float:
 
 
 def _bytes(text: str) -> int:
-    number, unit = text[:-1], text[-1:].lower()
-    if unit not in _UNITS or not number.isascii() or not number.isdigit() or len(number) > 15 or not int(number):
+    size_bytes = sizes.asked(text)
+    if size_bytes is None:
         raise InputError(f"--memory {text!r} is no size; write a whole number with b, k, m or g, as in 512m or 8g")
-    return int(number) * _UNITS[unit]
+    return size_bytes
 
 
 def _whole(flag: str, text: str, *, least: int, most: int) -> int:
