@@ -49,6 +49,7 @@ class TrialAnswer(Body, frozen=True, kw_only=True):
 class TrialsAnswer(Body, frozen=True, kw_only=True):
     """A run's children, with the best of all of them."""
 
+    status: RunStatus  # of the run itself
     goal: Goal | None
     best_run_id: str | None
     best_value: float | None
@@ -64,6 +65,7 @@ async def show_trials(call: Call) -> web.Response:
     goal = Goal(query.metric, query.goal) if query.metric is not None and query.goal is not None else None
     found = await call.parts.database.read(trials.table, call.run_id, goal, query.first, query.limit)
     answer = TrialsAnswer(
+        status=shown_status(found.run, call.parts.pulse),  # type: ignore[arg-type]
         goal=found.goal,
         best_run_id=found.best_run_id,
         best_value=found.best_value,

@@ -32,8 +32,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Some children in the order of their numbers, and where the next ones begin."""
+    """A run with some of its children in the order of their numbers; `next`: the iteration after them, where there is one."""
 
+    run: RunRow
     goal: Goal | None
     best_run_id: str | None
     best_value: float | None
@@ -43,8 +44,8 @@ class Table:
 
 def table(connection: Connection, run_id: str, goal: Goal | None, first: int, limit: int) -> Table:
     """The children from the iteration `first` on, compared by `goal`, or else by that of the run. Raises a 404."""
-    run = catalog.run(connection, run_id).row
-    goal = goal or run.goal
+    run = catalog.run(connection, run_id)
+    goal = goal or run.row.goal
     compared = _compared(connection, run_id, goal)
     page = compared[first : first + limit]
     ids = [row.run_id for row in page]
@@ -57,7 +58,7 @@ def table(connection: Connection, run_id: str, goal: Goal | None, first: int, li
     best = _first_with(compared, compared[-1].best if compared else None)
     more = first + len(page)
     return Table(
-        goal, best.run_id if best else None, best.value if best else None, trials, more if more < len(compared) else None
+        run, goal, best.run_id if best else None, best.value if best else None, trials, more if more < len(compared) else None
     )
 
 
