@@ -38,12 +38,14 @@ from runyard.tracking.records import (
     Status,
     Tag,
     Untag,
+    Warned,
     Word,
 )
 
 from . import best, client_runs, documents, labels, series
 from .lineage import Lineage
 from .series import Arrivals, Point
+from .warn import warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,11 @@ def _link(connection: Connection, row: Any, record: Link) -> str:
     return documents.put_link(connection, row.run_id, record)
 
 
+def _warned(connection: Connection, row: Any, record: Warned) -> str:
+    warn(connection, row.run_id, [record.text], record.at_ms)
+    return ""
+
+
 _APPLY: dict[type, Callable[[Connection, Any, Any], str]] = {
     Param: _param,
     Tag: _tag,
@@ -256,4 +263,5 @@ _APPLY: dict[type, Callable[[Connection, Any, Any], str]] = {
     GoalSet: _goal,
     Model: _model,
     Link: _link,
+    Warned: _warned,
 }

@@ -59,5 +59,6 @@ def _write(run: Run, kind: str, marks: Mapping[str, Any], what: str) -> None:
         raise InputError(f"{what} needs a name and a value, as a dict; {type(marks).__name__} was given")
     for key in marks:
         values.check_name(key, what)
-    for key, value in marks.items():
-        run._recorder.write([kind, run._record_key, key, values.text(value)])
+    made = {key: values.text(value, key, what) for key, value in marks.items()}
+    for key, value in made.items():
+        run._recorder.write([kind, run._record_key, key, value])

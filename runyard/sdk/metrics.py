@@ -35,14 +35,14 @@ def log_list(run: Run, name: str, value: Any) -> None:
     """Record several values, in order. Raises InputError before any of them is recorded."""
     if not is_of_kind(run, name, SCALAR):
         return
-    for one in values.several(value, name):
-        run._recorder.write(_scalar(run._record_key, name, one, None))
+    for record in [_scalar(run._record_key, name, one, None) for one in values.several(value, name)]:
+        run._recorder.write(record)
 
 
 def log_row(run: Run, name: str, cells: Mapping[str, Any]) -> None:
     """Record a row of a table. Raises InputError for cells that are no single values, and for none at all."""
     _check_columns(cells, name)
-    made = {_column(key, name): _cell(values.plain(value, name)) for key, value in cells.items()}
+    made = {_column(key, name): _cell(values.plain(value, name), name) for key, value in cells.items()}
     if is_of_kind(run, name, ROW):
         run._recorder.write(["r", run._record_key, name, made, now_ms()])
 
@@ -52,7 +52,7 @@ def log_table(run: Run, name: str, table: Mapping[str, Any]) -> None:
     made = values.columns(table, name)
     _check_columns(made, name)
     keys = [_column(key, name) for key in made]
-    rows = [dict(zip(keys, map(_cell, row), strict=True)) for row in zip(*made.values(), strict=True)]
+    rows = [{key: _cell(value, name) for key, value in zip(keys, row, strict=True)} for row in zip(*made.values(), strict=True)]
     if not is_of_kind(run, name, ROW):
         return
     for row in rows:
@@ -81,7 +81,7 @@ def is_of_kind(run: Run, name: str, kind: str) -> bool:
 def _scalar(key: str, name: str, value: values.Plain, step: int | None) -> list[object]:
     if value is None or isinstance(value, (str, bool)):
         return ["v", key, name, value, step, now_ms()]
-    return ["m", key, name, values.number(value), step, now_ms()]
+    return ["m", key, name, values.number(value, name), step, now_ms()]
 
 
 def _check_columns(cells: Mapping[str, Any], name: str) -> None:
@@ -96,5 +96,5 @@ def _column(key: str, name: str) -> str:
     return key
 
 
-def _cell(value: values.Plain) -> values.Plain:
-    return values.number(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+def _cell(value: values.Plain, name: str) -> values.Plain:
+    return values.number(value, name) if isinstance(value, (int, float)) and not isinstance(value, bool) else value

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from runyard.errors import CollectorBusy, CollectorUnreachable
 from runyard.tracking.journal import Journal
 
 from . import saying, settling
@@ -52,7 +53,8 @@ class JournalRecorder:
 
     def __init__(self, tracking_dir: str, blobs_dir: str, run_id: str, connection: Connection | None) -> None:
         self.blobs_dir = blobs_dir
-        self._run_id = run_id
+        self.run_id = run_id
+        self.tracking_dir = tracking_dir
         self._connection = connection
         self._journal = Journal(tracking_dir)
         self._begin()
@@ -92,7 +94,18 @@ class JournalRecorder:
         if self._connection is None:
             return False
         file = os.path.basename(self._journal.path)
-        return settling.wait_until_applied(self._connection, self._run_id, file, size_bytes, deadline_s)
+        return settling.wait_until_applied(self._connection, self.run_id, file, size_bytes, deadline_s)
+
+    def why_unread(self, timeout_s: float) -> str:
+        """Why the collector cannot tell what this process has recorded, empty where it can; waits at most that long for it, and
+        not at all where the collector cannot be reached."""
+        if self._connection is None:
+            return "no collector is set"
+        try:
+            settling.applied_bytes(self._connection, self.run_id, "")
+        except (CollectorUnreachable, CollectorBusy) as error:
+            return str(error)
+        return "" if self.settle(timeout_s) else f"the collector does not have all of it after {timeout_s:g} s"
 
     def left(self) -> str:
         """What is not on the disk, or not at the collector."""
@@ -200,4 +213,4 @@ def _at_exit(reference: weakref.ref[JournalRecorder]) -> None:
     recorder = reference()
     if recorder is None or recorder._write_waiting():
         return
-    saying.say(f"run {recorder._run_id}: {recorder.left()}")
+    saying.say(f"run {recorder.run_id}: {recorder.left()}")

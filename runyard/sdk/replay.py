@@ -6,7 +6,7 @@ first value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,10 +51,9 @@ class Replay:
             run = self.runs[key] = Recorded()
         match kind:
             case "m" | "v":
-                value = record[3]
-                _add(run, record[2], SCALAR, _NON_FINITE.get(value, value) if kind == "m" else value)
+                _add(run, record[2], SCALAR, number_of(record[3]) if kind == "m" else record[3])
             case "r":
-                _add(run, record[2], ROW, {column: _NON_FINITE.get(cell, cell) for column, cell in record[3].items()})
+                _add(run, record[2], ROW, cells_of(record[3]))
             case "x":
                 _add(run, record[2], record[3], record[4])
             case "c":
@@ -63,6 +62,16 @@ class Replay:
                 run.status = record[2]
             case _:
                 _mark(run, record)
+
+
+def number_of(value: Any) -> Any:
+    """A number of a record or an answer: "NaN" and its like are floats."""
+    return _NON_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+def cells_of(cells: Mapping[str, Any]) -> dict[str, Any]:
+    """The cells of a row as they were logged."""
+    return {column: number_of(cell) for column, cell in cells.items()}
 
 
 def _add(run: Recorded, name: str, kind: str, value: Any) -> None:

@@ -28,13 +28,15 @@ class Run:
     What asks the collector (properties such as `status`, get_…) blocks, and raises what runyard.errors has.
     """
 
+    _experiment: Experiment | None
+    _outputs: str | None
+
     def __init__(self, experiment: Experiment, run_id: str, outputs: str | None = None) -> None:
         from . import requesting
 
         connection = experiment.workspace.connection
         self._bind(run_id, experiment.name, connection, requesting.RequestRecorder(connection, run_id))
-        self._experiment = experiment
-        self._outputs = outputs
+        self._experiment, self._outputs = experiment, outputs
 
     def _bind(
         self,
@@ -48,8 +50,7 @@ class Run:
     ) -> None:
         self._id = run_id
         self._experiment_name = experiment_name
-        self._experiment: Experiment | None = None
-        self._outputs: str | None = None
+        self._experiment = self._outputs = None
         self._connection = connection
         self._recorder = recorder
         # What records call this run: empty for the run whose recorder it is.
@@ -61,6 +62,7 @@ class Run:
         self._is_recorded = False  # a child that was made here: no node has it
         self._parent: Run | None = None  # where it is known
         self._kinds: dict[str, str] = {}  # of the metrics that were recorded here, by name
+        self._file_paths: set[str] = set()  # of metrics that lie in files, given away here
 
     @classmethod
     def _made(

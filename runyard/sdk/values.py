@@ -13,6 +13,7 @@ MOST_NAME = 255
 # Characters of a value that is no number.
 MOST_TEXT = 65536
 LARGEST_STEP = 2**63 - 1
+LARGEST_BITS = 1023  # of a whole number: it has a nearest double
 
 Plain = int | float | str | bool | None
 
@@ -25,6 +26,8 @@ def check_name(name: object, what: str) -> None:
         raise InputError(f"the name of {what} is empty; it has to have 1 to {MOST_NAME} characters")
     if len(name) > MOST_NAME:
         raise InputError(f"the name of {what} has {len(name)} characters, at most {MOST_NAME} are allowed: {name[:40]!r}…")
+    if "\0" in name:
+        raise InputError(f"the name of {what} holds a NUL: {name[:40]!r}")
     if not name.isascii():
         _check_text(name, f"the name of {what}")
 
@@ -55,8 +58,14 @@ def plain(value: Any, name: str) -> Plain:
     return _checked_text(repr(value), name)
 
 
-def number(value: float | int) -> int | float | str:
-    """A number as a Metric record has it."""
+def number(value: float | int, name: str) -> int | float | str:
+    """A number as a Metric record has it. Raises InputError for a whole number that is larger than any double."""
+    if type(value) is int:
+        if value.bit_length() > LARGEST_BITS:
+            raise InputError(
+                f"metric {name!r}: a whole number of {value.bit_length()} bits is too large, at most {LARGEST_BITS}"
+            )
+        return value
     if value != value:
         return "NaN"
     if value in (math.inf, -math.inf):
@@ -85,9 +94,13 @@ def several(values: Any, name: str) -> list[Plain]:
     return [plain(value, name) for value in values]
 
 
-def text(value: Any) -> str:
-    """The value of a tag, property or parameter: a str as it is, None as nothing, anything else as str() has it."""
+def text(value: Any, key: str, what: str) -> str:
+    """The value of a tag, property or parameter: a str as it is, None as nothing, anything else as str() has it. Raises
+    InputError for one that is too long."""
     made = "" if value is None else value if isinstance(value, str) else str(value)
+    if len(made) > MOST_TEXT or "\0" in made:
+        why = "holds a NUL" if "\0" in made else f"has {len(made)} characters, at most {MOST_TEXT} are allowed"
+        raise InputError(f"{what} {key!r}: its value {why}")
     return made.encode("utf-8", "replace").decode() if not made.isascii() else made
 
 

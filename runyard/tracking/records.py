@@ -176,6 +176,14 @@ class Model(Struct, array_like=True, tag="lm", frozen=True):
     at_ms: int
 
 
+class Warned(Struct, array_like=True, tag="wa", frozen=True):
+    """A sentence for the run's warnings, of whoever records it: what could not be kept."""
+
+    run: str
+    text: str
+    at_ms: int
+
+
 class Link(Struct, array_like=True, tag="l", frozen=True):
     """A run has read a dataset or used or made a model: kind "dataset", "model_input" or "model_output"."""
 
@@ -187,7 +195,7 @@ class Link(Struct, array_like=True, tag="l", frozen=True):
 
 Record = (
     Metric | Word | Row | FileMetric | Param | Tag | Untag | Property | Child | Status | Name | Lifecycle
-    | Artifact | ArtifactGone | GoalSet | Model | Link
+    | Artifact | ArtifactGone | GoalSet | Model | Link | Warned
 )  # fmt: skip
 
 
