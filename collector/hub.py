@@ -1,7 +1,7 @@
 """Wakes the followers of a run when its streams grow, when streams are opened, and when its state changes.
 
-Told by ingest and by the routes; listened to by follow.py. Holds no bytes: a follower reads those from the store at its own
-pace, so a slow one costs no memory. Belongs to the event loop's thread.
+Told by ingest and by the routes; listened to by follow.py, merge/feed.py and tracking/applier.py. Holds no bytes: a follower
+reads those from the store at its own pace, so a slow one costs no memory. Belongs to the event loop's thread.
 """
 
 from __future__ import annotations
@@ -29,20 +29,26 @@ class Subscription:
         self.is_closing = False
 
 
-class Listener(Protocol):
-    """Is told of every run, at once, and makes its run-level files; returns fast."""
+class Watcher(Protocol):
+    """Is told of every run, at once; returns fast."""
 
     def grown(self, streams: set[Stream]) -> None: ...
     def opened(self, stream: Stream) -> None: ...
     def told(self, run_id: str, state: State, silent_if: tuple[str, ...]) -> None: ...
+
+
+class Listener(Watcher, Protocol):
+    """Makes the run-level files of each run."""
+
     def trouble_of(self, run_id: str) -> str: ...
 
 
 class Hub:
-    """All subscriptions, by run, and one listener to all of them."""
+    """All subscriptions, by run, and who is told of all runs."""
 
     def __init__(self) -> None:
         self.listener: Listener | None = None
+        self.watchers: list[Watcher] = []
         self._by_run: dict[str, set[Subscription]] = {}
         self._is_closing = False
 
@@ -65,8 +71,8 @@ class Hub:
 
     def grown(self, streams: set[Stream]) -> None:
         """The streams have more bytes, or a gap, or were sealed or superseded."""
-        if self.listener is not None:
-            self.listener.grown(streams)
+        for watcher in self._watchers():
+            watcher.grown(streams)
         if not self._by_run:
             return
         by_run: dict[str, list[int]] = {}
@@ -79,16 +85,16 @@ class Hub:
 
     def opened(self, stream: Stream) -> None:
         """The stream is new."""
-        if self.listener is not None:
-            self.listener.opened(stream)
+        for watcher in self._watchers():
+            watcher.opened(stream)
         for subscription in self._by_run.get(stream.run_id, ()):
             subscription.opened.append(stream)
             subscription.wake.set()
 
     def told(self, run_id: str, state: State, silent_if: tuple[str, ...]) -> None:
         """The run's state is `state`; the nodes `silent_if` have not ended and have to be heard from."""
-        if self.listener is not None:
-            self.listener.told(run_id, state, silent_if)
+        for watcher in self._watchers():
+            watcher.told(run_id, state, silent_if)
         for subscription in self._by_run.get(run_id, ()):
             subscription.state = state
             subscription.silent_if = silent_if
@@ -103,6 +109,9 @@ class Hub:
     def trouble_of(self, run_id: str) -> str:
         """What keeps the run's run-level files from being made now; empty where nothing does."""
         return self.listener.trouble_of(run_id) if self.listener is not None else ""
+
+    def _watchers(self) -> list[Watcher]:
+        return self.watchers if self.listener is None else [self.listener, *self.watchers]
 
     def close(self) -> None:
         """The collector stops: every follower's connection is to be closed, those that come later at once."""

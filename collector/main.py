@@ -53,6 +53,7 @@ from .service import watched
 from .snapshots import Snapshots
 from .store import StoreError
 from .streams import Streams
+from .tracking.applier import Applier
 
 log = structlog.get_logger()
 
@@ -174,7 +175,8 @@ async def _serve(
     unmerged = await parts.database.read(merge_runs.to_merge)
     await asyncio.to_thread(merge_process.recover, parts.store, data_dir / "merge", unmerged)
     overall = Feed(parts, data_dir / "runs", data_dir / "merge", settings.merge_wait_s)
-    working = _working(parts.dispatch, overall, Retention(parts, settings))
+    applier = Applier(parts.database, parts.streams, parts.store, parts.hub)
+    working = _working(parts.dispatch, overall, Retention(parts, settings), applier)
     async with watched(notifier), _background(parts, stop), working, _listening(parts, listener):
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = f"http://{host}:{listener.getsockname()[1]}"
@@ -247,9 +249,9 @@ async def _background(parts: Parts, stop: asyncio.Event) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _working(dispatch: Dispatch, *others: Feed | Retention) -> AsyncIterator[None]:
-    """Runs of the queue are given their nodes, the overall logs are written, and old runs removed; at the end the process that
-    writes the logs has ended, and what is known of nodes is written down."""
+async def _working(dispatch: Dispatch, *others: Feed | Retention | Applier) -> AsyncIterator[None]:
+    """Runs of the queue are given their nodes, the overall logs are written, records are applied, and old runs removed; at the
+    end the process that writes the logs has ended, and what is known of nodes is written down."""
     tasks = [asyncio.create_task(one.run()) for one in (dispatch, *others)]
     try:
         yield
