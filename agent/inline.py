@@ -39,7 +39,8 @@ class Inline:
         run = self._local.run
         log = PhaseLog(self._local.run_dir, names.preparation_log(self._local.node_id))
         log.say(f"Starting job preparation on node {self._local.node_id} ({run['node_ip']}).")
-        log.say(f"Neither code nor datastores were asked for; the driver starts in {run['cwd']}.")
+        how = "runs already" if run.get("attached") else "starts"
+        log.say(f"Neither code nor datastores were asked for; the driver {how} in {run['cwd']}.")
         log.say("Job preparation is complete.")
         log.close()
         system_log = SystemLog(self._local.path(names.PREPARATION_SYSTEM_LOG), "runyard.preparation")

@@ -106,7 +106,7 @@ def _ship_rest(wrapper: Wrapper, settings: Settings) -> bool:
     try:
         if (run_dir / names.SHIPPED_FILE).exists() or not (lock.is_held or lock.acquire()):
             return True
-        from .ship import Shipper
+        from .ship.shipper import Shipper
 
         shipper = Shipper(run_dir, settings.client.collector_url, settings.token, settings.ship, on_trouble=lambda _: None)
         shipper.run(threading.Event(), is_once=True, patience_s=LAST_PATIENCE_S)

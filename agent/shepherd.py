@@ -69,7 +69,7 @@ class Shepherd:
         self._stop_sent = 0  # the signal that was sent for a stop
         self._entered_mono_ns = time.monotonic_ns()  # when this shepherd came to the phase
         self._quota: Any = None
-        self.drivers = Drivers(self.local, lock, self.state["begun_ns"], self._tell)
+        self.drivers = _drivers(self.local, lock, self.state["begun_ns"], self._tell)
         self.stage: Any = None  # of the phase that the run is in; what has `result`, `step`, `reaped`, `ask_stop` and `kill`
         self._ended: dict[str, Any] | None = None  # the last word, once it is known
         self.local.log.info("the shepherd starts" if is_first else "another shepherd takes over", pid=os.getpid())
@@ -155,7 +155,8 @@ class Shepherd:
         return phase in ("image", "execution", "preparation") and bool(self.local.spec) and self.local.stop() is not None
 
     def _enter(self, phase: str) -> None:
-        self.local.host.say(ENTERED[phase])
+        if phase != "driver" or not self.local.run.get("attached"):  # that process is there already
+            self.local.host.say(ENTERED[phase])
         self._stop_sent = 0
         self._entered_mono_ns = time.monotonic_ns()
         self.state["phase"] = phase
@@ -266,6 +267,14 @@ class Shepherd:
 
 
 def _is_asked(stop: dict[str, Any]) -> bool:
+def _drivers(local: LocalRun, lock: int, begun_ns: int, on_change: Any) -> Drivers:
+    if not local.run.get("attached"):
+        return Drivers(local, lock, begun_ns, on_change)
+    from .attached import AttachedDriver
+
+    return AttachedDriver(local, lock, begun_ns, on_change)
+
+
     """Whether somebody wants the run to be canceled: neither the time limit nor another process's failure does."""
     return not (stop["is_time_limit"] or stop.get("is_failure"))
 

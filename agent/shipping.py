@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from runyard.settings import Settings
 
-from .ship import Shipper
+from .ship.shipper import Shipper
 from .spool import NewRun
 
 

@@ -73,6 +73,9 @@ class RunSpec:
 
 class SpoolLock:
     """The flock of a run's spool. Whoever holds it ships the run; it is free as soon as its holder is gone, however."""
+    kind: str = "script"  # runyard/tracking/records.py names some
+    parent_run_id: str = ""  # the run that has submitted it
+    attached: Mapping[str, Any] | None = None  # of an interactive run: its process, which nobody of us starts (attached.py)
 
     def __init__(self, run_dir: Path) -> None:
         self._path = run_dir / names.SPOOL_LOCK
@@ -205,6 +208,9 @@ class NewRun:
     def _secrets(self) -> dict[str, str]:
         """The variables that the phases may look up: those that the spec names, and object stores' own."""
         named = secret_variables(self.spec.spec) if self.spec.spec else set()
+            "kind": spec.kind,
+            "parent_run_id": spec.parent_run_id or None,
+            "attached": dict(spec.attached) if spec.attached else None,
         return {
             name: value
             for name, value in self.spec.environment.items()

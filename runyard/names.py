@@ -52,6 +52,12 @@ RELEASE_REQUEST = ".runyard/phase/release/request.json"
 PROGRESS_FILE = ".runyard/progress.json"
 STACKS_WANTED_FILE = ".runyard/stacks_wanted.json"
 WATCH_LOCK = ".runyard/watch.lock"
+LOOPBACK_FILE = ".runyard/loopback.json"
+LOOPBACK_LOCK = ".runyard/loopback.lock"
+# What the process of an interactive run leaves in its folder (process_dir) for the shepherd.
+ATTACHED_WORD = "word.json"
+ATTACHED_EXIT_STATUS = "exit_status"
+ATTACHED_EXCEPTIONS = "exceptions.jsonl"
 GAPS_FILE = ".runyard/gaps.jsonl"
 RECLAIMED_FILE = ".runyard/reclaimed.jsonl"
 

@@ -40,6 +40,10 @@ def payload(run: dict[str, Any]) -> dict[str, Any]:
         body |= {"node_id": run["node_id"], "node_rank": distribution["node_rank"]}
     if run.get("placement"):  # of a queue: admitted as this attempt on this node, which a later one replaces
         body |= {"node_id": run["node_id"], "attempt": run["attempt"]}
+    if run.get("kind", "script") != "script":  # a collector of an earlier version takes all others
+        body["kind"] = run["kind"]
+    if run.get("parent_run_id"):
+        body["parent_run_id"] = run["parent_run_id"]
     body["run_token_sha256"] = hashlib.sha256(run["run_token"].encode()).hexdigest()
     return body
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from runyard import names, settings
-from runyard.agent.ship import Shipper
+from runyard.agent.ship.shipper import Shipper
 from runyard.atomic import read_json, write_json
 from tests.collector_process import CollectorProcess
 from tests.waiting import wait_for

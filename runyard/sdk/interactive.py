@@ -1,0 +1,163 @@
+"""Interactive runs: a notebook, or any script, makes a run of itself, logs to it, and says how it ended.
+
+What is recorded goes into a journal in the run's folder on this machine, as a job's records do, so that nothing is lost by a
+collector that is away or a process that is killed; runyard/sdk/attachment.py has what is special to such a process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runyard import names
+from runyard.atomic import read_json
+from runyard.errors import CollectorError
+from runyard.run_ids import checked_id, fresh_run_id
+
+from . import attachment, saying
+from .local_workspace import LocalWorkspace
+from .recording import JournalRecorder
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .experiment import Experiment
+    from .run import Run
+
+KIND = "interactive"
+# How long `complete` and `fail` wait until the collector has everything, and how long while nothing moves.
+END_S = 10.0
+STILL_S = 1.5
+# The same at the interpreter's end, where a container may end with this process, and what has not left it, too.
+EXIT_S = 2.0
+_LOOK_S = 0.02
+
+
+def start_logging(
+    experiment: Experiment,
+    *,
+    outputs: str | None = None,
+    snapshot_directory: str | None = None,
+    name: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    run_id: str | None = None,
+) -> Run:
+    """Begin a run of this process; it ends with complete, fail or cancel, else with the process.
+
+    `outputs`: a folder whose files are the run's when it ends. `snapshot_directory`: a folder that is kept as it is now.
+    Blocks for a fraction of a second, whether or not the collector is there; raises InputError and RunyardError.
+    """
+    from .run import Run
+
+    workspace = experiment.workspace
+    connection: Connection | None = None if isinstance(workspace, LocalWorkspace) else workspace.connection
+    run_id = checked_id(run_id, "the run id") if run_id else fresh_run_id(experiment.name)
+    attached = attachment.begin({
+        "run_id": run_id,
+        "experiment": experiment.name,
+        "kind": KIND,
+        "name": name or "",
+        "tags": {str(key): str(value) for key, value in (tags or {}).items()},
+        "config_file": workspace.config_file,
+        "collector_url": "" if connection is None else connection.url,
+        "token": "" if connection is None else connection.token,
+        "snapshot_directory": snapshot_directory or "",
+    })  # fmt: skip
+    recorder = AttachedRecorder(attached, connection)
+    run = Run._made(run_id, experiment.name, connection, recorder)
+    run._experiment, run._outputs = experiment, outputs
+    run._tell_status = lambda status, cause: _tell(run, attached, recorder, status, cause)
+    attached.at_exit = lambda: _at_exit(run, recorder)
+    return run
+
+
+class AttachedRecorder:
+    """The journal of an interactive run, until the run has ended: what comes later is left out, and that is said once."""
+
+    def __init__(self, attached: attachment.Attachment, connection: Connection | None) -> None:
+        self._attached = attached
+        self.journal = JournalRecorder(
+            attached.path(names.TRACKING_DIR), attached.path(names.BLOBS_DIR), attached.run_id, connection
+        )
+
+    @property
+    def blobs_dir(self) -> str:
+        """The run's folder of files by content."""
+        return self.journal.blobs_dir
+
+    def write(self, record: Sequence[object]) -> None:
+        """Take one record. Comes back at once; raises nothing."""
+        if self._attached.is_over:
+            self.say_over()
+            return
+        self.journal.write(record)
+
+    def settle(self, timeout_s: float) -> bool:
+        """As JournalRecorder.settle; what was recorded is sent by the run's own process on this machine."""
+        return self.journal.settle(timeout_s)
+
+    def left(self) -> str:
+        """What the collector does not have yet, and what becomes of it."""
+        if not self._attached.collector_url:
+            return f"what it has recorded stays in {self._attached.run_dir}; `runyard ship` sends it, once a collector is set"
+        return f"what it has recorded is in {self._attached.run_dir}, and is sent when the collector is there (`runyard ship`)"
+
+    def say_over(self) -> None:
+        """Say that nothing more is taken."""
+        how = self._attached.status()
+        saying.once(f"run {self._attached.run_id} has ended ({how}): what is recorded from now on is left out")
+
+
+def _tell(run: Run, attached: attachment.Attachment, recorder: AttachedRecorder, status: str, cause: str) -> None:
+    """The end of the run, as its process has it. Blocks until the collector has everything, within limits."""
+    if status == "Running":
+        return
+    if not attached.is_ours and not attached.is_over:
+        saying.once(f"run {attached.run_id} is another process's: only that one ends it")
+        return
+    if attached.is_over:
+        recorder.say_over()
+        return
+    _take_outputs(run)
+    recorder.journal._write_waiting()  # the last moment: the journal is final when the run has ended
+    if attached.end(status, cause) and not _is_sent(attached, recorder, END_S):
+        saying.say(f"run {attached.run_id} has ended; {recorder.left()}")
+
+
+def _is_sent(attached: attachment.Attachment, recorder: AttachedRecorder, limit_s: float) -> bool:
+    """Wait until the collector has the whole run; False where it has not within the limit, or nobody gets on with it."""
+    if not attached.collector_url:
+        return False
+    begun_s = moved_s = time.monotonic()
+    told: Any = None
+    shipped = Path(attached.path(names.SHIPPED_FILE))
+    while not shipped.exists():
+        now_s = time.monotonic()
+        drain = read_json(attached.path(names.DRAIN_FILE)) or {}
+        if drain.get("durable_bytes") != told:
+            told, moved_s = drain.get("durable_bytes"), now_s
+        if now_s - begun_s > limit_s or now_s - moved_s > STILL_S:
+            return False
+        time.sleep(_LOOK_S)
+    return _settled(recorder, max(0.0, begun_s + limit_s - time.monotonic()))
+
+
+def _take_outputs(run: Run) -> None:
+    if run._outputs and Path(run._outputs).is_dir():
+        run.upload_folder("outputs", run._outputs)
+
+
+def _at_exit(run: Run, recorder: AttachedRecorder) -> None:
+    """At the interpreter's end: nothing is said of how the run ended, that is seen."""
+    _take_outputs(run)
+    recorder.journal._write_waiting()
+    if run._connection is not None and not _settled(recorder, EXIT_S):
+        saying.say(f"run {run.id}: {recorder.left()}")
+
+
+def _settled(recorder: AttachedRecorder, limit_s: float) -> bool:
+    try:
+        return recorder.settle(limit_s)
+    except CollectorError:  # whoever ships the run says why
+        return False
