@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("capture", "ship", "live", "start", "datastore", "merge", "simulate", "fleet", "telemetry", "agent_idle")
+NAMES = ("capture", "ship", "live", "start", "datastore", "merge", "simulate", "fleet", "telemetry", "agent_idle", "sdk_log")
 
 
 def main(names: list[str]) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import TYPE_CHECKING
 
-from runyard.client import CollectorClient
+if TYPE_CHECKING:
+    from runyard.client import CollectorClient
 
 
 class Connection:
@@ -14,12 +16,14 @@ class Connection:
     May be used from any thread, and after a fork.
     """
 
-    def __init__(self, url: str, token: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str, token: str, *, timeout_s: float = 10.0, is_checked: bool = True) -> None:
+        """Raises InputError where address or token are no good; with `is_checked` off the first request does."""
         self.url = url.rstrip("/")
         self.token = token
         self.timeout_s = timeout_s
         self._own = threading.local()
-        CollectorClient(url, token, timeout_s=timeout_s)  # raises InputError now where one of them is no good
+        if is_checked:
+            self._new_client()
 
     def __repr__(self) -> str:
         return f"Connection({self.url!r})"
@@ -28,7 +32,12 @@ class Connection:
     def client(self) -> CollectorClient:
         """This thread's client. Its connection is opened at the first request, and kept."""
         if getattr(self._own, "pid", None) != os.getpid():
-            self._own.client = CollectorClient(self.url, self.token, timeout_s=self.timeout_s)
+            self._own.client = self._new_client()
             self._own.pid = os.getpid()
         client: CollectorClient = self._own.client
         return client
+
+    def _new_client(self) -> CollectorClient:
+        from runyard.client import CollectorClient  # not every training asks the collector, and this takes a while to load
+
+        return CollectorClient(self.url, self.token, timeout_s=self.timeout_s)

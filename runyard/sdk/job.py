@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import uuid
 from typing import TYPE_CHECKING
 
 from runyard.errors import InputError
@@ -59,11 +58,7 @@ def _connection() -> Connection | None:
     url = os.environ.get("RUNYARD_COLLECTOR_URL", "")
     if not url:
         return None
-    try:
-        return Connection(url, os.environ.get("RUNYARD_TOKEN", ""))
-    except InputError as error:  # nothing that a training should end by
-        saying.once(f"the collector cannot be asked: {error}")
-        return None
+    return Connection(url, os.environ.get("RUNYARD_TOKEN", ""), is_checked=False)
 
 
 def _recorder(run_id: str, connection: Connection | None) -> Recorder | None:
@@ -78,6 +73,8 @@ def _recorder(run_id: str, connection: Connection | None) -> Recorder | None:
 
 
 def _offline() -> Run:
+    import uuid
+
     from .offline import OfflineRecorder
     from .run import Run
 

@@ -19,7 +19,7 @@ from typing import Protocol
 from runyard.errors import CollectorBusy, CollectorUnreachable
 from runyard.tracking.journal import Journal
 
-from . import saying, settling
+from . import saying
 from .connection import Connection
 
 # What waits in memory while the disk has no room: beyond that, records are dropped, counted and told.
@@ -93,6 +93,8 @@ class JournalRecorder:
             return True
         if self._connection is None:
             return False
+        from . import settling
+
         file = os.path.basename(self._journal.path)
         return settling.wait_until_applied(self._connection, self.run_id, file, size_bytes, deadline_s)
 
@@ -101,6 +103,8 @@ class JournalRecorder:
         not at all where the collector cannot be reached."""
         if self._connection is None:
             return "no collector is set"
+        from . import settling
+
         try:
             settling.applied_bytes(self._connection, self.run_id, "")
         except (CollectorUnreachable, CollectorBusy) as error:

@@ -9,14 +9,15 @@ import builtins
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from runyard.client import CollectorClient
 from runyard.errors import InputError
 
-from . import children, job, lifecycle, marking, metrics, reading
+from . import children, job, lifecycle, marking, metrics
 from .connection import Connection
 from .recording import Recorder
 
 if TYPE_CHECKING:
+    from runyard.client import CollectorClient
+
     from .experiment import Experiment
     from .workspace import Workspace
 
@@ -282,6 +283,8 @@ class Run:
         as_lists: bool = False,
     ) -> dict[str, Any]:
         """Its metrics; blocks. See runyard/sdk/reading.py for the shapes."""
+        from . import reading
+
         return reading.get_metrics(self, name, recursive, run_type, populate, as_lists)
 
     def flush(self, timeout_seconds: float = 300) -> bool:
