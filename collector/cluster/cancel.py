@@ -2,10 +2,13 @@
 
 Reads from and writes to the tables `runs`, `queue` and `placements`. What no node has is over at once; what nodes have is over
 when they say so: their agents are told with their work, and whoever ships the run with the answer to its state. Of nodes that
-are silent for good nothing is waited for: those of a queue are given up in planning.py, the others here.
+are silent for good nothing is waited for: those of a queue are given up in planning.py, the others here. A run's children are
+cancelled with it.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,24 +18,51 @@ from runyard.collector.auth import Principal
 from runyard.collector.catalog import RunRow
 from runyard.collector.problems import Problem, no_such_run
 from runyard.collector.schema import nodes, runs
+from runyard.collector.tracking import client_runs
 
 from .changes import NOTHING, Changes
 from .queue import end, free, holdings, is_begun, told
 
 
 def cancel(connection: Connection, run_id: str, reason: str, who: Principal, now_ns: int) -> Changes:
-    """Somebody wants the run to end; the first reason stays. Raises a 404, and a 409 where it has ended otherwise."""
-    this_run = runs.c.run_id == run_id
-    run = connection.execute(sa.select(runs).where(this_run)).first()
+    """Somebody wants the run to end, and with it its children; the first reason stays. Raises a 404, and a 409 where it has
+    ended otherwise."""
+    run = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).first()
     if run is None:
         raise no_such_run(run_id)
-    if run.status in state.FINAL:
-        if run.status == "Canceled" and run.cancel_ns is not None:
-            return NOTHING
+    is_canceled = run.status == "Canceled" and run.cancel_ns is not None
+    if run.status in state.FINAL and not is_canceled:
         raise Problem(409, "ended", f"run {run_id} has ended ({run.status}); there is nothing left to cancel")
+    why = f"canceled by {who.subject or 'the administrator'}{f': {reason}' if reason else ''}"
+    changed = NOTHING if is_canceled else _cancel_one(connection, run, why, now_ns)
+    for child in _live_below(connection, run):
+        changed |= _cancel_one(connection, child, f"canceled with its parent run {child.parent_run_id}", now_ns)
+    return changed
+
+
+def _live_below(connection: Connection, run: Any) -> list[Any]:
+    """The descendants that have not ended, parents first; but for client runs of a run that nodes have: that run's end is
+    theirs, and until then they may say how they ended themselves."""
+    found: list[Any] = []
+    level, seen = [run], {run.run_id}
+    while level:
+        parents = {one.run_id: one for one in level}
+        children = connection.execute(sa.select(runs).where(runs.c.parent_run_id.in_(parents))).all()
+        level = [child for child in children if child.run_id not in seen]
+        seen |= {child.run_id for child in level}
+        open_ones = [child for child in level if child.status not in state.FINAL]
+        found += [one for one in open_ones if not one.is_client_run or parents[one.parent_run_id].is_client_run]
+    return found
+
+
+def _cancel_one(connection: Connection, run: Any, why: str, now_ns: int) -> Changes:
+    run_id, this_run = run.run_id, runs.c.run_id == run.run_id
     if run.cancel_ns is None:
-        why = f"canceled by {who.subject or 'the administrator'}{f': {reason}' if reason else ''}"
         connection.execute(sa.update(runs).where(this_run).values(cancel_ns=now_ns, cancel_reason=why))
+    if run.is_client_run:
+        client_runs.say_status(connection, run_id, "Canceled", why, now_ns // 10**6)
+        return Changes(runs=frozenset({run_id}))
+    if run.cancel_ns is None:
         standing.refresh(connection, run_id)
     changed = Changes(told(connection, run_id), frozenset({run_id}))
     row = connection.execute(sa.select(runs.c.cancel_reason, runs.c.attempt).where(this_run)).one()
