@@ -37,6 +37,9 @@ TOOL_VARIABLES = frozenset({
 # What object stores' libraries look for where the spec names no secret.
 CREDENTIAL_PREFIXES = ("AWS_", "GOOGLE_", "AZURE_STORAGE_")
 
+# What a driver is given so that its MLflow finds its run (agent/loopback_start.py).
+OUTER_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_TOKEN")
+
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
@@ -63,19 +66,20 @@ class RunSpec:
     builder: str = "auto"
     drain_s: float = 10.0
     excepthook: bool = True
+    mlflow: bool = True  # its driver's MLflow is led to this run
     distribution: Distribution = Distribution()  # noqa: RUF009 - frozen
     attempt: int = 0
     earlier: Sequence[Mapping[str, Any]] = ()  # how the attempts before this one ended
     progress: bool = False  # look at how far its processes have come, even if stalls are of no interest
     own_variables: Sequence[str] = ()  # of `environment`, those that a person has set for this run (--env)
     placement: Mapping[str, Any] | None = None  # of a cluster's queue: cluster, request, user, gpus (daemon/start.py)
+    kind: str = "script"  # runyard/tracking/records.py names some
+    parent_run_id: str = ""  # the run that has submitted it
+    attached: Mapping[str, Any] | None = None  # of an interactive run: its process, which nobody of us starts (attached.py)
 
 
 class SpoolLock:
     """The flock of a run's spool. Whoever holds it ships the run; it is free as soon as its holder is gone, however."""
-    kind: str = "script"  # runyard/tracking/records.py names some
-    parent_run_id: str = ""  # the run that has submitted it
-    attached: Mapping[str, Any] | None = None  # of an interactive run: its process, which nobody of us starts (attached.py)
 
     def __init__(self, run_dir: Path) -> None:
         self._path = run_dir / names.SPOOL_LOCK
@@ -196,6 +200,7 @@ class NewRun:
             "node_ip": spec.node_ip,
             "drain_s": spec.drain_s,
             "excepthook": spec.excepthook,
+            "mlflow": spec.mlflow,
             "spec": spec.spec.to_json() if spec.spec and is_phased(spec.spec) else None,
             "snapshot": asdict(spec.snapshot) if spec.snapshot else None,
             "cache_dir": spec.cache_dir,
@@ -203,14 +208,14 @@ class NewRun:
             "builder": spec.builder,
             "tool_environment": {name: value for name, value in spec.environment.items() if name in TOOL_VARIABLES},
             "placement": dict(spec.placement) if spec.placement else None,
+            "kind": spec.kind,
+            "parent_run_id": spec.parent_run_id or None,
+            "attached": dict(spec.attached) if spec.attached else None,
         }
 
     def _secrets(self) -> dict[str, str]:
         """The variables that the phases may look up: those that the spec names, and object stores' own."""
         named = secret_variables(self.spec.spec) if self.spec.spec else set()
-            "kind": spec.kind,
-            "parent_run_id": spec.parent_run_id or None,
-            "attached": dict(spec.attached) if spec.attached else None,
         return {
             name: value
             for name, value in self.spec.environment.items()
@@ -229,6 +234,7 @@ class NewRun:
             "RUNYARD_TRACKING_DIR": str(self.run_dir / names.TRACKING_DIR),
             "RUNYARD_BLOBS_DIR": str(self.run_dir / names.BLOBS_DIR),
             "RUNYARD_TOKEN": self.run_token,
+            "AZUREML_RUN_ID": self.spec.run_id,  # what scripts look for that were written for Azure ML
         }
         if self.spec.collector_url:
             ours["RUNYARD_COLLECTOR_URL"] = self.spec.collector_url
@@ -237,6 +243,9 @@ class NewRun:
             for name, value in self.spec.environment.items()
             if name not in ("RUNYARD_CLIENT__TOKEN", "RUNYARD_CLIENT__TOKEN_FILE", "RUNYARD_COLLECTOR_URL")
         }
+        if kept.get("MLFLOW_TRACKING_TOKEN", "") and kept.get("MLFLOW_TRACKING_TOKEN") == kept.get("RUNYARD_TOKEN"):
+            for name in OUTER_VARIABLES:  # of the run in which this one was started
+                kept.pop(name, None)
         return {"PYTHONUNBUFFERED": "1"} | kept | ours
 
 

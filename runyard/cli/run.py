@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runyard import configuration, settings
 from runyard.distribution import SLURM, Distribution
@@ -70,14 +70,23 @@ SEVERAL = (
 SLURM_MARK = "SLURM_STEP_ID"
 # What a flag that may be given without a value has then; no word of a command line can be it.
 BARE = "\0"
-# What `runyard submit` asks for travels to a Slurm job in it: base64 of {"spec", "snapshot"} as JSON.
+# What `runyard submit` asks for travels to a Slurm job in it: base64 of {"spec", "snapshot"} as JSON. The SDK writes the same
+# to a file, with "parent_run_id" where there is one.
 ORDER_VARIABLE = "RUNYARD_ORDER"
+
+
+class _Order(NamedTuple):
+    """A run that is described, whoever has described it."""
+
+    spec: Spec | None
+    snapshot: Snapshot | None = None
+    parent_run_id: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words of `runyard run`."""
     parser.usage = "runyard run [options] [-- CMD [ARG ...]]"
-    parser.add_argument("--order", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--order", nargs="?", const=BARE, help=argparse.SUPPRESS)
     add_flags(parser)
 
 
@@ -134,7 +143,7 @@ def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
     from runyard.agent.node import ip_towards
     from runyard.agent.spool import RunSpec
 
-    spec, snapshot = _ordered(args) if args.order else (_described(args, loaded), None)
+    spec, snapshot, parent_run_id = _Order(_described(args, loaded)) if args.order is None else _ordered(args)
     common = spec_values(spec) if spec is not None else _plain(args)
     distribution = _distribution(args, spec, loaded)
     run_id = args.run_id or _default_run_id(common.experiment, distribution)
@@ -168,6 +177,7 @@ def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:
         progress=loaded.run.progress == "on",
         distribution=distribution,
         own_variables=tuple(common.env),
+        parent_run_id=parent_run_id,
     )
 
 
@@ -205,21 +215,32 @@ def _described(args: argparse.Namespace, loaded: settings.Settings) -> Spec | No
     return described(args, loaded)
 
 
-def _ordered(args: argparse.Namespace) -> tuple[Spec, Snapshot | None]:
-    """What a Slurm job was submitted with, and its code; of the flags only tags are added."""
-    import base64
+def _ordered(args: argparse.Namespace) -> _Order:
+    """What a Slurm job or the SDK submits, with its code; of the flags only tags are added."""
     import dataclasses
     import json
 
     from runyard.spec import Snapshot, from_json
 
     try:
-        order = json.loads(base64.b64decode(os.environ.pop(ORDER_VARIABLE, "")))
+        order = json.loads(_order_text(args.order))
         spec, packed = from_json(order["spec"]), order["snapshot"]
-        snapshot = Snapshot(**packed) if packed else None
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"--order: {ORDER_VARIABLE} does not hold what `runyard submit` puts there") from None
-    return dataclasses.replace(spec, tags=dict(spec.tags) | pairs(args.tag, "--tag")), snapshot
+        found = _Order(spec, Snapshot(**packed) if packed else None, order.get("parent_run_id", ""))
+    except (OSError, ValueError, KeyError, TypeError):
+        where = ORDER_VARIABLE if args.order == BARE else args.order
+        raise InputError(f"--order: {where} does not hold what whoever submits a run puts there") from None
+    return found._replace(spec=dataclasses.replace(spec, tags=dict(spec.tags) | pairs(args.tag, "--tag")))
+
+
+def _order_text(place: str) -> bytes:
+    """The order in a variable, or in a file, which is removed."""
+    if place == BARE:
+        import base64
+
+        return base64.b64decode(os.environ.pop(ORDER_VARIABLE, ""))
+    data = Path(place).read_bytes()
+    Path(place).unlink()
+    return data
 
 
 def _plain(args: argparse.Namespace) -> Common:

@@ -9,11 +9,10 @@ import numbers
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from runyard import sizes, spec_check
-from runyard.distribution import MPI, MPIRUN, PYTORCH, SHEPHERD, TENSORFLOW, Distribution
+from runyard.distribution import MPI, PYTORCH, TENSORFLOW, Distribution
 from runyard.errors import InputError
 from runyard.queue_order import Wanted
 from runyard.settings import LONGEST_S, Settings
@@ -42,7 +41,13 @@ def target_of(config: ScriptRunConfig) -> str:
 
 
 def wanted_of(
-    config: ScriptRunConfig, settings: Settings, run_id: str, experiment: str, tags: Mapping[str, str] | None, name: str
+    config: ScriptRunConfig,
+    settings: Settings,
+    run_id: str,
+    experiment: str,
+    tags: Mapping[str, str] | None,
+    name: str,
+    parent_run_id: str,
 ) -> Wanted:
     """What is wanted of a cluster or of this machine, checked; its code is not packed. Raises InputError. Blocks on files."""
     is_local = not target_of(config)
@@ -67,8 +72,6 @@ def wanted_of(
     spec_check.check(spec, is_elsewhere=not is_local)
     if is_local:
         _refuse_queue(config)
-        if spec.distribution.kind == MPI:
-            spec = replace(spec, distribution=replace(spec.distribution, launcher=MPIRUN))
     return Wanted(
         run_id=run_id,
         spec=spec,
@@ -79,6 +82,7 @@ def wanted_of(
         max_queue_s=_duration_s(config.max_queue_seconds, "max_queue_seconds"),
         retries=_count(config.retries, "retries", most=1000) or 0,
         user=_text(config.user, "user"),
+        parent_run_id=parent_run_id,
     )
 
 
@@ -204,7 +208,7 @@ def _distribution(config: ScriptRunConfig, is_local: bool) -> Distribution:
         )
     if is_local and found.node_count > 1:
         raise InputError(f"the run wants {found.node_count} nodes, and this machine is one; name a cluster by compute_target")
-    return replace(found, launcher=SHEPHERD)
+    return found
 
 
 def _pytorch(asked: PyTorchConfiguration) -> Distribution:
