@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runyard.settings import Settings
+    from runyard.spec import Snapshot
 
     from .ship.shipper import Shipper
     from .spool import NewRun
 
+# As Azure ML calls it.
+SNAPSHOT_PROPERTY = "ContentSnapshotId"
 # The collector has so long to answer before the process goes on without it.
 REGISTER_S = 1.0
 LOOK_S = 0.25
@@ -104,6 +107,7 @@ class Attachment:
 
     def _made(self, wanted: dict[str, Any]) -> NewRun:
         from runyard import names
+        from runyard.tracking.journal import Journal
 
         from . import proctree
         from .node import ip_towards
@@ -111,6 +115,7 @@ class Attachment:
 
         pid = int(wanted["pid"])
         settings = self._settings
+        snapshot = self._packed(wanted["snapshot_directory"])
         spec = RunSpec(
             run_id=wanted["run_id"],
             experiment=wanted["experiment"],
@@ -124,12 +129,24 @@ class Attachment:
             node_ip=ip_towards(settings.client.collector_url),
             drain_s=settings.run.drain_s,
             mlflow=False,
+            snapshot=snapshot,
             kind=wanted["kind"],
             attached={"pid": pid, "start_ticks": proctree.start_ticks(pid), "boot_id": proctree.boot_id()},
         )
         new = NewRun(Path(settings.spool.dir).expanduser().absolute(), spec)
         (new.run_dir / names.process_dir(0)).mkdir(mode=names.DIR_MODE, parents=True)
+        if snapshot is not None:
+            property_ = ["y", "", SNAPSHOT_PROPERTY, snapshot.id]
+            Journal(str(new.run_dir / names.TRACKING_DIR)).append(json.dumps(property_).encode() + b"\n")
         return new
+
+    def _packed(self, folder: str) -> Snapshot | None:
+        """What is kept of the folder; raises InputError where it cannot be."""
+        if not folder:
+            return None
+        from runyard.code_cache import pack_code
+
+        return pack_code(folder, self._settings, self._said.append)
 
     def _register(self) -> None:
         """Tell the collector of the run; goes on without it where it does not answer in time. Raises CollectorRefused."""

@@ -65,12 +65,23 @@ class Experiment:
         checked_id(self._name, "the experiment's name")
         return submitting.submit(self, config, tags, **kwargs)
 
-    def start_logging(self, *args: Any, outputs: str | None = None, snapshot_directory: str | None = ".", **kwargs: Any) -> Run:
-        """Begin a run of this very process. See runyard/sdk/interactive.py."""
+    def start_logging(
+        self,
+        *,
+        outputs: str | None = None,
+        snapshot_directory: str | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        run_id: str | None = None,
+    ) -> Run:
+        """Begin a run of this very process: a notebook, a script. See runyard/sdk/interactive.py, also for why no folder is
+        kept unless one is named. Blocks for a moment."""
         from . import interactive
 
         checked_id(self._name, "the experiment's name")
-        return interactive.start_logging(self, *args, outputs=outputs, snapshot_directory=snapshot_directory, **kwargs)
+        return interactive.start_logging(
+            self, outputs=outputs, snapshot_directory=snapshot_directory, name=name, tags=tags, run_id=run_id
+        )
 
     def get_runs(
         self,

@@ -45,8 +45,10 @@ def start_logging(
 ) -> Run:
     """Begin a run of this process; it ends with complete, fail or cancel, else with the process.
 
-    `outputs`: a folder whose files are the run's when it ends. `snapshot_directory`: a folder that is kept as it is now.
-    Blocks for a fraction of a second, whether or not the collector is there; raises InputError and RunyardError.
+    `outputs`: a folder whose files are the run's when it ends. `snapshot_directory`: a folder that is kept as it is now; Azure
+    ML keeps the one that the process is in, which for a notebook may be somebody's whole home.
+    Blocks for a fraction of a second, whether or not the collector is there, and as long as a snapshot takes; raises InputError
+    and RunyardError.
     """
     from .run import Run
 

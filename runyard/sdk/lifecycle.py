@@ -39,10 +39,15 @@ def cancel(run: Run) -> None:
             f"cancel of run {run.id} from inside it does nothing; end the script, or `runyard cancel {run.id}` from outside"
         )
         return
-    if run._is_recorded:
-        _tell(run, "Canceled", "")
+    if run._is_recorded or run._tell_status is not None:
+        _tell(run, "Canceled", "canceled by its own process" if run._tell_status is not None else "")
         return
     run._client.json("POST", f"/runs/{run.id}/cancel", {})
+
+
+def interrupted(run: Run) -> None:
+    """Say that somebody has ended it from the keyboard; only said where it is the job's own run."""
+    _tell(run, "Canceled", "interrupted from the keyboard")
 
 
 def flush(run: Run, timeout_s: float) -> bool:

@@ -84,6 +84,18 @@ class Run:
     def __repr__(self) -> str:
         return f"Run(Experiment: {self._experiment_name}, Id: {self._id})"
 
+    def __enter__(self) -> Run:
+        """`with experiment.start_logging() as run:` or `with run.child_run() as child:`; its end is the block's."""
+        return self
+
+    def __exit__(self, kind: builtins.type[BaseException] | None, value: BaseException | None, trace: object) -> None:
+        if value is None:
+            self.complete()
+        elif isinstance(value, KeyboardInterrupt):
+            lifecycle.interrupted(self)
+        else:
+            self.fail(value)
+
     @property
     def _client(self) -> CollectorClient:
         """This thread's client; InputError where the run has no collector."""
