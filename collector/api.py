@@ -16,11 +16,13 @@ from . import (
     snapshot_routes,
     stream_routes,
 )
+from .artifacts import api as artifact_routes
 from .auth import ADMIN, JOIN, NODE, RUN, USER
 from .cluster import answers as cluster_answers
 from .cluster import messages as cluster_messages
 from .cluster import node_routes, queue_routes
 from .route import FRAMES_TYPE, TAR_TYPE, Answer, Call, Route
+from .tracking import child_api
 from .verdict import answer as verdict_answer
 from .verdict import routes as verdict_routes
 
@@ -227,4 +229,6 @@ ROUTES: tuple[Route, ...] = (
         "POST", f"{V1}/runs/{{run_id}}/unpin", queue_routes.unpin_run, "Let a run's files go with the others", _PEOPLE,
         _answers(answers.Run), (404, 507),
     ),
+    *artifact_routes.make_routes(V1),
+    *child_api.make_routes(V1),
 )  # fmt: skip

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from runyard import names
+
 from . import catalog, cursor, listing
 from .answers import File, FileList, Verification, VerifiedFile
 from .download import Content, download
@@ -24,6 +26,8 @@ from .streams import Stream
 from .wish import indexes_of, make_wish, public_path, start_of
 
 _TEXT_SUFFIXES = (".txt", ".log", ".out", ".err", ".json", ".jsonl", ".csv", ".md", ".yaml", ".yml")
+# None of them can hold a script: what is shown is other people's.
+_PICTURES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
 
 
 async def list_files(call: Call) -> web.Response:
@@ -33,7 +37,7 @@ async def list_files(call: Call) -> web.Response:
     paths = {public_path(stream.row, is_single=is_single): stream for stream in streams}
     behind = listing.position_of(query.page_token, tuple[str])[0] if query.page_token is not None else ""
     chosen = sorted(
-        path for path, stream in paths.items() if path > behind and path.startswith(query.prefix) and _is_of(stream, query.node)
+        path for path, stream in paths.items() if path > behind and path.startswith(query.prefix) and _is_asked(stream, query)
     )
     page = chosen[: query.page_size]
     files = await asyncio.to_thread(lambda: [_file(call, path, paths[path]) for path in page])
@@ -41,8 +45,9 @@ async def list_files(call: Call) -> web.Response:
     return json_response(FileList(files=files, next_page_token=token))
 
 
-def _is_of(stream: Stream, node: str | None) -> bool:
-    return node is None or node in (stream.row.node_id, stream.row.folder)
+def _is_asked(stream: Stream, query: FilesQuery) -> bool:
+    is_of_node = query.node is None or query.node in (stream.row.node_id, stream.row.folder)
+    return is_of_node and (bool(query.private) or not names.is_private(stream.row.name))
 
 
 def _file(call: Call, path: str, stream: Stream) -> File:
@@ -71,7 +76,7 @@ async def get_file(call: Call) -> web.StreamResponse:
     """GET and HEAD /runs/{run_id}/files/{path}"""
     path = raw_tail(call.request, "path")
     streams, is_single = await _streams_and_form(call)
-    stream = _named(streams, path, is_single=is_single)
+    stream = named(streams, path, is_single=is_single)
     if stream is None:
         raise Problem(404, "no-such-file", f"run {call.run_id} has no file {path[:200]!r}")
     if stream.is_removed:
@@ -79,19 +84,26 @@ async def get_file(call: Call) -> web.StreamResponse:
         raise removed(call.run_id, run.removed_ns, run.removed_why)
     size = stream.offset
     etag = f'"{stream.id:x}-{size:x}-{len(stream.gaps):x}"'
-    content_type = "text/plain; charset=utf-8" if _is_text(path) else "application/octet-stream"
+    content_type = type_of(path)
     return await download(call.request, call.parts.store, Content(stream.key, size, etag, content_type))
 
 
-def _named(streams: list[Stream], path: str, *, is_single: bool) -> Stream | None:
+def named(streams: list[Stream], path: str, *, is_single: bool) -> Stream | None:
+    """The stream that `path` names, with its node's folder or without; None where none does, or several."""
     in_folder = [stream for stream in streams if stream.row.full_path == path]
     plain = [stream for stream in streams if stream.row.path == path]
     found = (plain or in_folder) if is_single else (in_folder or plain)
     return found[0] if len(found) == 1 else None
 
 
+def type_of(path: str) -> str:
+    """As what a file is shown: as text the logs, and what is named as text; pictures as such; all else as bytes."""
+    if _is_text(path):
+        return "text/plain; charset=utf-8"
+    return _PICTURES.get(path.rpartition(".")[2].lower(), "application/octet-stream")
+
+
 def _is_text(path: str) -> bool:
-    """Whether a file is shown as text: the logs, and what is named as text."""
     return path.removesuffix("~").lower().endswith(_TEXT_SUFFIXES) or ".txt.~" in path or ".log.~" in path
 
 

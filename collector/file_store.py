@@ -4,7 +4,7 @@ Reads from and writes to <root>/<key>. For streams the root is <data_dir>/runs; 
 Foreign errors (OSError) become StoreFull, NameTaken or StoreError here and nowhere else.
 """
 
-# ruff: noqa: PTH102, PTH104, PTH105, PTH108, PTH112, PTH116, PTH120
+# ruff: noqa: PTH102, PTH104, PTH105, PTH108, PTH112, PTH116, PTH120, PTH208
 # os.* is one system call each; making a Path costs more than most of them.
 from __future__ import annotations
 
@@ -217,6 +217,13 @@ class FileStore:
                 return _pread_all(descriptor, offset, size)
             finally:
                 os.close(descriptor)
+
+    def names(self, folder: str) -> list[str]:
+        with _mapped(folder):
+            try:
+                return os.listdir(self.path(folder))
+            except FileNotFoundError:
+                return []
 
     def free_bytes(self) -> int:
         with _mapped("the data folder"):

@@ -28,12 +28,14 @@ from runyard.names import DIR_MODE
 from runyard.sd_notify import READY, STOPPING, Notifier, status
 from runyard.settings import Collector as Settings
 
-from . import auth, catalog, openapi, placement, snapshots
+from . import auth, catalog, openapi, placement, schema
 from .api import ROUTES
 from .app import make_app
+from .artifacts.files import Artifacts
 from .auth import Gate
 from .cluster.dispatch import Dispatch
 from .commit import Committer
+from .content_store import MOST_AT_ONCE, ContentStore, Numbers
 from .database import Database, DatabaseError, open_database
 from .digests import Digester
 from .file_store import FileStore, most_open_files
@@ -42,6 +44,7 @@ from .ingest import Ingest
 from .merge import process as merge_process
 from .merge import runs as merge_runs
 from .merge.feed import Feed
+from .messages import MAX_INT
 from .metrics import Metrics
 from .pulse import Pulse
 from .rendezvous import Meetings
@@ -154,12 +157,20 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
         sealer=Sealer(store, database, committer, digester, hub),
         digester=digester,
         snapshots=Snapshots(
-            FileStore(data_dir / "snapshots", snapshots.MOST_AT_ONCE), database, digester, metrics, settings.max_snapshot_bytes
+            FileStore(data_dir / "snapshots", MOST_AT_ONCE), database, digester, metrics, settings.max_snapshot_bytes
         ),
+        artifacts=Artifacts(database, streams, store, _blobs(data_dir, database, digester, metrics)),
         metrics=metrics,
         gate=Gate(database, token),
         document=openapi.as_json(ROUTES),
     )
+
+
+def _blobs(data_dir: Path, database: Database, digester: Digester, metrics: Metrics) -> ContentStore:
+    """As large as the disk takes."""
+    numbers = Numbers(metrics.blob_uploads, metrics.blob_bytes)
+    store = FileStore(data_dir / "blobs", MOST_AT_ONCE)
+    return ContentStore(store, database, digester, schema.blobs, numbers, what="blob", max_bytes=MAX_INT)
 
 
 async def _serve(
@@ -214,7 +225,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _recover(parts: Parts) -> None:
-    """Ends what a crash has cut off between the steps of opening streams, and in uploads of snapshots."""
+    """Ends what a crash has cut off between the steps of opening streams, and in uploads of snapshots and artifacts."""
     for step in await parts.database.read(placement.unplaced):
         try:
             placement.place(parts.store, [step])
@@ -225,6 +236,7 @@ async def _recover(parts: Parts) -> None:
             log.info("recovered", stream=step.id)
     try:
         await parts.snapshots.recover()
+        await parts.artifacts.blobs.recover()
     except StoreError as error:  # it costs room, and nothing else
         log.error("what is left of uploads cannot be removed", error=str(error))
 

@@ -252,10 +252,11 @@ class IngestQuery(Body, frozen=True, kw_only=True):
 
 
 class FilesQuery(Body, frozen=True, kw_only=True):
-    """Which files are listed."""
+    """Which files are listed; with `private`, what is the project's own (time indexes, records, blobs) as well."""
 
     prefix: Text = ""
     node: Text | None = None
+    private: Flag = 0
     page_size: PageSize = 100
     page_token: Text | None = None
 

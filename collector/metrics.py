@@ -24,6 +24,10 @@ class Metrics:
             "runyard_snapshot_uploads_total", "Uploads of snapshots that were not kept before.", registry=registry
         )
         self.snapshot_bytes = Counter("runyard_snapshot_bytes_total", "Bytes that came in these uploads.", registry=registry)
+        self.blob_uploads = Counter(
+            "runyard_blob_uploads_total", "Uploads of artifacts' bytes that were begun.", registry=registry
+        )
+        self.blob_bytes = Counter("runyard_blob_bytes_total", "Bytes that came in these uploads.", registry=registry)
         self.commit_seconds = Histogram(
             "runyard_commit_seconds", "Time that a group commit took, by what was synced.", ["synced"], registry=registry
         )

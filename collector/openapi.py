@@ -28,6 +28,7 @@ _PATH_PARTS: dict[str, dict[str, Any]] = {
     "node_id": {"type": "string", "minLength": 1},
     "cluster": {"type": "string", "minLength": 1},
     "snapshot_id": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "token_id": {"type": "string", "minLength": 1},
     "path": {"type": "string", "minLength": 1, "description": "a file's path, as the list of files names it"},
 }

@@ -89,6 +89,11 @@ def rows_of_run(connection: Connection, run_id: str, node_id: str | None = None)
     return _rows(connection, condition if node_id is None else condition & (streams.c.node_id == node_id))
 
 
+def rows_of_name(connection: Connection, run_id: str, name: str) -> list[StreamRow]:
+    """All placed streams of a run whose own name is `name`."""
+    return _rows(connection, (streams.c.run_id == run_id) & (streams.c.name == name))
+
+
 def _rows(connection: Connection, condition: sa.ColumnElement[bool]) -> list[StreamRow]:
     chosen = condition & streams.c.is_placed
     gap_rows = connection.execute(

@@ -1,7 +1,8 @@
 """Removes the files of runs that have ended: at an age, and the oldest ones of an experiment that has become too large.
 
-Reads the catalog; writes to the table `runs` that and why the files are gone, and removes them from the store. What stays of
-a run is all that the catalog knows: its state, its processes, the names, lengths and digests of its files.
+Reads the catalog; writes to the table `runs` that and why the files are gone, forgets what was uploaded, and removes all from
+the stores. What stays of a run is all else that the catalog knows: its state, its processes, the names, lengths and digests of
+its files. The files of its children lie with its own, and go with them. A blob goes when no file has it any more.
 What survives a crash: the mark, which is committed before the first file goes. From then on nobody is given a byte of the run,
 and what is left of its files is removed by the next start. Pinned runs and runs that have not ended are never touched.
 """
@@ -13,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -23,6 +25,7 @@ from runyard.errors import RunyardError
 from runyard.settings import Collector as Settings
 
 from . import catalog, state
+from .artifacts import rows as artifact_rows
 from .route import Parts
 from .schema import nodes, runs, seals, streams
 from .store import Store, StoreError
@@ -41,6 +44,16 @@ class Held:
     size_bytes: int
     ended_ns: int
     may_go: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What is to be removed: the run's folder and the blobs that no other run has. `run_ids`: the run and its children."""
+
+    folder: str
+    run_ids: list[str]
+    removed_ns: int
+    blobs: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,7 @@ class Retention:
     async def _turn(self) -> None:
         for folder in sorted(self._left):
             await self._remove(folder)
+        await self._parts.artifacts.drop_unused()
         if not (self._settings.keep_runs_s or self._settings.keep_experiment_bytes):
             return
         parts = self._parts
@@ -90,15 +104,16 @@ class Retention:
         silent_ns = int(self._settings.lost_contact_s * 1e9)
         if any(heard_ns is not None and time.time_ns() - heard_ns < silent_ns for heard_ns in heard):
             return  # a node may still be writing
-        folder = await parts.database.write(mark, one, time.time_ns())
-        if folder is None:
+        marked = await parts.database.write(mark, one, time.time_ns())
+        if marked is None:
             return
-        row = await parts.database.read(catalog.run, one.run_id)
-        parts.streams.removed(one.run_id, row.row.removed_ns)
-        parts.hub.removed(one.run_id, row.row.removed_ns, row.row.removed_why)
+        for run_id in marked.run_ids:
+            parts.streams.removed(run_id, marked.removed_ns)
+            parts.hub.removed(run_id, marked.removed_ns, one.why)
         log.info("the files of a run are removed", run=one.run_id, why=one.why)
-        self._left.add(folder)
-        await self._remove(folder)
+        self._left.add(marked.folder)
+        await self._remove(marked.folder)
+        await parts.artifacts.drop_unused(marked.blobs)
 
     async def _remove(self, folder: str) -> None:
         try:
@@ -150,16 +165,37 @@ def held_runs(connection: Connection) -> list[Held]:
         .where(runs.c.removed_ns.is_(None))
         .group_by(*kept, runs.c.ended_ns, runs.c.created_ns)
     )  # fmt: skip
+    held: list[Any] = list(connection.execute(query))
+    uploaded = artifact_rows.uploaded_bytes(connection)
+    shipped = {row.run_id for row in held}
+    held += [row for row in _uploaded_only(connection, kept) if row.run_id in uploaded and row.run_id not in shipped]
+    with_pinned = _with_pinned_children(connection)
     return [
         Held(
             row.run_id,
             row.experiment,
-            int(row.size_bytes),
+            int(row.size_bytes) + uploaded.get(row.run_id, 0),
             int(row.ended_ns),
-            may_go=row.status in state.FINAL and row.is_complete and not row.is_pinned,
+            may_go=row.status in state.FINAL and row.is_complete and not row.is_pinned and row.run_id not in with_pinned,
         )
-        for row in connection.execute(query)
+        for row in held
     ]
+
+
+def _uploaded_only(connection: Connection, columns: Iterable[sa.Column[Any]]) -> list[Any]:
+    """Runs that no node has: all that they can have was uploaded."""
+    ended_ns = sa.func.coalesce(runs.c.ended_ns, runs.c.created_ns).label("ended_ns")
+    query = sa.select(*columns, sa.literal(0).label("size_bytes"), ended_ns)
+    return list(connection.execute(query.where(runs.c.is_client_run & runs.c.removed_ns.is_(None))))
+
+
+def _with_pinned_children(connection: Connection) -> set[str]:
+    """The runs whose files a pinned descendant shares."""
+    pinned = runs.c.is_pinned & runs.c.is_client_run & runs.c.parent_run_id.is_not(None)
+    above = sa.select(runs.c.parent_run_id.label("run_id")).where(pinned).cte(recursive=True)
+    step = sa.select(runs.c.parent_run_id).join(above, above.c.run_id == runs.c.run_id).where(runs.c.is_client_run)
+    found = connection.execute(sa.select(above.union(step).c.run_id)).scalars()
+    return {run_id for run_id in found if run_id is not None}
 
 
 def unsealed_keys(connection: Connection) -> list[tuple[str, str]]:
@@ -185,16 +221,21 @@ def _sizes(store: Store, keys: Iterable[tuple[str, str]]) -> dict[str, int]:
     return found
 
 
-def mark(connection: Connection, one: Chosen, now_ns: int) -> str | None:
-    """Writes down that the run's files are gone, and returns their folder; None where they have to stay after all."""
+def mark(connection: Connection, one: Chosen, now_ns: int) -> Marked | None:
+    """Writes down that the files of the run and of its children are gone; None where they have to stay after all."""
     row = catalog.run(connection, one.run_id)
     unplaced = sa.select(streams.c.id).where((streams.c.run_id == one.run_id) & ~streams.c.is_placed)
     is_ended = row.row.status in state.FINAL and row.is_complete
     if not is_ended or row.row.is_pinned or row.row.removed_ns is not None or connection.execute(unplaced).first():
         return None
-    this_run = runs.c.run_id == one.run_id
-    connection.execute(sa.update(runs).where(this_run).values(removed_ns=now_ns, removed_why=one.why))
-    return f"{row.row.experiment}/{one.run_id}"
+    if one.run_id in _with_pinned_children(connection):
+        return None
+    run_ids = [one.run_id, *artifact_rows.descendants(connection, one.run_id)]
+    for run_id in run_ids:
+        this_run = (runs.c.run_id == run_id) & runs.c.removed_ns.is_(None)
+        connection.execute(sa.update(runs).where(this_run).values(removed_ns=now_ns, removed_why=one.why))
+    blobs = artifact_rows.remove_of_runs(connection, run_ids)
+    return Marked(f"{row.row.experiment}/{one.run_id}", run_ids, now_ns, blobs)
 
 
 def removed_folders(connection: Connection) -> list[str]:

@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from . import messages
+from .artifacts.files import Artifacts
 from .auth import Principal
 from .cluster.dispatch import Dispatch
 from .commit import Committer
@@ -35,6 +36,7 @@ from .streams import Streams
 JSON_TYPE = "application/json"
 FRAMES_TYPE = "application/vnd.runyard.frames"
 TAR_TYPE = "application/x-tar"
+BYTES_TYPE = "application/octet-stream"
 MAX_JSON_BYTES = 16 << 20
 
 
@@ -55,6 +57,7 @@ class Parts:
     sealer: Sealer
     digester: Digester
     snapshots: Snapshots
+    artifacts: Artifacts
     metrics: Metrics
     gate: Any
     document: bytes = b""

@@ -82,5 +82,8 @@ class Store(Protocol):
     def read(self, key: str, offset: int, size: int) -> bytes:
         """Up to `size` bytes from `offset`; raises NotStored."""
 
+    def names(self, folder: str) -> list[str]:
+        """The names right below a key's beginning (empty: all first ones); none where nothing lies there."""
+
     def free_bytes(self) -> int:
         """Room that is left."""

@@ -48,7 +48,7 @@ class Wish:
         if self.node is not None and self.node not in (row.node_id, row.folder):
             return False
         if not self.files:
-            return not row.name.startswith(names.PRIVATE_DIR + "/")
+            return not names.is_private(row.name)
         return self._names(row, row.path) or self._names(row, home_path(row))
 
     @property

@@ -134,6 +134,11 @@ def process_dir(rank: int) -> str:
     return f"{PRIVATE_DIR}/proc/{rank}"
 
 
+def is_private(name: str) -> bool:
+    """Whether the file `name` of a run is ours alone: it is read where it is needed, and in no list for people."""
+    return name.startswith(PRIVATE_DIR + "/")
+
+
 def superseded(name: str, generation: int) -> str:
     """Name under which an earlier generation of a truncated or replaced file is kept."""
     return f"{name}.~{generation}~"

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from runyard.collector.artifacts import rows
-from runyard.collector.problems import Problem
 from runyard.collector.schema import experiments, links, models
 from runyard.tracking.records import Artifact, ArtifactGone, Link, Model
 
@@ -27,13 +26,9 @@ _NEW_MODEL: dict[str, Any] = {
 def put_artifact(connection: Connection, owner: str, record: Artifact, origin: str | None) -> str:
     """A file of `owner`, in place of one at that path. `origin`: the run whose streams have its bytes; None: the store of blobs
     has them."""
-    if len(record.sha256) != 64 or not set(record.sha256) <= _HEX or record.size_bytes < 0:
+    if len(record.sha256) != 64 or not set(record.sha256) <= _HEX or not 0 <= record.size_bytes < 2**63:
         return f"the file {record.path[:200]!r} has no SHA-256 or size that is one"
-    try:
-        rows.put(connection, rows.Row(owner, record.path, record.sha256, record.size_bytes, record.at_ms, origin))
-    except Problem as problem:
-        return problem.detail
-    return ""
+    return rows.put(connection, rows.Row(owner, record.path, record.sha256, record.size_bytes, record.at_ms, origin))
 
 
 def remove_artifact(connection: Connection, owner: str, record: ArtifactGone) -> str:

@@ -170,13 +170,15 @@ def test_files_are_listed_by_path_page_by_page(collector: CollectorProcess) -> N
     node.open(*names)
     found, token = [], None
     while True:
-        params = {"page_size": 2, "page_token": token}
+        params = {"page_size": 2, "page_token": token, "private": 1}
         answer = node.client.json("GET", f"/runs/{node.run_id}/files", params=params)
         found += [file["path"] for file in answer["files"]]
         token = answer.get("next_page_token")
         if token is None:
             break
     assert found == sorted(names)
+    answer = node.client.json("GET", f"/runs/{node.run_id}/files")
+    assert [file["path"] for file in answer["files"]] == sorted(set(names) - {".runyard/index/a.idx"})
     answer = node.client.json("GET", f"/runs/{node.run_id}/files", params={"prefix": "logs/"})
     assert [file["path"] for file in answer["files"]] == ["logs/b.txt", "logs/ü.txt"]
     (file,) = node.client.json("GET", f"/runs/{node.run_id}/files", params={"prefix": "outputs/"})["files"]
