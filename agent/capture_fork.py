@@ -16,6 +16,8 @@ else:
     import _signal as signal  # without the enums around it, whose import costs 8 ms
 
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# Descriptors, beside its lock, that nobody has after the shepherd.
+SHEPHERDS_OWN: set[int] = set()
 
 
 def fork_capture(shepherd_lock: int, live: Callable[[], None]) -> int:
@@ -25,7 +27,8 @@ def fork_capture(shepherd_lock: int, live: Callable[[], None]) -> int:
         return pid
     code = 1
     try:
-        os.close(shepherd_lock)  # a lock lives as long as any copy of its descriptor
+        for descriptor in (shepherd_lock, *SHEPHERDS_OWN):  # a lock, and a port, live as long as any copy of the descriptor
+            os.close(descriptor)
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

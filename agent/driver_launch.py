@@ -81,9 +81,8 @@ def apply(launch: dict[str, Any], local: LocalRun, rank: int = 0) -> None:
 def _of_container(env: dict[str, str], spec: dict[str, Any]) -> dict[str, str]:
     """The host's own variables stay outside: in the image PATH and HOME are others."""
     own = spec.get("env") or {}
-    return {
-        name: value for name, value in env.items() if name in own or name.startswith("RUNYARD_") or name == "PYTHONUNBUFFERED"
-    }
+    ours = {*own, "PYTHONUNBUFFERED", "AZUREML_RUN_ID"}
+    return {name: value for name, value in env.items() if name in ours or name.startswith("RUNYARD_")}
 
 
 def _limits(resources: dict[str, Any]) -> list[str]:

@@ -51,6 +51,11 @@ class Drivers:
             from .watch_start import WatchStart
 
             self._watch = WatchStart(local)
+        self._loopback: Any = None  # where MLflow in the drivers finds this run
+        if run.get("mlflow") and not run.get("attached"):  # a process that is there already has its variables
+            from .loopback_start import LoopbackStart
+
+            self._loopback = LoopbackStart(local)
         self._distribution: dict[str, Any] = run.get("distribution") or {}
         # rank_environment.is_distributed, which a plain run does not load.
         self._is_distributed = run["world_size"] > 1 or self._distribution.get("kind", "none") != "none"
@@ -64,6 +69,11 @@ class Drivers:
             from .mpi.launching import of
 
             self._mpi = of(local, lock)
+
+    def open(self) -> None:
+        """Before any driver starts: what they are to find."""
+        if self._loopback is not None:
+            self._loopback.open()
 
     def step(self) -> None:
         """Look at every process; start what is to be started."""
@@ -86,10 +96,12 @@ class Drivers:
         if self._watch is not None:
             self._watch.step()
         if all(process.is_over for process in self.processes):
-            if self._mpi is None or self._mpi.is_over:
+            if (self._mpi is None or self._mpi.is_over) and (self._loopback is None or self._loopback.end()):
                 self._conclude()
         elif len(self.processes) > 1:
             self._ended_by().fail_fast(self._exits())
+        if self._loopback is not None and self.result is None:
+            self._loopback.step()
 
     @property
     def never_started(self) -> bool:
@@ -129,7 +141,7 @@ class Drivers:
             if process.capture_pid == pid:
                 process.capture_pid = 0
                 return True
-        return any(other is not None and other.reaped(pid) for other in (self._mpi, self._watch))
+        return any(other is not None and other.reaped(pid) for other in (self._mpi, self._watch, self._loopback))
 
     def ask_stop(self, number: int) -> None:
         """Send the signal to every driver's process group."""
@@ -221,6 +233,10 @@ class Drivers:
             from .driver_launch import complete
 
             complete(launch, self._local, rank)
+        if self._loopback is not None:
+            from .loopback_start import add_variables
+
+            add_variables(launch["env"], self._local, rank)
 
     def _stdin(self, process: Process) -> int:
         """Of several processes the first one reads what `runyard run` was given: two readers would tear it apart."""

@@ -172,8 +172,10 @@ def note_stop(local: LocalRun, rank: int, number: int) -> None:
 def _prepared(launch: dict[str, Any], local: LocalRun, rank: int, extra: Mapping[str, str]) -> dict[str, Any]:
     """What the driver is started with: what the run has, what the phases have set, then what the launcher and `extra` say."""
     from .driver_launch import complete
+    from .loopback_start import add_variables
 
     complete(launch, local, rank)
+    add_variables(launch["env"], local, rank)
     given = {
         name: value for name, value in os.environ.items() if name.startswith(LAUNCHER_PREFIXES) or name in LAUNCHER_VARIABLES
     }

@@ -168,6 +168,7 @@ class Shepherd:
     def _stage_of(self, phase: str) -> Any:
         if phase == "driver":
             self.drivers.refresh()
+            self.drivers.open()
             return self.drivers
         if phase == "release":
             return Release(self.local, self.state)
@@ -266,7 +267,6 @@ class Shepherd:
             meeting.forget_secret(self.local.run_dir)
 
 
-def _is_asked(stop: dict[str, Any]) -> bool:
 def _drivers(local: LocalRun, lock: int, begun_ns: int, on_change: Any) -> Drivers:
     if not local.run.get("attached"):
         return Drivers(local, lock, begun_ns, on_change)
@@ -275,6 +275,7 @@ def _drivers(local: LocalRun, lock: int, begun_ns: int, on_change: Any) -> Drive
     return AttachedDriver(local, lock, begun_ns, on_change)
 
 
+def _is_asked(stop: dict[str, Any]) -> bool:
     """Whether somebody wants the run to be canceled: neither the time limit nor another process's failure does."""
     return not (stop["is_time_limit"] or stop.get("is_failure"))
 

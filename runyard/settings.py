@@ -66,6 +66,7 @@ class Run:
     launch_s: float = _setting(120.0, "how long Slurm or mpirun has to start a run's processes on a ready node", minimum=1.0)
     progress: str = _setting("off", "on: find step, rate and ETA of each process in its log", choices=("on", "off"))
     drain_s: float = _setting(10.0, "after the driver's end: how long the collector may stay unreachable before we leave")
+    mlflow: str = _setting("on", "on: what a driver records with MLflow comes to its run", choices=("on", "off"))
     excepthook: str = _setting(
         "on", "note the exception that ends a Python driver, by a sitecustomize on its PYTHONPATH", choices=("on", "off")
     )

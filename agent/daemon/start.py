@@ -98,6 +98,7 @@ def _run_spec(assignment: Mapping[str, Any], gpus: tuple[int, ...] | None, setti
         builder=settings.environment.builder,
         drain_s=settings.run.drain_s,
         excepthook=settings.run.excepthook == "on",
+        mlflow=settings.run.mlflow == "on",
         progress=settings.run.progress == "on",
         distribution=spec.distribution,
         own_variables=tuple(spec.env),

@@ -1,1 +1,1 @@
-"""MLflow's tracking API on the node's loopback: a script's records land in its run's journal, collector or none."""
+"""The tracking server of a run on this node: MLflow's API on 127.0.0.1, store and forward. A process of its own."""
