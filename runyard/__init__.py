@@ -8,7 +8,15 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
+    from . import sweep as sweep
+    from .sdk.environment import Environment as Environment
+    from .sdk.experiment import Experiment as Experiment
     from .sdk.run import Run as Run
+    from .sdk.script_run_config import MpiConfiguration as MpiConfiguration
+    from .sdk.script_run_config import PyTorchConfiguration as PyTorchConfiguration
+    from .sdk.script_run_config import ScriptRunConfig as ScriptRunConfig
+    from .sdk.script_run_config import TensorflowConfiguration as TensorflowConfiguration
+    from .sdk.workspace import Workspace as Workspace
 
 # Public name -> the module that has it.
 _PUBLIC = {

@@ -183,7 +183,7 @@ def _opened(
         raise InputError(f"the sweep's id {wanted!r} is too long: its children's ids are it and their number")
     parent = sweep_control.open_parent(experiment, wanted, plan, name, tags or {})
     tell = _Printer() if show_output else _say_nothing
-    return Sweep(sweep_control.Controller(parent, config, plan, sweep_control.POLL_S, tell))
+    return Sweep(sweep_control.Controller(parent, config, plan, tell))
 
 
 def _say_nothing(row: dict[str, Any]) -> None:

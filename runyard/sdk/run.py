@@ -359,6 +359,24 @@ class Run:
 
         return submitting.submit_child(self, config, tags)
 
+    def set_goal(self, metric: str, goal: str) -> None:
+        """Set what its children are compared by: a metric, and "minimize" or "maximize"."""
+        from . import comparing
+
+        comparing.set_goal(self, metric, goal)
+
+    def get_best_child(self, metric: str | None = None, goal: str | None = None) -> Run | None:
+        """The best child so far, None where none has a value: by its goal, or by another metric and goal. Blocks."""
+        from . import comparing
+
+        return comparing.get_best_child(self, metric, goal)
+
+    def get_children_table(self, metric: str | None = None, goal: str | None = None) -> builtins.list[dict[str, Any]]:
+        """Its children, a dict each: parameters, values, the best so far. Blocks. See runyard/sdk/comparing.py."""
+        from . import comparing
+
+        return comparing.get_children_table(self, metric, goal)
+
     # What is known of it.
 
     def get_status(self) -> str:

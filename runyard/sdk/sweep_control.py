@@ -30,7 +30,8 @@ from .sweep_search import Direction, Outcome, Search, Trial
 
 KIND = "sweep"
 PARAMS, PROMOTED, SEARCH = "sweep.params", "sweep.promoted_from", "sweep.search"
-POLL_S = 1.0
+# From one look at the children to the next: soon after something has happened, ever later while nothing does.
+SHORTEST_WAIT_S, LONGEST_WAIT_S = 0.2, 5.0
 LONGEST_BACKOFF_S = 30.0
 # A run that nobody says anything of for a day is shown as not responding.
 SIGN_OF_LIFE_S = 3600.0
@@ -80,14 +81,11 @@ def open_parent(experiment: Experiment, sweep_id: str, plan: Plan, name: str, ta
 class Controller:
     """Leads one sweep, in the thread that calls `lead`."""
 
-    def __init__(
-        self, run: Run, config: ScriptRunConfig, plan: Plan, poll_s: float, tell: Callable[[dict[str, Any]], None]
-    ) -> None:
+    def __init__(self, run: Run, config: ScriptRunConfig, plan: Plan, tell: Callable[[dict[str, Any]], None]) -> None:
         self.run = run
         self.stopping = threading.Event()  # leave the children as they are
         self._config = config
         self._plan = plan
-        self._poll_s = poll_s
         self._tell = tell  # a child has ended: its row of the table
         self._status = ""  # of the sweep's run, as it was last seen
         self._started_s: dict[int, float] = {}
@@ -101,19 +99,21 @@ class Controller:
 
         A collector that is away is waited for. Raises InputError and what a submit raises; then the sweep has failed.
         """
-        backoff_s = self._poll_s
+        wait_s = SHORTEST_WAIT_S
         while not self.stopping.is_set():
+            before = len(self._started_s), len(self._settled)
             try:
                 if self._step():
                     return self._end()
-                backoff_s = self._poll_s
+                is_still = before == (len(self._started_s), len(self._settled))
+                wait_s = min(1.5 * wait_s, LONGEST_WAIT_S) if is_still else SHORTEST_WAIT_S
             except (CollectorUnreachable, CollectorBusy) as error:
                 saying.once(f"sweep {self.run.id}: the collector cannot be asked now, which is tried again: {error}")
-                backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+                wait_s = min(2 * wait_s, LONGEST_BACKOFF_S)
             except Exception as error:  # whatever keeps a child from being submitted keeps the next from it, too
                 self._say_end("Failed", f"{type(error).__name__}: {error}")
                 raise
-            self.stopping.wait(backoff_s)
+            self.stopping.wait(wait_s)
         return "Running"
 
     def _step(self) -> bool:
