@@ -12,6 +12,7 @@ from runyard.reader import FINAL_STATUSES, Document
 ATTEMPTS = "attempts"
 # Attempts that begin while one looks on; a request has room for so many paths.
 LATER_ATTEMPTS = 32
+INTERACTIVE = "interactive"  # the kind of runs whose process was there before them
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,11 @@ def _driver_log(run: Document, wanted: Wanted, nodes: list[Document], attempt: i
         known = ", ".join(str(process["rank"]) for process in processes[:20])
         _check_goes_on(run, f"no process of rank {wanted_rank} (it has {known})")
         return None
+    if not found[0]["log"] and run.get("kind") == INTERACTIVE:
+        raise InputError(
+            f"run {run['run_id']} is interactive: what process {found[0]['pid']} prints goes where it went before the run, so there"
+            f" is no driver log; --file shows another one, as in --file {names.SYSTEM_LOG}"
+        )
     log = found[0]["log"] or names.driver_log(wanted_rank, len(run["processes"]))
     return f"{folders[found[0]['node_id']]}/{names.of_attempt(log, attempt)}"
 
