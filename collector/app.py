@@ -53,7 +53,7 @@ def _entry(route: Route, parts: Parts, turns: asyncio.Semaphore) -> Handler:
             who.require_kind(route.kinds)
             run_id = request.match_info.get("run_id")
             if run_id is not None:
-                who.require_run(run_id)
+                await parts.gate.require_run(who, run_id)
         query = read_query(request, route.query)
         body = await read_json(request, route.body) if route.body is not None else None
         call = Call(request, parts, who, query, body)

@@ -1,7 +1,7 @@
 """Who is asking, and what they may do: every permission is decided here.
 
-Reads from and writes to the table `tokens` (`cluster_nodes` says which is a node's own), and the administrator's
-token file. Tokens are opaque and 256 bits long; only their SHA-256 is kept, and no token is ever logged.
+Reads from and writes to the table `tokens` (`cluster_nodes` says which is a node's own, `runs` whose child a run is), and the
+administrator's token file. Tokens are opaque and 256 bits long; only their SHA-256 is kept, and no token is ever logged.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .answers import Token
 from .database import Database
 from .problems import Problem, not_allowed
 from .schema import cluster_nodes, tokens
+from .tracking import lineage
 
 ADMIN = "admin"
 USER = "user"
@@ -50,11 +51,6 @@ class Principal:
         """Raises a 403 unless the token is of one of `kinds`."""
         if self.kind not in kinds:
             raise not_allowed(f"a token of kind {self.kind} may not do this; it takes {' or '.join(sorted(kinds))}")
-
-    def require_run(self, run_id: str) -> None:
-        """Raises a 403 where the token is another run's."""
-        if self.kind == RUN and self.subject != run_id:
-            raise not_allowed("this token belongs to another run", "not-yours")
 
     def require_node(self, node_id: str) -> None:
         """Raises a 403 where the token is another node's."""
@@ -95,6 +91,7 @@ class Gate:
         self._admin = Principal(ADMIN, "", sha256_of(admin_token))
         self._known: OrderedDict[str, Principal] = OrderedDict()
         self._voided = 0  # how often tokens have become void
+        self._descendants: OrderedDict[tuple[str, str], None] = OrderedDict()  # (run, ancestor); this never changes
 
     async def principal(self, authorization: str | None) -> Principal:
         """Raises a 401 where there is no token or an unknown one."""
@@ -112,6 +109,17 @@ class Gate:
         while len(self._known) > _MAX_CACHED:
             self._known.popitem(last=False)
         return principal
+
+    async def require_run(self, who: Principal, run_id: str) -> None:
+        """Raises a 403 where `who` holds the token of a run that is neither this one nor an ancestor of it."""
+        pair = (run_id, who.subject)
+        if who.kind != RUN or run_id == who.subject or pair in self._descendants:
+            return
+        if not await self._database.read(lineage.is_descendant, *pair):
+            raise not_allowed("this token belongs to another run", "not-yours")
+        self._descendants[pair] = None
+        while len(self._descendants) > _MAX_CACHED:
+            self._descendants.popitem(last=False)
 
     async def _look(self, digest: str) -> Principal:
         row = await self._database.read(_find, digest)

@@ -129,8 +129,9 @@ def read_query(request: web.Request, kind: type[Any]) -> Any:
         query = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise invalid(f"the query cannot be used: {_clause(error)}") from error
-    for name in values:
-        if getattr(query, name) is None:  # msgspec takes the word for no value at all
+    for field in msgspec.structs.fields(kind):
+        name = field.encode_name
+        if name in values and getattr(query, field.name) is None:  # msgspec takes the word for no value at all
             raise invalid(f"the query parameter {name!r} cannot be {values[name]!r}; leave it out")
     return query
 
@@ -138,8 +139,10 @@ def read_query(request: web.Request, kind: type[Any]) -> Any:
 def _list_fields(kind: type[Any]) -> frozenset[str]:
     found = _LISTS.get(kind)
     if found is None:
-        fields = msgspec.structs.fields(kind)
-        found = _LISTS[kind] = frozenset(one.name for one in fields if isinstance(one.default_factory, type(list)))
+        described = msgspec.inspect.type_info(kind)
+        assert isinstance(described, msgspec.inspect.StructType)
+        lists = (one.encode_name for one in described.fields if isinstance(one.type, msgspec.inspect.ListType))
+        found = _LISTS[kind] = frozenset(lists)
     return found
 
 

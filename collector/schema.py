@@ -408,12 +408,13 @@ applied_records = Table(
     Column("offset", BigInteger, nullable=False),
 )
 
-# Batches of records that came by a request of their own; one that comes again is not applied again.
+# Batches of records that came by a request of their own, and how many of its records are applied: of one that comes again, only
+# the others are.
 applied_batches = Table(
     "applied_batches",
     metadata,
-    Column("batch_id", String(64), primary_key=True),
-    Column("run_id", String(128), nullable=False),
+    Column("batch_id", String(64), primary_key=True),  # a digest of the run's id and the client's name for the batch
+    Column("count", BigInteger, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
 )
 
@@ -500,6 +501,23 @@ models = Table(
     Column("metrics", Json(list[ModelMetric]), nullable=False),
     Index(None, "experiment_id"),
     Index(None, "run_id"),
+)
+
+# Points that runs have logged with a model's id.
+model_metrics = Table(
+    "model_metrics",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("model_id", String(64), ForeignKey("models.model_id"), nullable=False),
+    Column("key", FreeText, nullable=False),
+    Column("value", Float),  # null: `exact` says which number it is
+    Column("exact", String(16), nullable=False),
+    Column("timestamp_ms", BigInteger, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("run_id", String(128), nullable=False),
+    Column("dataset_name", FreeText, nullable=False),
+    Column("dataset_digest", FreeText, nullable=False),
+    UniqueConstraint("model_id", "key", "timestamp_ms", "step", "run_id"),
 )
 
 # What a run has read (kind "dataset": MLflow's DatasetInput), and the models that it has used or made.

@@ -27,7 +27,7 @@ from runyard.errors import RunyardError
 from runyard.names import TRACKING_DIR
 from runyard.tracking.records import Record
 
-from . import lines, parents
+from . import batches, lines, parents
 from .apply import apply
 from .warn import warn
 
@@ -129,6 +129,7 @@ class Applier:
             await asyncio.sleep(SWEEP_S)
             try:
                 await self._database.write(parents.end_children, time.time_ns())
+                await self._database.write(batches.forget_old, time.time_ns() // 10**6)
             except RunyardError as error:
                 log.warning("the children of runs that have ended are not looked at", error=str(error))
 

@@ -39,7 +39,7 @@ def take(piece: bytes, *, at: int, is_last: bool) -> Taken:
         records = decoder.decode_lines(lines)
     except (msgspec.MsgspecError, UnicodeError):
         return _one_by_one(lines, at)
-    count, work = _how_many(records)
+    count, work = how_many(records)
     if count < len(records):
         length = _end_of(lines, records[:count])
         if length < 0:  # there are empty lines
@@ -47,8 +47,9 @@ def take(piece: bytes, *, at: int, is_last: bool) -> Taken:
     return Taken(length, records[:count], (), work)
 
 
-def _how_many(records: Sequence[Record]) -> tuple[int, int]:
-    """How many of the first records may be applied together, at least one; and their work."""
+def how_many(records: Sequence[Record]) -> tuple[int, int]:
+    """How many of the first records may be applied together, at least one where there is one; and their
+    work."""
     work, seen = 0, set()
     for count, record in enumerate(records):
         if isinstance(record, _POINTS):

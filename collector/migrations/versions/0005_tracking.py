@@ -18,7 +18,7 @@ def upgrade() -> None:
     _columns()
     for make in (
         _experiments, _experiment_tags, _params, _properties, _warnings, _applied_records, _applied_batches, _series, _chunks,
-        _artifacts, _blobs, _models, _links,
+        _artifacts, _blobs, _models, _model_metrics, _links,
     ):  # fmt: skip
         make()
     _name_experiments()
@@ -138,7 +138,7 @@ def _applied_batches() -> None:
     op.create_table(
         "applied_batches",
         sa.Column("batch_id", sa.String(64)),
-        sa.Column("run_id", sa.String(128), nullable=False),
+        sa.Column("count", sa.BigInteger, nullable=False),
         sa.Column("at_ms", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("batch_id", name="pk_applied_batches"),
     )
@@ -237,6 +237,24 @@ def _models() -> None:
     )
     op.create_index("ix_models_experiment_id", "models", ["experiment_id"])
     op.create_index("ix_models_run_id", "models", ["run_id"])
+
+
+def _model_metrics() -> None:
+    op.create_table(
+        "model_metrics",
+        sa.Column("id", _ID),
+        sa.Column("model_id", sa.String(64), sa.ForeignKey("models.model_id", name="fk_model_metrics_model_id"), nullable=False),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("value", sa.Float),
+        sa.Column("exact", sa.String(16), nullable=False),
+        sa.Column("timestamp_ms", sa.BigInteger, nullable=False),
+        sa.Column("step", sa.BigInteger, nullable=False),
+        sa.Column("run_id", sa.String(128), nullable=False),
+        sa.Column("dataset_name", sa.Text, nullable=False),
+        sa.Column("dataset_digest", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_model_metrics"),
+        sa.UniqueConstraint("model_id", "key", "timestamp_ms", "step", "run_id", name="uq_model_metrics_model_id"),
+    )
 
 
 def _links() -> None:

@@ -1,0 +1,157 @@
+"""The JSON bodies and query parameters of the routes of records and metrics. Pure."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from runyard.collector.messages import MAX_INT, Body, Count, NodeId, RunId, check_run_id
+from runyard.tracking.records import MOST_NAME
+
+MOST_SERIES = 200  # in one answer of metrics/sampled
+MOST_VALUES = 100_000  # in one answer of metrics/values
+
+SeriesName = Annotated[str, Meta(min_length=1, max_length=MOST_NAME, pattern=r"^[^\x00]*$")]
+Integer = Annotated[int, Meta(ge=-(2**63), le=MAX_INT)]
+X = Literal["step", "time", "index"]
+Number = float | int | str | None  # NaN and the infinities are words
+
+
+class RecordsQuery(Body, frozen=True, kw_only=True):
+    """Names a batch of records: the very same batch again is not applied again."""
+
+    batch: Annotated[str, Meta(min_length=8, max_length=64, pattern=r"^[0-9a-f]*$")] | None = None
+
+
+class Refused(Body, frozen=True, kw_only=True):
+    """A record that was not applied: which line, counted from 0, and why."""
+
+    line: int
+    why: str
+
+
+class RecordsAnswer(Body, frozen=True, kw_only=True):
+    """What became of some records: how many were applied, how many had been when the same batch came before, and what was
+    refused now."""
+
+    applied: int
+    repeated: int
+    refused: list[Refused]
+
+
+class Journal(Body, frozen=True, kw_only=True):
+    """A journal of the run: how much of it has come, and how much of that is applied."""
+
+    node_id: NodeId
+    name: str
+    attempt: int
+    bytes: int
+    applied: int
+
+
+class Journals(Body, frozen=True, kw_only=True):
+    """The journals of a run."""
+
+    streams: list[Journal]
+
+
+class MetricsQuery(Body, frozen=True, kw_only=True):
+    """Whose summary is wanted; without a name, of all."""
+
+    name: Annotated[list[SeriesName], Meta(max_length=1000)] = []
+
+
+class MetricSummary(Body, frozen=True, kw_only=True):
+    """A metric without its values. `min`, `max` and `mean` are of the finite numbers; `latest` is what MLflow calls so: the
+    value of the greatest (step, time, value). Whole numbers are whole, NaN and the infinities are words."""
+
+    name: str
+    kind: str
+    count: int
+    number_count: int
+    nan_count: int
+    first: Any
+    last: Any
+    last_step: int | None
+    last_ms: int
+    min: float | None
+    max: float | None
+    mean: float | None
+    latest: Number
+    latest_step: int | None
+    latest_ms: int | None
+
+
+class MetricList(Body, frozen=True, kw_only=True):
+    """The metrics of a run, by name."""
+
+    metrics: list[MetricSummary]
+
+
+class ValuesQuery(Body, frozen=True, kw_only=True, rename={"start": "from"}):
+    """Which values are wanted: from the `from`th on, counted from 0 in recorded order."""
+
+    name: SeriesName
+    start: Count = 0
+    limit: Annotated[int, Meta(ge=1, le=MOST_VALUES)] = 10_000
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A value as it was recorded; a row is an object. `is_text`: it is no number, though it may look like the word for one."""
+
+    value: Any
+    step: int | None
+    at_ms: int
+    is_text: bool = False
+
+
+class Values(Body, frozen=True, kw_only=True):
+    """Values in recorded order; `next` is where the following ones begin, absent behind the last."""
+
+    name: str
+    kind: str
+    count: int
+    points: list[Value]
+    next: int | UnsetType = UNSET
+
+
+class SampledQuery(Body, frozen=True, kw_only=True):
+    """What a chart shows: series of some runs over steps, times (Unix milliseconds) or places in recorded order."""
+
+    run_id: Annotated[list[RunId], Meta(min_length=1, max_length=MOST_SERIES)]
+    name: Annotated[list[SeriesName], Meta(min_length=1, max_length=MOST_SERIES)]
+    x: X = "step"
+    start: Integer | None = None
+    end: Integer | None = None
+    columns: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+
+    def __post_init__(self) -> None:
+        for run_id in self.run_id:
+            check_run_id("run_id", run_id)
+        if len(self.run_id) * len(self.name) > MOST_SERIES:
+            raise ValueError(f"{len(self.run_id)} runs and {len(self.name)} names are more than {MOST_SERIES} series")
+
+
+class Sampled(Body, frozen=True, kw_only=True):
+    """A series as a chart shows it. `is_sampled`: there are more points than columns, and each entry is of a column in which
+    points lie, its x that of the last of them; `min`, `max` and `last` are of the finite numbers, null where there is none.
+    Otherwise `value` has the exact values at `x`. `count`: how many points the series has in all."""
+
+    run_id: str
+    name: str
+    x_is: X
+    is_sampled: bool
+    count: int
+    x: list[int]
+    min: list[float | None]
+    max: list[float | None]
+    last: list[float | None]
+    value: list[Any]
+
+
+class SampledList(Body, frozen=True, kw_only=True):
+    """The series that there are of those that were asked for."""
+
+    series: list[Sampled]

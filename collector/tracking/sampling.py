@@ -1,0 +1,198 @@
+"""Series as charts show them: each pixel column has the least, greatest and last number of the points that fall into it.
+
+Reads from the tables `series` and `chunks`: of long series the envelopes alone, all of them in one query; of those of which a
+column would get too few entries that way, the points. Blocks; gets the connection of its transaction.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from runyard.collector.schema import chunks, series
+from runyard.tracking.records import SCALAR
+
+from . import reading
+from .answers import Sampled, SampledQuery, X
+from .envelope import SPAN, Envelope, extremes
+from .points import Points
+
+# A column that gets less entries of an envelope than this would be drawn too coarsely.
+_LEAST_ENTRIES = 2
+
+
+@dataclass(slots=True)
+class _Series:
+    """A series with its envelope, and the index of the first point of each of its entries."""
+
+    row: Any
+    envelope: Envelope = field(default_factory=Envelope)
+    firsts: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """What is drawn: `low` and `high` are the x of each entry's first and last point; of a single point both are one."""
+
+    low: Sequence[int]
+    high: Sequence[int]
+    least: array[float]
+    greatest: array[float]
+    last: array[float]
+
+
+def sampled(connection: Connection, query: SampledQuery) -> list[Sampled]:
+    """The series that are asked for, as far as there are such, in the order in which they were asked for."""
+    found = _read(connection, query)
+    return [
+        _sample(connection, query, found[run_id, name])
+        for name in dict.fromkeys(query.name)
+        for run_id in dict.fromkeys(query.run_id)
+        if (run_id, name) in found
+    ]
+
+
+def _read(connection: Connection, query: SampledQuery) -> dict[tuple[str, str], _Series]:
+    columns = (series.c.id, series.c.run_id, series.c.name, series.c.count.label("total"))
+    wanted = series.c.run_id.in_(query.run_id) & series.c.name.in_(query.name) & (series.c.kind == SCALAR)
+    joined = sa.select(*columns, chunks.c.first_index, chunks.c.count.label("points"), chunks.c.envelope).join(
+        chunks, chunks.c.series_id == series.c.id
+    )
+    found: dict[tuple[str, str], _Series] = {}
+    for row in connection.execute(joined.where(wanted).order_by(series.c.id, chunks.c.first_index)):
+        one = found.setdefault((row.run_id, row.name), _Series(row))
+        one.envelope.extend(row.envelope)
+        one.firsts.extend(range(row.first_index, row.first_index + row.points, SPAN))
+    return found
+
+
+def _sample(connection: Connection, query: SampledQuery, one: _Series) -> Sampled:
+    x_is = _what_is_x(query.x, one.envelope)
+    low, high = _bounds(x_is, one)
+    chosen = _overlapping(low, high, query.start, query.end)
+    total = one.row.total
+    first = one.firsts[chosen[0]] if chosen else total
+    end = _end(one, chosen[-1]) if chosen else total
+    if end - first < query.columns * SPAN * _LEAST_ENTRIES:
+        points = reading.between(connection, one.row.id, first, end)
+        return _from_points(query, one.row, x_is, points, first)
+    picked = one.envelope
+    entries = _Entries(low, high, picked.least, picked.greatest, picked.last)
+    if len(chosen) < len(low):
+        entries = _picked(entries, chosen)
+    return _in_columns(query, one.row, x_is, entries)
+
+
+def _end(one: _Series, entry: int) -> int:
+    return one.firsts[entry + 1] if entry + 1 < len(one.firsts) else int(one.row.total)
+
+
+def _what_is_x(wanted: X, envelope: Envelope) -> X:
+    """Points without steps are drawn over their places."""
+    if wanted == "step" and len(envelope) and not max(envelope.greatest_step) and not min(envelope.least_step):
+        return "index"
+    return wanted
+
+
+def _bounds(x_is: X, one: _Series) -> tuple[Sequence[int], Sequence[int]]:
+    envelope = one.envelope
+    if x_is == "step":
+        return envelope.least_step, envelope.greatest_step
+    if x_is == "time":
+        return envelope.least_ms, envelope.greatest_ms
+    ends = chain(islice(one.firsts, 1, None), [one.row.total])
+    return one.firsts, [end - 1 for end in ends]
+
+
+def _overlapping(low: Sequence[int], high: Sequence[int], start: int | None, end: int | None) -> Sequence[int]:
+    """The entries that have points between `start` and `end`."""
+    if start is None and end is None:
+        return range(len(low))
+    from_x = min(low, default=0) if start is None else start
+    to_x = max(high, default=0) if end is None else end
+    return [entry for entry, (least, most) in enumerate(zip(low, high, strict=True)) if most >= from_x and least <= to_x]
+
+
+def _picked(entries: _Entries, chosen: Sequence[int]) -> _Entries:
+    return _Entries(
+        [entries.low[entry] for entry in chosen], [entries.high[entry] for entry in chosen], *_parts(entries, chosen)
+    )
+
+
+def _parts(entries: _Entries, chosen: Sequence[int]) -> tuple[array[float], array[float], array[float]]:
+    columns = (entries.least, entries.greatest, entries.last)
+    least, greatest, last = (array("d", [column[entry] for entry in chosen]) for column in columns)
+    return least, greatest, last
+
+
+def _from_points(query: SampledQuery, row: Any, x_is: X, points: Points, first: int) -> Sampled:
+    places: dict[X, Sequence[int]] = {"step": points.steps, "time": points.times_ms, "index": range(first, first + len(points))}
+    xs = places[x_is]
+    inside = _overlapping(xs, xs, query.start, query.end)
+    if len(inside) > query.columns:
+        entries = _Entries(xs, xs, points.numbers, points.numbers, points.numbers)
+        return _in_columns(query, row, x_is, entries if len(inside) == len(xs) else _picked(entries, inside))
+    values = list(reading.cells(points))
+    return Sampled(
+        run_id=row.run_id, name=row.name, x_is=x_is, is_sampled=False, count=row.total,
+        x=[xs[place] for place in inside], min=[], max=[], last=[], value=[values[place] for place in inside],
+    )  # fmt: skip
+
+
+def _in_columns(query: SampledQuery, row: Any, x_is: X, entries: _Entries) -> Sampled:
+    low, high = entries.low, entries.high
+    least_x = min(low) if query.start is None else query.start
+    most_x = max(high) if query.end is None else query.end
+    is_sorted = all(map(operator.le, low, islice(low, 1, None)))
+    groups = _sorted_groups if is_sorted else _loose_groups
+    made: tuple[list[int], list[float | None], list[float | None], list[float | None]] = ([], [], [], [])
+    for group in groups(low, least_x, most_x, query.columns):
+        if isinstance(group, slice):
+            parts = entries.least[group], entries.greatest[group], entries.last[group]
+            x = high[group.stop - 1]
+        else:
+            parts = _parts(entries, group)
+            x = high[group[-1]]
+        made[0].append(min(x, most_x))
+        made[1].append(_number(extremes(parts[0])[0]))
+        made[2].append(_number(extremes(parts[1])[1]))
+        made[3].append(_number(extremes(parts[2])[2]))
+    return Sampled(
+        run_id=row.run_id, name=row.name, x_is=x_is, is_sampled=True, count=row.total,
+        x=made[0], min=made[1], max=made[2], last=made[3], value=[],
+    )  # fmt: skip
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _sorted_groups(low: Sequence[int], least_x: int, most_x: int, columns: int) -> Iterator[slice]:
+    """The entries of each column that has some; `low` ascends."""
+    place, width = 0, most_x - least_x + 1
+    for column in range(columns):
+        if place == len(low):
+            return
+        edge = least_x + (column + 1) * width // columns  # the first x of the next column
+        end = bisect_right(low, edge - 1, place) if column + 1 < columns else len(low)
+        if end > place:
+            yield slice(place, end)
+            place = end
+
+
+def _loose_groups(low: Sequence[int], least_x: int, most_x: int, columns: int) -> Iterator[list[int]]:
+    """The same where x runs backwards now and then; within a column the order stays."""
+    width = most_x - least_x + 1
+    found: list[list[int]] = [[] for _ in range(columns)]
+    for place, x in enumerate(low):
+        found[min(max((x - least_x) * columns // width, 0), columns - 1)].append(place)
+    return filter(None, found)
