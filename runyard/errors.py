@@ -5,6 +5,7 @@
     │   └── ConfigError
     ├── SpoolError               the node's own disk: a spool that cannot be read, written or locked
     ├── PhaseError               a phase of a run (image, execution, preparation, release) cannot be done: the run's cause
+    ├── RunFailed                a run that was waited for has failed: which, and why
     ├── ProtocolError            bytes on the wire that are not what the protocol says
     └── CollectorError           the other side of the network
         ├── CollectorUnreachable no connection, or it broke: worth trying again
@@ -43,6 +44,18 @@ class PhaseError(RunyardError):
     def __init__(self, message: str, *, is_passing: bool = False) -> None:
         super().__init__(message)
         self.is_passing = is_passing
+
+
+class RunFailed(RunyardError):  # noqa: N818 - the name tells the state, as its neighbours do
+    """A run that was waited for has failed. `details` is what Run.get_details gives, `verdict` who failed first, or None."""
+
+    def __init__(
+        self, message: str, *, run_id: str, details: dict[str, object] | None = None, verdict: dict[str, object] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.details = details or {}
+        self.verdict = verdict
 
 
 class ProtocolError(RunyardError):

@@ -1,6 +1,6 @@
 """Runs and their files, read from the collector's API.
 
-Reads from GET /runs, /runs/{run_id} and /runs/{run_id}/files through a CollectorClient; writes nothing. Answers are the API's
+Reads from GET /runs, /runs/{run_id} and its files and verdict through a CollectorClient; writes nothing. Answers are the API's
 own JSON (docs/http-api.md). Standard library only.
 """
 
@@ -47,12 +47,31 @@ def files(client: CollectorClient, run_id: str, *, prefix: str | None = None, no
     return _pages(client, f"{run_path(run_id)}/files", "files", query)
 
 
+def artifacts(client: CollectorClient, run_id: str) -> Iterator[Document]:
+    """All that a person may have of the run's files: uploaded or shipped, sorted by path. Blocks for each page."""
+    return _pages(client, f"{run_path(run_id)}/artifacts", "files", {"recursive": 1, "page_size": PAGE_SIZE})
+
+
 def removed(found: Document) -> str:
     """Since when and why the run's files are gone, as a sentence; empty where they are there."""
     if not found.get("removed_ns"):
         return ""
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found["removed_ns"] // 10**9))
     return f"the files of run {found['run_id']} were removed at {when}: {found['removed_why']}"
+
+
+def verdict(client: CollectorClient, found: Document) -> Document | None:
+    """The verdict on the run `found`; None where nothing in it has failed, or where the collector gives none."""
+    has_failed = found["status"] in ("Failed", "NotResponding") or any(one["status"] == "Failed" for one in found["processes"])
+    if not has_failed:
+        return None
+    try:
+        decided: Document = client.json("GET", f"{run_path(found['run_id'])}/verdict")
+    except CollectorRefused as error:
+        if error.status != 404:  # a collector of an earlier version
+            raise
+        return None
+    return decided if decided["is_decided"] else None
 
 
 def run_path(run_id: str) -> str:

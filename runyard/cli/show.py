@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         raise
     files = list(reader.files(client, args.run))
-    verdict = verdicts.fetch(client, found)
+    verdict = reader.verdict(client, found)
     if args.output == "json":
         say_json({**found, "files": files, "verdict": verdict})
     else:

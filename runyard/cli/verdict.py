@@ -1,12 +1,9 @@
-"""The end of `runyard show`: which process failed first, why, and where that stands. Reads from GET runs/{run_id}/verdict."""
+"""The end of `runyard show`: which process failed first, why, and where that stands. Pure; runyard/reader.py asks."""
 
 from __future__ import annotations
 
 import shlex
 
-from runyard import reader
-from runyard.client import CollectorClient
-from runyard.errors import CollectorRefused
 from runyard.reader import Document
 
 from .terminal import clean, moment, table
@@ -14,20 +11,6 @@ from .terminal import clean, moment, table
 ORDER_HEAD = ("RANK", "NODE", "AT", "RIGHT TO", "HOW", "EXCEPTION")
 # Of a text that stands in a log, the last so many lines are shown here; the place of all is told.
 MOST_LINES = 12
-
-
-def fetch(client: CollectorClient, found: Document) -> Document | None:
-    """The verdict on the run `found`; None where nothing in it has failed, or where the collector gives none."""
-    has_failed = found["status"] in ("Failed", "NotResponding") or any(one["status"] == "Failed" for one in found["processes"])
-    if not has_failed:
-        return None
-    try:
-        verdict: Document = client.json("GET", f"{reader.run_path(found['run_id'])}/verdict")
-    except CollectorRefused as error:
-        if error.status != 404:  # a collector of an earlier version
-            raise
-        return None
-    return verdict if verdict["is_decided"] else None
 
 
 def lines(run_id: str, verdict: Document) -> list[str]:

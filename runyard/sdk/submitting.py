@@ -53,6 +53,9 @@ OF_THE_WORKSPACE = (
     "RUNYARD_CLIENT__TOKEN_FILE",
 )
 
+# The runs on this machine that this process has started.
+_started: dict[str, subprocess.Popen[bytes]] = {}
+
 
 def submit(
     experiment: Experiment,
@@ -83,6 +86,12 @@ def submit(
     else:
         _start_here(workspace, wanted, snapshot)
     return Run(experiment, new_id)
+
+
+def is_on_its_way(run_id: str) -> bool:
+    """Whether this process has submitted the run to this machine, and the collector may yet learn of it."""
+    process = _started.get(run_id)
+    return process is not None and process.poll() is None
 
 
 def submit_child(run: Run, config: ScriptRunConfig, tags: Mapping[str, str] | None = None) -> Run:
@@ -119,6 +128,7 @@ def _start_here(workspace: Workspace, wanted: Wanted, snapshot: Snapshot | None)
         Path(path).unlink(missing_ok=True)
     if not run_file.exists():
         _raise_words(words, process.wait())
+    _started[wanted.run_id] = process
     for word in words:
         saying.say(word)
 
