@@ -32,7 +32,7 @@ def get_context(allow_offline: bool = True) -> Run:
             run = _job(run_id)
             if run is not None:
                 _contexts[run_id] = run
-        if run_id in _contexts:
+        if run_id and run_id in _contexts:
             return _contexts[run_id]
         if not allow_offline:
             raise InputError(

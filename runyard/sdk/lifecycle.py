@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runyard.errors import CollectorError
+
 from . import metrics, saying
 
 if TYPE_CHECKING:
@@ -52,7 +54,14 @@ def interrupted(run: Run) -> None:
 
 def flush(run: Run, timeout_s: float) -> bool:
     """Wait until the collector has all that was recorded, at most that long; says what is left. Blocks."""
-    return run._recorder.settle(timeout_s)
+    try:
+        if run._recorder.settle(timeout_s):
+            return True
+        why = f"the collector does not have all of it after {timeout_s:g} s"
+    except CollectorError as error:
+        why = str(error)
+    saying.say(f"run {run.id}: {why}: {run._recorder.left()}")
+    return False
 
 
 def _tell(run: Run, status: str, cause: str) -> None:

@@ -92,9 +92,14 @@ def _points(run: Run, path: str, name: str) -> Iterator[Any]:
     while start is not None:
         params = {"name": name, "from": start, "limit": POINTS_AT_ONCE}
         page = run._client.json("GET", f"{path}/values", params=params)
-        made = cells_of if page["kind"] == ROW else number_of
-        yield from (made(point["value"]) for point in page["points"])
+        yield from (_value(point, page["kind"]) for point in page["points"])
         start = page.get("next")
+
+
+def _value(point: dict[str, Any], kind: str) -> Any:
+    if kind == ROW:
+        return cells_of(point["value"])
+    return point["value"] if point.get("is_text") else number_of(point["value"])
 
 
 def _series_here(seen: Recorded, name: str | None) -> tuple[dict[str, Series], Recorded | None]:
@@ -121,7 +126,7 @@ def _document(run: Run) -> reader.Document:
 
 def _read(run: Run, ask: Callable[[], T], look: Callable[[Replay], T]) -> T:
     """What the collector says, or where it cannot, what the records here say."""
-    recorder = run._recorder
+    recorder = getattr(run._recorder, "journal", run._recorder)  # an interactive run's has one
     if isinstance(recorder, OfflineRecorder):
         return look(recorder.replay)
     if not isinstance(recorder, JournalRecorder):

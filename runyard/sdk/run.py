@@ -6,8 +6,8 @@ Names, arguments and shapes are Azure ML's SDK v1's. Reads and writes nothing it
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, SupportsIndex
 
 from runyard.errors import InputError
 
@@ -206,11 +206,11 @@ class Run:
 
     # What it records.
 
-    def log(self, name: str, value: Any, description: str = "", step: int | None = None) -> None:
+    def log(self, name: str, value: Any, description: str = "", step: SupportsIndex | None = None) -> None:
         """Record one value of a metric. Takes microseconds; see runyard/sdk/metrics.py."""
         metrics.log(self, name, value, step)
 
-    def log_list(self, name: str, value: Sequence[Any], description: str = "") -> None:
+    def log_list(self, name: str, value: Iterable[Any], description: str = "") -> None:
         """Record several values of a metric, in their order."""
         metrics.log_list(self, name, value)
 
@@ -218,12 +218,12 @@ class Run:
         """Record a row of a table metric."""
         metrics.log_row(self, name, kwargs)
 
-    def log_table(self, name: str, value: Mapping[str, Sequence[Any]], description: str = "") -> None:
+    def log_table(self, name: str, value: Mapping[str, Iterable[Any]], description: str = "") -> None:
         """Record a table metric: its columns, of equal lengths."""
         metrics.log_table(self, name, value)
 
     def log_image(
-        self, name: str, path: str | None = None, plot: Any = None, description: str = "", step: int | None = None
+        self, name: str, path: str | None = None, plot: Any = None, description: str = "", step: SupportsIndex | None = None
     ) -> None:
         """Record an image: a file's, or a plot (matplotlib.pyplot, or a figure)."""
         from . import file_metrics

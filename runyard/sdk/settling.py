@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from runyard.client import path_segment
-from runyard.errors import CollectorBusy, CollectorUnreachable
+from runyard.errors import CollectorBusy, CollectorRefused, CollectorUnreachable
 
 from .connection import Connection
 
@@ -32,5 +32,10 @@ def wait_until_applied(connection: Connection, run_id: str, file: str, size_byte
 
 def applied_bytes(connection: Connection, run_id: str, file: str) -> int:
     """How much of the journal called `file` the collector has applied; 0: it does not know it yet. Raises CollectorError."""
-    answer = connection.client.json("GET", f"/runs/{path_segment(run_id)}/records")
-    return max((stream["applied"] for stream in answer["streams"] if stream["name"].endswith(f"/{file}")), default=0)
+    try:
+        answer = connection.client.json("GET", f"/runs/{path_segment(run_id)}/records")
+    except CollectorRefused as error:
+        if error.status == 404:  # the run began while the collector was away
+            return 0
+        raise
+    return max((stream["applied"] for stream in answer["streams"] if stream["name"].rpartition("/")[2] == file), default=0)
