@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from aiohttp import web
 
+from runyard.errors import InputError, SpoolError
 from runyard.mlflow import answers, messages
 from runyard.mlflow.errors import invalid
 from runyard.tracking import records
@@ -34,9 +35,11 @@ async def put_artifact(request: web.Request) -> web.Response:
         raise invalid("Invalid path: it names no file")
     files.check_free(server.book.files.get(owner, {}), place.path)
     try:
-        file = await server.blobs.take(request.content.iter_any())
-    except OSError as error:
-        raise no_room(error) from error
+        file = await server.blobs.take(request.content, request.content_length)
+    except SpoolError as error:
+        raise no_room(str(error)) from error
+    except InputError as error:
+        raise invalid(str(error)) from error
     server.record([records.Artifact(word, place.path, file.sha256, file.size_bytes, recording.now_ms())])
     return answer(NOTHING)
 

@@ -1,24 +1,26 @@
 """The artifacts of the run, its children and its models: bytes to .runyard/blobs, a record each.
 
-Reads from request bodies and the blobs of the run's attempts on this node; writes to .runyard/uploads while bytes come, and to
-.runyard/blobs once they are whole. What survives a kill -9: every file whose request was answered.
+Reads from request bodies and the blobs of the run's attempts on this node; writes to .runyard/blobs. What survives
+a kill -9: every file whose request was answered.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+import asyncio
+import errno
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
+
+from aiohttp import ClientError, StreamReader
 
 from runyard import names
 from runyard.mlflow import answers
 from runyard.mlflow.errors import MlflowError, invalid, missing
+from runyard.tracking import blobs
 
 from .book import MODEL_OWNER, File
-
-_UPLOADS = f"{names.PRIVATE_DIR}/uploads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,40 +81,44 @@ def listed(files: Mapping[str, File], folder: str) -> list[answers.FileInfo]:
 
 
 class Blobs:
-    """Where the bytes lie."""
+    """Where the bytes lie: in the folders of the run's attempts, the last one of which is written to."""
 
     def __init__(self, attempts: Iterable[Path]) -> None:
-        self._attempts = list(attempts)
-        run_dir = self._attempts[-1]
-        self._folder = run_dir / names.BLOBS_DIR
-        self._uploads = run_dir / _UPLOADS
-        for folder in (self._folder, self._uploads):
-            folder.mkdir(names.DIR_MODE, parents=True, exist_ok=True)
-        for left in self._uploads.iterdir():  # by a server that was killed meanwhile
-            left.unlink()
+        self._folders = [run_dir / names.BLOBS_DIR for run_dir in attempts]
 
-    async def take(self, chunks: AsyncIterator[bytes]) -> File:
-        """Keep the bytes; they are whole, and in the kernel, when this returns. Raises OSError."""
-        digest, size = hashlib.sha256(), 0
-        part = self._uploads / os.urandom(8).hex()
-        try:
-            with part.open("xb") as file:
-                part.chmod(names.FILE_MODE)
-                async for chunk in chunks:
-                    digest.update(chunk)
-                    size += len(chunk)
-                    file.write(chunk)
-            whole = self._folder / digest.hexdigest()
-            if not whole.exists():
-                part.rename(whole)
-        finally:
-            part.unlink(missing_ok=True)
-        return File(digest.hexdigest(), size)
+    async def take(self, content: StreamReader, size_bytes: int | None) -> File:
+        """Keep what comes; it is whole, and in the kernel, when this returns.
+
+        Raises SpoolError, and InputError where it breaks off.
+        """
+        folder = str(self._folders[-1])
+        if size_bytes is not None and size_bytes <= blobs.READ_BYTES:
+            kept = blobs.keep(await content.read(), folder)
+        else:
+            source = cast(IO[bytes], _Arriving(content, asyncio.get_running_loop()))
+            kept = await asyncio.to_thread(blobs.keep, source, folder)
+        return File(kept.sha256, kept.size_bytes)
 
     def find(self, file: File) -> Path | None:
-        """Where all its bytes lie on this node; None where they do not."""
-        for run_dir in reversed(self._attempts):
-            path = run_dir / names.BLOBS_DIR / file.sha256
+        """Where its bytes lie on this node; None where they do not."""
+        for folder in reversed(self._folders):
+            path = folder / file.sha256
             if path.is_file() and path.stat().st_size == file.size_bytes:
                 return path
         return None
+
+
+class _Arriving:
+    """A body as a file that another thread reads while it comes."""
+
+    name = "the request's body"
+
+    def __init__(self, content: StreamReader, loop: asyncio.AbstractEventLoop) -> None:
+        self._content, self._loop = content, loop
+
+    def read(self, most_bytes: int) -> bytes:
+        """At most so many of the next bytes; none at the end. Blocks. Raises OSError where the sender has gone."""
+        try:
+            return asyncio.run_coroutine_threadsafe(self._content.read(most_bytes), self._loop).result()
+        except ClientError as error:
+            raise OSError(errno.ECONNRESET, "its sender has gone") from error

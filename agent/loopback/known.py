@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from runyard.mlflow import answers, evaluate, filters, messages, paging
+from runyard.mlflow import answers, datasets, evaluate, filters, messages, paging
 from runyard.mlflow.errors import invalid
 from runyard.mlflow.evaluate import Facts, Used
 from runyard.tracking import records
@@ -21,7 +21,8 @@ from .book import Book, KnownModel, KnownRun, Point
 RUN_NAME = "mlflow.runName"
 EXPERIMENT_TAG = "experiment."  # a run's tag that its client has set on the experiment
 PARENT = "mlflow.parentRunId"
-_CONTEXT = "mlflow.data.context"
+# How filters call the statuses of models.
+_SHORT = {"LOGGED_MODEL_PENDING": "PENDING", "LOGGED_MODEL_READY": "READY", "LOGGED_MODEL_UPLOAD_FAILED": "FAILED"}
 
 
 def shown(run_id: str) -> str:
@@ -97,7 +98,7 @@ class Known:
         metrics = [_metric(name, point) for name, point in run.metrics.items()]
         data = answers.RunData(metrics, answers.pairs(run.params), answers.pairs(_tags(run)))
         inputs = answers.RunInputs(
-            [msgspec.convert(one, messages.DatasetInput) for one in run.datasets.values()],
+            [datasets.input_of(one) for one in run.datasets.values()],
             [msgspec.convert(one, messages.ModelInput) for one in run.model_inputs.values()],
         )
         outputs = [msgspec.convert(one, messages.ModelOutput) for one in run.model_outputs.values()]
@@ -159,7 +160,7 @@ class Known:
         attributes: dict[str, int | float | str | None] = {
             name: getattr(info, name, None) for name in (*filters.MODELS.texts, *filters.MODELS.numbers)
         }
-        attributes["artifact_location"] = info.artifact_uri
+        attributes["status"] = _SHORT.get(info.status)
         wanted = {(one.dataset_name, one.dataset_digest) for one in asked.datasets}
         points: dict[str, Point] = {}
         for (name, _, dataset, digest), point in model.metrics.items():
@@ -219,15 +220,15 @@ def _is_in_view(view: str, *, is_deleted: bool) -> bool:
 
 
 def _used(document: dict[str, Any]) -> Used:
-    one = msgspec.convert(document, messages.DatasetInput)
+    one = datasets.input_of(document)
     dataset = one.dataset or messages.Dataset()
-    return Used(dataset.name, dataset.digest, tuple(tag.value for tag in one.tags if tag.key == _CONTEXT))
+    return Used(dataset.name, dataset.digest, tuple(tag.value for tag in one.tags if tag.key == datasets.CONTEXT))
 
 
 def _order_of_model(order: messages.ModelOrder) -> filters.Order:
     kind, dot, name = order.field_name.partition(".")
-    if dot and kind == "metrics":
+    if dot and kind != "metrics":
+        raise invalid(f"Invalid order by field name: {order.field_name}. Only metrics are supported.")
+    if dot:
         return filters.Order(filters.METRIC, name, order.ascending)
-    if order.field_name not in filters.MODELS.texts | filters.MODELS.numbers:
-        raise invalid(f"Invalid order by field name: {order.field_name}")
-    return filters.Order(filters.ATTRIBUTE, order.field_name, order.ascending)
+    return filters.Order(filters.ATTRIBUTE, filters.MODELS.attribute(order.field_name), order.ascending)

@@ -5,7 +5,6 @@ Each function returns the records that the request comes to, none of them writte
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -15,8 +14,9 @@ from typing import Any, cast
 import msgspec
 
 from runyard import names
-from runyard.mlflow import answers, limits, messages
+from runyard.mlflow import answers, datasets, limits, messages
 from runyard.mlflow.errors import invalid, missing
+from runyard.mlflow.names import made_up_name
 from runyard.mlflow.statuses import from_mlflow
 from runyard.tracking import records
 
@@ -38,22 +38,23 @@ def check_active(run: KnownRun) -> None:
         raise invalid(f"The run {run.run_id} must be in the 'active' state. Current state is deleted.")
 
 
-def child(asked: messages.CreateRun, parent: KnownRun) -> tuple[str, list[records.Record]]:
+def child(asked: messages.CreateRun, parent: KnownRun, book: Book) -> tuple[str, list[records.Record]]:
     """A new run, which is a child: (its id, records)."""
     tags = {tag.key: limits.check_tag(tag.key, tag.value) for tag in asked.tags}
-    name = asked.run_name or tags.get(RUN_NAME, "") or f"run-{os.urandom(3).hex()}"
-    run_id = _child_id(parent.run_id)
+    name = asked.run_name or tags.pop(RUN_NAME, "") or made_up_name()
+    run_id = _child_id(parent.run_id, book.own.run_id)
     at_ms = asked.start_time or now_ms()
     new: list[records.Record] = [
         records.Child(run_id, parent.word, name, records.MLFLOW, asked.user_id, at_ms),
         records.Status(run_id, "Running", "", at_ms),
     ]
-    return run_id, new + [records.Tag(run_id, key, value) for key, value in (tags | {RUN_NAME: name}).items()]
+    return run_id, new + [records.Tag(run_id, key, value) for key, value in tags.items() if key != RUN_NAME]
 
 
-def _child_id(parent: str) -> str:
+def _child_id(parent: str, own: str) -> str:
+    """The collector knows by a child's id whose it is; a long line of ancestors has no room in there."""
     room = names.MAX_RUN_ID_LENGTH - 9
-    return f"{parent[:room]}_{os.urandom(4).hex()}"
+    return f"{parent if len(parent) <= room else own[:room]}_{os.urandom(4).hex()}"
 
 
 def update(asked: messages.UpdateRun, run: KnownRun) -> list[records.Record]:
@@ -127,10 +128,12 @@ def param(asked: messages.LogParam, run: KnownRun, book: Book) -> list[records.R
 
 
 def tag(run: KnownRun, key: str, value: str) -> list[records.Record]:
-    """A tag; the one that has the run's name renames it."""
+    """A tag; the one that has the run's name is the name, and an empty one changes nothing."""
     check_active(run)
-    new: list[records.Record] = [records.Tag(run.word, key, limits.check_tag(key, value))]
-    return [*new, records.Name(run.word, value)] if key == RUN_NAME and value else new
+    kept = limits.check_tag(key, value)
+    if key != RUN_NAME:
+        return [records.Tag(run.word, key, kept)]
+    return [records.Name(run.word, kept)] if kept else []
 
 
 def set_tag(asked: messages.LogParam, run: KnownRun, book: Book) -> list[records.Record]:
@@ -161,18 +164,11 @@ def inputs(asked: messages.LogInputs, run: KnownRun, book: Book) -> list[records
     check_active(run)
     limits.check_datasets(asked.datasets)
     new: list[records.Record] = []
-    for one in asked.datasets:
-        dataset = one.dataset or messages.Dataset()
-        key = dataset_key(dataset)
+    for key, document in map(datasets.link_of, datasets.distinct(asked.datasets)):
         if key not in run.datasets:
-            new.append(records.Link(run.word, "dataset", key, msgspec.to_builtins(one)))
+            new.append(records.Link(run.word, "dataset", key, document))
     new += _links(run.word, "model_input", run.model_inputs, asked.models)
     return new
-
-
-def dataset_key(dataset: messages.Dataset) -> str:
-    """By what a dataset is the same one: name and digest."""
-    return hashlib.sha256(json.dumps([dataset.name, dataset.digest]).encode()).hexdigest()
 
 
 def outputs(asked: messages.LogOutputs, run: KnownRun, book: Book) -> list[records.Record]:
@@ -209,7 +205,7 @@ def model(asked: messages.CreateModel, run: KnownRun | None) -> tuple[str, list[
     limits.check_model_name(asked.name)
     model_id = f"m-{os.urandom(16).hex()}"
     document: dict[str, Any] = {
-        "name": asked.name or f"model-{os.urandom(3).hex()}",
+        "name": asked.name or made_up_name(),
         "model_type": asked.model_type or "",
         "status": PENDING,
         "status_message": "",

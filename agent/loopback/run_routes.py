@@ -59,7 +59,7 @@ async def create_run(request: web.Request) -> web.Response:
     if run is None:
         parent_id = next((tag.value for tag in asked.tags if tag.key == PARENT), "")
         parent = run_of(server, parent_id) if parent_id else server.book.own
-        run_id, new = recording.child(asked, parent)
+        run_id, new = recording.child(asked, parent, server.book)
         server.record(new)
         run = server.book.runs[run_id]
     return answer(answers.OneRun(server.known.whole(run)))

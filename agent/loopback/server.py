@@ -12,7 +12,7 @@ from typing import Any
 from runyard import names
 from runyard.atomic import read_json, write_json
 from runyard.mlflow import messages
-from runyard.mlflow.errors import MlflowError
+from runyard.mlflow.errors import TEMPORARILY_UNAVAILABLE, MlflowError
 from runyard.tracking import records
 
 from .book import Book, KnownModel, KnownRun
@@ -52,7 +52,7 @@ class Server:
         try:
             self._journals.append(new)
         except OSError as error:
-            raise no_room(error) from error
+            raise no_room(f"the run's folder on this node cannot be written: {error.strerror}") from error
         self.book.apply(new)
 
     def catch_up(self) -> None:
@@ -87,9 +87,9 @@ class Server:
         return None
 
 
-def no_room(error: OSError) -> MlflowError:
+def no_room(message: str) -> MlflowError:
     """What a disk that takes nothing comes to."""
-    answer = MlflowError("TEMPORARILY_UNAVAILABLE", f"The run's folder on this node cannot be written: {error.strerror}")
+    answer = MlflowError(TEMPORARILY_UNAVAILABLE, message)
     answer.status = _NO_ROOM
     return answer
 
