@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .plan import Range, generation_for
-from .scan import is_plain_folder, walk, why_not_shipped
+from .scan import is_plain_folder, is_unfinished, walk, why_not_shipped
 from .tail import Descriptors, Tail, source_of
 from .turns import Turns
 
@@ -70,6 +70,8 @@ class Files:
 
     def look_at_name(self, name: str, now_s: float, *, is_folder_checked: bool = False) -> bool:
         """Find out what the name stands for now; True where it is a file that should have been known already."""
+        if is_unfinished(name):
+            return False
         tail = self.by_name.get(name)
         is_reachable = is_folder_checked or is_plain_folder(self._run_dir, name.rpartition("/")[0])
         status = self._status(name) if is_reachable else None

@@ -15,6 +15,9 @@ from runyard import names
 LIVE_ROOTS = (names.LOGS_DIR, names.USER_LOGS_DIR, names.INDEX_DIR, names.TRACKING_DIR, names.BLOBS_DIR)
 ALL_ROOTS = (*LIVE_ROOTS, names.OUTPUTS_DIR)
 
+_DIGEST_LENGTH = 64
+_HEX = frozenset("0123456789abcdef")
+
 
 def walk(run_dir: str, roots: Sequence[str]) -> Iterator[tuple[str, int]]:
     """(name relative to the run, inode) of every regular file. What vanishes or cannot be read meanwhile is passed over."""
@@ -30,6 +33,14 @@ def walk(run_dir: str, roots: Sequence[str]) -> Iterator[tuple[str, int]]:
                         yield f"{folder}/{entry.name}", entry.inode()
         except OSError:
             continue  # the next scan looks again
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file among the blobs has not got its name yet (runyard/tracking/blobs.py): it is none of the run's files."""
+    if not name.startswith(names.BLOBS_DIR + "/"):
+        return False
+    blob = name[len(names.BLOBS_DIR) + 1 :]
+    return len(blob) != _DIGEST_LENGTH or not _HEX.issuperset(blob)
 
 
 def is_plain_folder(run_dir: str, name: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from runyard.collector.messages import Body, Count, PageSize, Sha256, StreamName, Text
+from runyard.collector.messages import Body, Count, Flag, PageSize, Sha256, StreamName, Text
 
 
 class PutBlobQuery(Body, frozen=True, kw_only=True):
@@ -25,9 +25,10 @@ class PutArtifact(Body, frozen=True, kw_only=True):
 
 
 class ListQuery(Body, frozen=True, kw_only=True):
-    """Which folder is listed; empty: the uppermost."""
+    """Which folder is listed (empty: the uppermost); with `recursive`, all files below it."""
 
     path: Text = ""
+    recursive: Flag = 0
     page_size: PageSize = 100
     page_token: Text | None = None
 

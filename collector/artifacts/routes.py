@@ -80,7 +80,8 @@ async def list_artifacts(call: Call) -> web.Response:
     """GET /runs/{run_id}/artifacts"""
     query: ListQuery = call.query
     folder = query.path.strip("/")
-    found = {_part_of(entry.path, folder): entry for entry in await call.parts.artifacts.list(call.run_id, folder)}
+    entries = await call.parts.artifacts.list(call.run_id, folder)
+    found = {(entry.path, False) if query.recursive else _part_of(entry.path, folder): entry for entry in entries}
     behind = listing.position_of(query.page_token, tuple[str, bool]) if query.page_token is not None else ("", False)
     chosen = sorted(part for part in found if part > behind)
     page = chosen[: query.page_size]
