@@ -14,8 +14,12 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from runyard.mlflow.errors import MlflowError
+
 from .api import ROUTES
 from .auth import Principal
+from .mlflow import edge as mlflow_edge
+from .mlflow.routes import add_routes as add_mlflow_routes
 from .problems import Problem, problem_of
 from .route import MAX_JSON_BYTES, Call, Parts, Route, read_json, read_query
 from .run_routes import create_run, put_state, register_node
@@ -32,7 +36,7 @@ _IN_TURN = frozenset({create_run, register_node, put_state, open_streams, list_s
 _AT_ONCE = 16
 # Sent many times a second by each node: told of at level debug.
 _FREQUENT = frozenset({"/api/v1/ingest", "/livez", "/readyz", "/metrics"})
-_FREQUENT_OF_NODES = ("/heartbeat", "/work")
+_FREQUENT_OF_NODES = ("/heartbeat", "/work", "/runs/log-batch", "/runs/log-metric")
 
 
 def make_app(parts: Parts) -> web.Application:
@@ -41,6 +45,7 @@ def make_app(parts: Parts) -> web.Application:
     turns = asyncio.Semaphore(_AT_ONCE)
     for route in ROUTES:
         app.router.add_route(route.method, route.path.replace("{path}", r"{path:[\s\S]+}"), _entry(route, parts, turns))
+    add_mlflow_routes(app, parts)
     app.on_response_prepare.append(_add_request_id)
     return app
 
@@ -85,11 +90,13 @@ async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _answer_to(error: Exception, request: web.Request, request_id: str) -> web.Response:
+    if isinstance(error, MlflowError):
+        return mlflow_edge.error_answer(error)
     problem = problem_of(error)
     if problem is None:
         log.error("internal error", request_id=request_id, method=request.method, path=request.path, exc_info=error)
         problem = Problem(500, "internal", "the collector failed to answer; its log says why under this request_id")
-    return problem.response(request_id)
+    return mlflow_edge.error_answer(problem) if mlflow_edge.is_path(request.path) else problem.response(request_id)
 
 
 def _log(request: web.Request, status: int, request_id: str, seconds: float) -> None:

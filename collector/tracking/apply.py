@@ -42,7 +42,7 @@ from runyard.tracking.records import (
     Word,
 )
 
-from . import best, client_runs, documents, labels, series
+from . import best, client_runs, documents, labels, model_metrics, series
 from .lineage import Lineage
 from .series import Arrivals, Point
 from .warn import warn
@@ -154,6 +154,7 @@ class _Application:
             if one.points:
                 arrivals.append(one)
                 changed.setdefault(one.run_id, []).append(one.name)
+                model_metrics.note(self._connection, one.run_id, one.recorded)
         series.append(self._connection, arrivals)
         for run_id, names in changed.items():
             best.note(self._connection, run_id, names)

@@ -64,7 +64,8 @@ def started_ms() -> Any:
 
 def needs_statuses(clauses: Iterable[Clause], orders: Iterable[Order]) -> bool:
     """Whether it has to be known which runs do not respond."""
-    return any((one.entity, one.key) == (ATTRIBUTE, "status") for one in [*clauses, *orders])
+    named = [(clause.entity, clause.key) for clause in clauses] + [(order.entity, order.key) for order in orders]
+    return (ATTRIBUTE, "status") in named
 
 
 def compare(column: Any, comparator: str, value: Any, dialect: str) -> Condition:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from .messages import DatasetInput, ModelInput, ModelOutput, Number, Tag
 
 ACTIVE, DELETED = "active", "deleted"
+VERSION = "3.17.2"  # of MLflow, whose API this is
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):

@@ -15,7 +15,6 @@ MOST_METRICS: Final = 1000  # of one log-batch
 MOST_PARAMS: Final = 100
 MOST_TAGS: Final = 100
 MOST_ENTITIES: Final = 1000
-MOST_BATCH_BYTES: Final = 1_000_000
 MOST_KEY: Final = 250  # characters
 MOST_PARAM_VALUE: Final = 6000  # what is longer is cut, as MLflow's server does
 MOST_TAG_VALUE: Final = 8000  # likewise
@@ -129,12 +128,6 @@ def check_batch(batch: Batch) -> None:
     twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
     if twice:
         raise invalid(f"Duplicate parameter keys have been submitted: {twice}; each may have one value in a request")
-
-
-def check_batch_bytes(size: int) -> None:
-    """The size of a log-batch's body."""
-    if size > MOST_BATCH_BYTES:
-        raise invalid(f"Batched logging API requests must be at most {MOST_BATCH_BYTES} bytes, got a request of size {size}")
 
 
 def _check_size(name: str, size: int, most: int) -> None:
