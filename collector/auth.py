@@ -180,6 +180,13 @@ def _take_over(connection: Connection, renewal: Any) -> list[str]:
     return [] if digest is None else [digest]
 
 
+def require_parent(connection: Connection, who: Principal, parent_run_id: str | None) -> None:
+    """Raises a 403 where `who` holds a run's token and makes a run whose parent is neither that run nor a descendant of it."""
+    if who.kind != RUN or (parent_run_id is not None and lineage.is_descendant(connection, parent_run_id, who.subject)):
+        return
+    raise not_allowed("a run's token makes only runs whose parent_run_id is that run, or a descendant of it", "not-yours")
+
+
 def insert(
     connection: Connection,
     token_id: str,

@@ -87,7 +87,10 @@ def nearest(word: str, known: list[str]) -> str:
 
 
 def _hint(client: CollectorClient, run_id: str) -> str:
-    close = nearest(run_id, [str(found["run_id"]) for found in runs(client, {}, PAGE_SIZE)])
+    try:
+        close = nearest(run_id, [str(found["run_id"]) for found in runs(client, {}, PAGE_SIZE)])
+    except CollectorRefused:  # a run's token lists no runs
+        return ""
     return f"; did you mean {close!r}?" if close else "; `runyard ps` lists the runs"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from runyard.collector import catalog, standing, state
+from runyard.collector import auth, catalog, standing, state
 from runyard.collector.auth import Principal
 from runyard.collector.catalog import RunRow
 from runyard.collector.problems import Problem, no_such_run
@@ -33,7 +33,8 @@ def cancel(connection: Connection, run_id: str, reason: str, who: Principal, now
     is_canceled = run.status == "Canceled" and run.cancel_ns is not None
     if run.status in state.FINAL and not is_canceled:
         raise Problem(409, "ended", f"run {run_id} has ended ({run.status}); there is nothing left to cancel")
-    why = f"canceled by {who.subject or 'the administrator'}{f': {reason}' if reason else ''}"
+    by = f"run {who.subject}" if who.kind == auth.RUN else who.subject or "the administrator"
+    why = f"canceled by {by}{f': {reason}' if reason else ''}"
     changed = NOTHING if is_canceled else _cancel_one(connection, run, why, now_ns)
     for child in _live_below(connection, run):
         changed |= _cancel_one(connection, child, f"canceled with its parent run {child.parent_run_id}", now_ns)

@@ -127,6 +127,7 @@ class SubmitRun(Body, frozen=True, kw_only=True):
     priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
     max_queue_s: Seconds = 0.0
     retries: Annotated[int, Meta(ge=0, le=1000)] = 0
+    parent_run_id: RunId | None = None
 
     def __post_init__(self) -> None:
         check_run_id("run_id", self.run_id)

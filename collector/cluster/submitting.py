@@ -15,10 +15,10 @@ from sqlalchemy.engine import Connection
 
 from runyard import distribution
 from runyard import spec as specs
-from runyard.collector import catalog, rendezvous, standing
+from runyard.collector import auth, catalog, rendezvous, standing
 from runyard.collector.auth import Principal
 from runyard.collector.messages import CreateRun
-from runyard.collector.problems import Problem, invalid
+from runyard.collector.problems import Problem, invalid, not_allowed
 from runyard.collector.schema import cluster_nodes, queue, runs
 from runyard.collector.standing import QUEUED
 
@@ -33,11 +33,12 @@ def submit(connection: Connection, cluster: str, wanted: SubmitRun, who: Princip
     """Adds the run to the queue; False where the very same was submitted before. Raises a 404 for a cluster that is none, a 409
     where the run id is taken, and a 400 where the run cannot be or the cluster can never hold it."""
     registry.require_cluster(connection, cluster)
+    parent = _parent(connection, wanted, who)
     known = connection.execute(sa.select(runs.c.creator).where(runs.c.run_id == wanted.run_id)).first()
     if known is not None:
         _require_same(connection, cluster, wanted, is_own=known.creator == rendezvous.name_of(who))
         return False
-    described = _described(wanted, who)
+    described = _described(wanted, who.subject if parent is None or who.kind != auth.RUN else parent.user)
     nodes = connection.execute(sa.select(cluster_nodes.c.capacity).where(cluster_nodes.c.cluster == cluster))
     short = shortage(cluster, wanted.node_count, wanted.request, list(nodes.scalars()))
     if short:
@@ -52,6 +53,21 @@ def submit(connection: Connection, cluster: str, wanted: SubmitRun, who: Princip
     return True
 
 
+def _parent(connection: Connection, wanted: SubmitRun, who: Principal) -> Any:
+    """The row of the run that this one is a child of; None: of none. Raises a 404 where it is not there, and a 403 where a run
+    submits what is no child of its own, or what is to run as another user than it does."""
+    auth.require_parent(connection, who, wanted.parent_run_id)
+    if wanted.parent_run_id is None:
+        return None
+    catalog.require_run(connection, wanted.parent_run_id)
+    ordered = sa.select(runs.c.user, queue.c.order).outerjoin(queue, queue.c.run_id == runs.c.run_id)
+    row = connection.execute(ordered.where(runs.c.run_id == wanted.parent_run_id)).one()
+    own = row.order.user if row.order is not None else ""
+    if who.kind == auth.RUN and wanted.order.user != own:
+        raise not_allowed(f"a run submits runs as its own user alone, {own!r}; {wanted.order.user!r} was given", "not-yours")
+    return row
+
+
 def _require_same(connection: Connection, cluster: str, wanted: SubmitRun, *, is_own: bool) -> None:
     known = connection.execute(sa.select(queue).where(queue.c.run_id == wanted.run_id)).first()
     asked = ("order", "node_count", "request", "priority", "max_queue_s")  # retries are used up meanwhile
@@ -60,7 +76,7 @@ def _require_same(connection: Connection, cluster: str, wanted: SubmitRun, *, is
         raise Problem(409, "run-id-taken", f"there is another run {wanted.run_id!r}; choose another run id")
 
 
-def _described(wanted: SubmitRun, who: Principal) -> CreateRun:
+def _described(wanted: SubmitRun, user: str) -> CreateRun:
     """The run as the catalog has it, from its spec; raises a 400 where that is none."""
     try:
         spec = specs.from_json(wanted.order.spec)
@@ -83,7 +99,8 @@ def _described(wanted: SubmitRun, who: Principal) -> CreateRun:
         "run_id": wanted.run_id,
         "node_count": wanted.node_count,
         "created_ns": time.time_ns(),
-        "user": who.subject,
+        "user": user,
+        "parent_run_id": wanted.parent_run_id,
     }
     fixed |= {"key": secrets.token_hex(16), "run_token_sha256": "0" * 64}
     try:
