@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from runyard.mlflow import answers, limits, messages
+from runyard.mlflow import answers, messages
 
 from .book import KnownRun
 from .server import Server
@@ -30,10 +30,7 @@ class NotOursError(Exception):
 async def asked_of(request: web.Request, kind: type[T]) -> T:
     if request.method == "GET":
         return messages.from_query({name: request.query.getall(name) for name in request.query}, kind)
-    body = await request.read()
-    if kind is messages.Batch:
-        limits.check_batch_bytes(len(body))
-    return messages.decode(body, kind)
+    return messages.decode(await request.read(), kind)
 
 
 def answer(answer: answers.Answer) -> web.Response:

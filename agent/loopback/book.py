@@ -49,6 +49,7 @@ class KnownRun:
     end_ms: int | None = None
     is_deleted: bool = False
     params: dict[str, str] = field(default_factory=dict)
+    earlier_params: dict[str, str] = field(default_factory=dict)  # of attempts before this one
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, Point] = field(default_factory=dict)
     datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -103,6 +104,11 @@ class Book:
             act = _ACTIONS.get(type(record))
             if act is not None:
                 act(self, record)
+
+    def turn_over(self) -> None:
+        """What is known so far is of earlier attempts: their parameters may come otherwise now."""
+        for run in self.runs.values():
+            run.params, run.earlier_params = {}, run.params
 
     def run_of(self, run: str) -> KnownRun | None:
         """The run that a record names."""

@@ -47,9 +47,16 @@ class Journals:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._offsets[self._own] = os.fstat(self._descriptor).st_size
 
+    def earlier(self) -> Iterator[records.Record]:
+        """What the attempts before this one have recorded on this node."""
+        return self._news(self.attempts[:-1])
+
     def news(self) -> Iterator[records.Record]:
-        """What was appended to any of the journals since the last time, each journal in its order."""
-        for path in self._paths():
+        """What was appended to any of this attempt's journals since the last time, each journal in its order."""
+        return self._news(self.attempts[-1:])
+
+    def _news(self, attempts: Sequence[Path]) -> Iterator[records.Record]:
+        for path in _paths(attempts):
             known = self._offsets.get(path, 0)
             try:
                 size = path.stat().st_size
@@ -65,7 +72,7 @@ class Journals:
         quoted = (
             msgspec.json.encode(name) if name.isascii() and name.isprintable() else b""
         )  # others are written in several ways
-        for path in self._paths():
+        for path in _paths(self.attempts):
             with path.open("rb") as file:
                 for line in file:
                     if quoted not in line or not line.endswith(b"\n"):
@@ -73,15 +80,6 @@ class Journals:
                     for record in _decoded(line):
                         if isinstance(record, records.Metric) and record.name == name and (record.run or own) == run:
                             yield record
-
-    def _paths(self) -> list[Path]:
-        found: list[Path] = []
-        for folder in self.attempts:
-            try:
-                found += sorted((folder / names.TRACKING_DIR).glob(f"*{names.TRACKING_SUFFIX}"))
-            except OSError:  # an attempt that was removed meanwhile
-                continue
-        return found
 
     def _lines(self, path: Path) -> Iterator[bytes]:
         """The whole lines beyond what is known."""
@@ -98,6 +96,16 @@ class Journals:
         self._descriptor = os.open(self._own, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, names.FILE_MODE)
         size = os.fstat(self._descriptor).st_size  # the last server may have been killed within a line
         self._is_torn = bool(size) and os.pread(self._descriptor, 1, size - 1) != b"\n"
+
+
+def _paths(attempts: Sequence[Path]) -> list[Path]:
+    found: list[Path] = []
+    for folder in attempts:
+        try:
+            found += sorted((folder / names.TRACKING_DIR).glob(f"*{names.TRACKING_SUFFIX}"))
+        except OSError:  # an attempt that was removed meanwhile
+            continue
+    return found
 
 
 def _decoded(line: bytes) -> list[records.Record]:

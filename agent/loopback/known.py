@@ -96,7 +96,7 @@ class Known:
     def whole(self, run: KnownRun) -> answers.Run:
         """A run with what it has logged."""
         metrics = [_metric(name, point) for name, point in run.metrics.items()]
-        data = answers.RunData(metrics, answers.pairs(run.params), answers.pairs(_tags(run)))
+        data = answers.RunData(metrics, answers.pairs(run.earlier_params | run.params), answers.pairs(_tags(run)))
         inputs = answers.RunInputs(
             [datasets.input_of(one) for one in run.datasets.values()],
             [msgspec.convert(one, messages.ModelInput) for one in run.model_inputs.values()],
@@ -122,7 +122,9 @@ class Known:
             name: getattr(info, name) for name in (*filters.RUNS.texts, *filters.RUNS.numbers)
         }
         metrics = {name: point.value for name, point in run.metrics.items()}
-        return Facts(attributes, metrics, run.params, _tags(run), [_used(one) for one in run.datasets.values()])
+        return Facts(
+            attributes, metrics, run.earlier_params | run.params, _tags(run), [_used(one) for one in run.datasets.values()]
+        )
 
     def model(self, model: KnownModel) -> answers.LoggedModel:
         """A model with what is known of it."""

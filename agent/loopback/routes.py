@@ -15,6 +15,10 @@ async def health(request: web.Request) -> web.Response:
     return web.Response(text="OK")
 
 
+async def version(request: web.Request) -> web.Response:
+    return web.Response(text=answers.VERSION)
+
+
 async def server_info(request: web.Request) -> web.Response:
     return answer(answers.SERVER_INFO)
 
@@ -31,4 +35,5 @@ def add_to(app: web.Application) -> None:
     for path in ("/api/3.0/mlflow/server-info", "/ajax-api/3.0/mlflow/server-info"):
         app.router.add_get(path, server_info)
     app.router.add_get("/health", health)
+    app.router.add_get("/version", version)
     app.router.add_route("*", "/{anything:.*}", unknown)

@@ -40,6 +40,8 @@ class Server:
         self.known = Known(self.book, Experiment(experiment_id, run["experiment"], start_ms))
         self._journals = Journals(run_dir, run["run_id"], int(run.get("attempt") or 0))
         self.blobs = Blobs(self._journals.attempts)
+        self.book.apply(self._journals.earlier())
+        self.book.turn_over()
         self.catch_up()
         # What an earlier process of this server may have been killed before it could answer: the question comes again.
         self._unanswered_runs = {run_id for run_id, one in self.book.runs.items() if one is not own and one.end_ms is None}
