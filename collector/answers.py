@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
+from runyard.tracking.records import Goal
+
 from .messages import Body, NodeStatus, RunStatus
 from .report import Attempt, Clock, Evidence, Failure, Phase, ProcessStatus, Progress, Transition
 
@@ -75,16 +77,29 @@ class Run(Body, frozen=True, kw_only=True):
     world_size: int
     attempt: int
     is_pinned: bool
+    cluster: str  # in whose queue it was put; empty: in none
     removed_ns: int | None
     removed_why: str
+    parent_run_id: str | None
+    kind: str
+    number: int
+    is_client_run: bool
+    deleted_ms: int | None
 
 
 class RunInFull(Run, frozen=True, kw_only=True):
-    """A run with how it came to its status, its nodes and its processes."""
+    """A run with how it came to its status, its nodes and its processes, and what it has recorded beside metrics and files."""
 
     transitions: list[Transition]
     nodes: list[Node]
     processes: list[ProcessOfRun]
+    params: dict[str, str]
+    properties: dict[str, str]
+    goal: Goal | None
+    best_run_id: str | None
+    best_value: float | None
+    hint: str  # what a client has last said of the status of a run that a node has
+    warnings: list[str]
 
 
 class RunList(Body, frozen=True, kw_only=True):

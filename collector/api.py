@@ -30,7 +30,6 @@ from .verdict import routes as verdict_routes
 V1 = "/api/v1"
 
 _ANYBODY = frozenset({ADMIN, USER, NODE, RUN})
-_CREATORS = frozenset({ADMIN, USER, NODE})
 _READERS = frozenset({ADMIN, USER, RUN})
 _WRITERS = frozenset({ADMIN, NODE, RUN})
 _PEOPLE = frozenset({ADMIN, USER})
@@ -71,11 +70,11 @@ ROUTES: tuple[Route, ...] = (
         "GET", f"{V1}/openapi.json", _document, "This description", _ANYBODY, (Answer(content_type="application/json"),)
     ),
     Route(
-        "POST", f"{V1}/runs", run_routes.create_run, "Create a run", _CREATORS,
+        "POST", f"{V1}/runs", run_routes.create_run, "Create a run", _ANYBODY,
         _answers(answers.Run, 201, 200), (409, 507), body=messages.CreateRun,
     ),
     Route(
-        "GET", f"{V1}/runs", run_routes.list_runs, "List runs, newest first", _PEOPLE,
+        "GET", f"{V1}/runs", run_routes.list_runs, "List runs, newest first", _READERS,
         _answers(answers.RunList), query=messages.RunsQuery,
     ),
     Route(
@@ -139,7 +138,7 @@ ROUTES: tuple[Route, ...] = (
         _answers(verdict_answer.Verdict), (404,),
     ),
     Route(
-        "PUT", f"{V1}/snapshots/{{snapshot_id}}", snapshot_routes.put_snapshot, "Keep a code snapshot", _CREATORS,
+        "PUT", f"{V1}/snapshots/{{snapshot_id}}", snapshot_routes.put_snapshot, "Keep a code snapshot", _ANYBODY,
         _answers(answers.Snapshot, 201, 200), (507,), body_type=TAR_TYPE,
     ),
     Route(
@@ -211,7 +210,7 @@ ROUTES: tuple[Route, ...] = (
         _answers(cluster_answers.ClusterNode), (404, 507),
     ),
     Route(
-        "POST", f"{V1}/clusters/{{cluster}}/runs", queue_routes.submit_run, "Submit a run to a cluster", _PEOPLE,
+        "POST", f"{V1}/clusters/{{cluster}}/runs", queue_routes.submit_run, "Submit a run to a cluster", _READERS,
         _answers(answers.Run, 201, 200), (404, 409, 507), body=cluster_messages.SubmitRun,
     ),
     Route(
@@ -219,7 +218,7 @@ ROUTES: tuple[Route, ...] = (
         _answers(cluster_answers.Queue), (404,),
     ),
     Route(
-        "POST", f"{V1}/runs/{{run_id}}/cancel", queue_routes.cancel_run, "Cancel a run", _PEOPLE,
+        "POST", f"{V1}/runs/{{run_id}}/cancel", queue_routes.cancel_run, "Cancel a run", _READERS,
         _answers(answers.Run), (404, 409, 507), body=cluster_messages.CancelRun,
     ),
     Route(

@@ -27,7 +27,7 @@ from .problems import Problem, no_such_run, removed
 from .report import NodeState, Process
 from .schema import nodes, processes, queue, runs, tags
 from .state import State
-from .tracking import experiments
+from .tracking import experiments, journals
 
 # Stands for the node of a run before one has registered: its creation was the last sign of life.
 NO_NODE = ""
@@ -43,13 +43,16 @@ class RunRow:
     heard: dict[str, int | None]
     silent_if: tuple[str, ...]
     folders: dict[str, str]
+    experiment: str  # its name; the row has its folder
     is_merged: bool
+    is_applied: bool  # the records that its nodes have sealed
     in_queue: Any = None  # its row of `queue`, without what it asks for; None where it is of none
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing more comes: its nodes have said so and, where there are several, its run-level files are sealed."""
-        return bool(self.row.is_complete) and self.is_merged
+        """Whether nothing more comes: its nodes have said so, their records are applied, and where there are several its
+        run-level files are sealed."""
+        return bool(self.row.is_complete) and self.is_merged and self.is_applied
 
     @property
     def state(self) -> State:
@@ -69,13 +72,14 @@ class Heard:
 
 
 # What is shown of a queue's row.
-_OF_QUEUE = [queue.c[name] for name in ("run_id", "stage", "submitted_ns", "placed_ns", "waits_for", "attempt")]
+_OF_QUEUE = [queue.c[name] for name in ("run_id", "cluster", "stage", "submitted_ns", "placed_ns", "waits_for", "attempt")]
 NOTHING_NEW = Heard(None, None, progress.UNWATCHED, is_calm=True)
 
 
 def create_run(connection: Connection, wanted: CreateRun, who: Principal) -> bool:
     """Adds the run and its token; False where it is there already with the same key, or where a further node of it has joined.
-    Raises a 409 where the id is taken, or where the node cannot be one of this run."""
+    Raises a 409 where the id is taken, or where the node cannot be one of this run; a 403 where a run may not make this one."""
+    auth.require_parent(connection, who, wanted.parent_run_id)
     key_sha256 = hashlib.sha256(wanted.key.encode()).hexdigest()
     known = connection.execute(sa.select(runs).where(runs.c.run_id == wanted.run_id)).first()
     if known is not None:
@@ -157,14 +161,18 @@ def with_details(connection: Connection, rows: list[Any]) -> list[RunRow]:
         if node.status not in state.FINAL and not is_given_up:
             silent_if[node.run_id].append(node.node_id)
     for row in rows:  # no node has come, or all that have come have ended; a queue knows itself whom it has given a run to
-        if not silent_if[row.run_id] and row.status not in state.FINAL and row.run_id not in queued:
+        is_of_nodes = row.run_id not in queued and not row.is_client_run
+        if not silent_if[row.run_id] and row.status not in state.FINAL and is_of_nodes:
             silent_if[row.run_id].append(NO_NODE)
     ended = [row.run_id for row in rows if row.is_complete and folders[row.run_id]]
     several = [row.run_id for row in rows if max(row.node_count, len(folders[row.run_id])) > 1]
     unmerged = {*ended}.intersection(several) - merged(connection, ended)
+    unapplied = journals.unapplied_of(connection, ended)
+    names = experiments.names(connection, {row.experiment for row in rows})
     return [
         RunRow(row, tags_of[row.run_id], heard[row.run_id], tuple(silent_if[row.run_id]), folders[row.run_id],
-               is_merged=row.run_id not in unmerged, in_queue=queued.get(row.run_id))
+               experiment=names.get(row.experiment, row.experiment), is_merged=row.run_id not in unmerged,
+               is_applied=row.run_id not in unapplied, in_queue=queued.get(row.run_id))
         for row in rows
     ]  # fmt: skip
 

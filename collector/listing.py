@@ -1,6 +1,6 @@
 """The list of runs, newest first, page by page.
 
-Reads from the tables `runs`, `tags`, `nodes`. Blocks; collector/database.py runs it in a thread.
+Reads from the tables `runs`, `experiments`, `tags`, `nodes`. Blocks; collector/database.py runs it in a thread.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from . import catalog, state
 from .catalog import RunRow
 from .messages import NodeStatus, RunsQuery
 from .problems import invalid
-from .schema import nodes, runs, tags
+from .schema import experiments, nodes, runs, tags
 
 NOT_RESPONDING = "NotResponding"
 
@@ -77,9 +77,22 @@ def _rows_behind(
 
 def _condition(query: RunsQuery) -> sa.ColumnElement[bool]:
     condition: sa.ColumnElement[bool] = sa.true()
-    for column, value in ((runs.c.experiment, query.experiment), (runs.c.user, query.user), (runs.c.name, query.name)):
+    same = (
+        (runs.c.user, query.user),
+        (runs.c.name, query.name),
+        (runs.c.kind, query.kind),
+        (runs.c.parent_run_id, query.parent),
+    )
+    for column, value in same:
         if value is not None:
             condition &= column == value
+    if query.experiment is not None:
+        folder = sa.select(experiments.c.folder).where(experiments.c.name == query.experiment)
+        condition &= runs.c.experiment == folder.scalar_subquery()
+    if query.parent is None and not query.include_children:
+        condition &= runs.c.parent_run_id.is_(None)
+    if not query.include_deleted:
+        condition &= runs.c.deleted_ms.is_(None)
     if query.created_after_ns is not None:
         condition &= runs.c.created_ns > query.created_after_ns
     if query.created_before_ns is not None:

@@ -230,6 +230,10 @@ class RunsQuery(Body, frozen=True, kw_only=True):
     tag: list[Annotated[str, Meta(max_length=8192, pattern=r"^[^\x00=]+=[^\x00]*$")]] = []
     created_after_ns: Count | None = None
     created_before_ns: Count | None = None
+    parent: RunId | None = None
+    kind: Text | None = None
+    include_children: Flag = 0
+    include_deleted: Flag = 0
     page_size: PageSize = 100
     page_token: Text | None = None
 

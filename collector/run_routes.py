@@ -11,15 +11,16 @@ import time
 import msgspec
 from aiohttp import web
 
-from . import catalog, listing, progress, standing, state
+from . import auth, catalog, listing, progress, standing, state
 from .answers import Node, RegisteredNode, Run, RunInFull, RunList, StacksAnswer, StateAnswer
 from .catalog import RunRow
 from .hub import Hub
 from .messages import CreateRun
-from .problems import Problem
+from .problems import Problem, not_allowed
 from .pulse import Pulse
 from .report import NodeState, Transition
 from .route import Call, json_response
+from .tracking import client_runs, labels
 
 # What a node that waits for this one has to know.
 ENDING = state.FINAL | {"CancelRequested"}
@@ -28,9 +29,11 @@ MOST_NAMED = 20
 
 
 def shown_status(row: RunRow, pulse: Pulse) -> str:
-    """The status as it is shown: a run does not respond while one of its nodes is silent."""
+    """The status as it is shown: a run does not respond while one of its nodes, or those who speak for it, are silent."""
     run_id: str = row.row.run_id
     if not row.state.is_final and pulse.is_lost(run_id, row.silent_if):
+        return listing.NOT_RESPONDING
+    if client_runs.is_silent(row.row, time.time()):
         return listing.NOT_RESPONDING
     return row.state.status
 
@@ -39,7 +42,10 @@ def run_answer(row: RunRow, pulse: Pulse, hub: Hub) -> Run:
     """A run in an answer."""
     values = {field: getattr(row.row, field) for field in Run.__struct_fields__ if hasattr(row.row, field)}
     heard = [pulse.heard_ns(row.row.run_id, node_id) or heard_ns for node_id, heard_ns in row.heard.items()]
-    values |= {"is_complete": row.is_complete, "pending": _pending(row, hub)}
+    if row.row.is_client_run and row.row.said_ms is not None:
+        heard.append(row.row.said_ms * 10**6)
+    values |= {"is_complete": row.is_complete, "pending": _pending(row, hub), "experiment": row.experiment}
+    values["cluster"] = "" if row.in_queue is None else row.in_queue.cluster
     values["heard_ns"] = max((heard_ns for heard_ns in heard if heard_ns is not None), default=None)
     values |= {"tags": row.tags, "command": msgspec.json.decode(row.row.command), "status": shown_status(row, pulse)}
     if values["status"] == listing.NOT_RESPONDING and row.row.node_count > 1:
@@ -53,6 +59,8 @@ def _pending(row: RunRow, hub: Hub) -> str:
         return row.in_queue.waits_for or "its turn in the queue"
     if row.is_complete or not row.row.is_complete:
         return ""
+    if row.is_merged:
+        return "its records are being applied"
     trouble = hub.trouble_of(row.row.run_id)
     if trouble:
         return f"its overall logs cannot be finished, which is tried again: {trouble}"
@@ -80,6 +88,10 @@ async def create_run(call: Call) -> web.Response:
 
 async def list_runs(call: Call) -> web.Response:
     """GET /runs"""
+    if call.who.kind == auth.RUN and call.query.parent is None:
+        raise not_allowed("a run's token lists the children of its run only: name the parent")
+    if call.query.parent is not None:
+        await call.parts.gate.require_run(call.who, call.query.parent)
     pulse = call.parts.pulse
     page = await call.parts.database.read(listing.list_runs, call.query, lambda row: shown_status(row, pulse))
     runs = [run_answer(row, pulse, call.parts.hub) for row in page.runs]
@@ -92,17 +104,32 @@ async def show_run(call: Call) -> web.Response:
     row = await database.read(catalog.run, call.run_id)
     nodes = await database.read(catalog.nodes_of, call.run_id)
     processes = await database.read(catalog.processes_of, call.run_id)
+    recorded = await database.read(labels.of_run, call.run_id)
     # A node of an earlier version has gone through statuses without telling when: what the others tell is shown.
     current = nodes if row.in_queue is None else [node for node in nodes if node.attempt == row.row.attempt]
     told = [node.transitions for node in current if node.transitions or node.status == "NotStarted"]
     if row.row.node_count > len(current) and not row.state.is_final:
         told.append([])  # of those that have not come yet
     whole = msgspec.structs.asdict(run_answer(row, pulse, call.parts.hub)) | {
-        "transitions": _with_queue(row, await asyncio.to_thread(state.transitions_of_run, told)),
+        "transitions": _said(row) or _with_queue(row, await asyncio.to_thread(state.transitions_of_run, told)),
         "nodes": [_with_pulse(node, call.run_id, pulse) for node in nodes],
         "processes": processes,
+        **{name: getattr(row.row, name) for name in ("goal", "best_run_id", "best_value", "hint")},
+        "params": recorded.params,
+        "properties": recorded.properties,
+        "warnings": recorded.warnings,
     }
     return json_response(RunInFull(**whole))
+
+
+def _said(row: RunRow) -> list[Transition]:
+    """Those of a client run: nobody but its clients has told of it."""
+    if not row.row.is_client_run:
+        return []
+    moments = [("NotStarted", row.row.created_ns), ("Running", row.row.started_ns)]
+    if row.state.is_final:
+        moments.append((row.state.status, row.row.ended_ns))
+    return [Transition(status=status, wall_ns=at_ns) for status, at_ns in moments if at_ns is not None]  # type: ignore[arg-type]
 
 
 def _with_queue(row: RunRow, told: list[Transition]) -> list[Transition]:

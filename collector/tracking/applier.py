@@ -19,15 +19,14 @@ from sqlalchemy.engine import Connection
 
 from runyard.collector.database import Database
 from runyard.collector.hub import Hub
-from runyard.collector.schema import applied_records, runs, seals, streams
+from runyard.collector.schema import applied_records
 from runyard.collector.state import State
-from runyard.collector.store import Store, StoreError
+from runyard.collector.store import NotStored, Store, StoreError
 from runyard.collector.streams import Stream, Streams
 from runyard.errors import RunyardError
-from runyard.names import TRACKING_DIR
 from runyard.tracking.records import Record
 
-from . import batches, lines, parents
+from . import batches, journals, lines, parents
 from .apply import apply
 from .warn import warn
 
@@ -40,11 +39,6 @@ SWEEP_S = 30.0
 RETRY_S = 2.0
 
 log = structlog.get_logger()
-
-
-def is_journal(name: str) -> bool:
-    """Whether a stream of that name holds records."""
-    return name.startswith(TRACKING_DIR + "/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +81,7 @@ class Applier:
     def grown(self, streams: set[Stream]) -> None:
         """Streams have more bytes, or take no more."""
         for stream in streams:
-            if is_journal(stream.row.name):
+            if journals.is_journal(stream.row.name):
                 self._waiting.setdefault(stream.id, stream)
                 self._wake.set()
 
@@ -135,7 +129,7 @@ class Applier:
 
     async def _catch_up(self) -> None:
         """What a crash has left between the arrival of records and their application."""
-        for stream_id in await self._database.read(unapplied):
+        for stream_id in await self._database.read(journals.unapplied):
             stream = await self._streams.find(stream_id)
             if stream is not None:
                 self._waiting.setdefault(stream.id, stream)
@@ -163,7 +157,7 @@ class Applier:
         size = 0
         unknown = [stream_id for stream_id in self._waiting if stream_id not in self._applied]
         if unknown:
-            self._applied |= await self._database.read(applied, unknown)
+            self._applied |= await self._database.read(journals.applied, unknown)
         for stream in list(self._waiting.values()):
             if size >= PIECE_BYTES or stream.id not in self._applied:  # it has come meanwhile
                 break
@@ -206,6 +200,8 @@ def _next_lines(store: Store, asked: Iterable[_Part]) -> dict[int, _Piece]:
     for part in asked:
         try:
             taken = _lines_of(store, part)
+        except NotStored:  # an administrator has removed the file
+            taken = lines.Taken(part.end - part.start, (), (f"the journal is lost from byte {part.start} on",), 0)
         except StoreError as error:
             log.error("a journal cannot be read", stream=part.stream_id, error=str(error))
             taken = lines.Taken(0, (), (), 0)
@@ -225,29 +221,6 @@ def _lines_of(store: Store, part: _Part) -> lines.Taken:
     is_whole = part.is_closed and part.start + len(piece) == part.end
     is_too_long = len(piece) == MOST_LINE_BYTES and b"\n" not in piece
     return lines.take(piece, at=part.start, is_last=is_whole or is_too_long)
-
-
-def unapplied(connection: Connection) -> list[int]:
-    """The journals that are not sealed and applied to their end."""
-    at = sa.func.coalesce(applied_records.c.offset, 0)
-    query = (
-        sa.select(streams.c.id)
-        .join(runs, runs.c.run_id == streams.c.run_id)
-        .outerjoin(applied_records, applied_records.c.stream_id == streams.c.id)
-        .outerjoin(seals, seals.c.stream_id == streams.c.id)
-        .where(streams.c.name.startswith(TRACKING_DIR + "/", autoescape=True) & runs.c.removed_ns.is_(None))
-        .where(seals.c.length.is_(None) | (at < seals.c.length))
-    )
-    return list(connection.execute(query).scalars())
-
-
-def applied(connection: Connection, stream_ids: Sequence[int]) -> dict[int, int]:
-    """How far each of these streams is applied."""
-    found = dict.fromkeys(stream_ids, 0)
-    for start in range(0, len(stream_ids), 500):
-        some = applied_records.c.stream_id.in_(stream_ids[start : start + 500])
-        found |= {row.stream_id: row.offset for row in connection.execute(sa.select(applied_records).where(some))}
-    return found
 
 
 def apply_pieces(connection: Connection, pieces: Sequence[_Piece], now_ms: int) -> None:

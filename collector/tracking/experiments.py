@@ -6,6 +6,7 @@ Reads from and writes to the table `experiments`. Every function blocks and gets
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +22,12 @@ def enter(connection: Connection, name: str) -> dict[str, Any]:
     if folder is None:
         folder = create(connection, name)[1]
     return {"experiment": folder, "number": next_number(connection, folder)}
+
+
+def names(connection: Connection, folders: Collection[str]) -> dict[str, str]:
+    """The names of the experiments with these folders, by folder."""
+    query = sa.select(experiments.c.folder, experiments.c.name).where(experiments.c.folder.in_(folders))
+    return {row.folder: row.name for row in connection.execute(query)}
 
 
 def next_number(connection: Connection, folder: str) -> int:

@@ -1,11 +1,12 @@
 """Parameters, tags and properties of runs: each a key and a text.
 
-Reads from and writes to the tables `params`, `tags` and `properties`. Every function blocks, gets the connection of its
-transaction, and returns the sentence that refuses what was wanted, empty where it was done.
+Reads from and writes to the tables `params`, `tags` and `properties`. Every function blocks and gets the connection of its
+transaction; those that write return the sentence that refuses what was wanted, empty where it was done.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +14,8 @@ from sqlalchemy.engine import Connection
 
 from runyard.collector.schema import params, properties, tags
 from runyard.tracking.records import MOST_NAME
+
+from . import warn
 
 MOST_VALUE = 65_536  # characters
 
@@ -24,6 +27,25 @@ def why_bad_name(what: str, name: str) -> str:
     if len(name) > MOST_NAME:
         return f"the name of the {what} {name[:40]!r}… has {len(name)} characters, at most {MOST_NAME} are allowed"
     return f"the name of the {what} {name!r} holds a NUL" if "\0" in name else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a run has recorded of this, and the warnings that came of what could not be taken."""
+
+    params: dict[str, str]
+    properties: dict[str, str]
+    warnings: list[str]
+
+
+def of_run(connection: Connection, run_id: str) -> Recorded:
+    """One run's."""
+
+    def pairs(table: Any) -> dict[str, str]:
+        query = sa.select(table.c.key, table.c.value).where(table.c.run_id == run_id).order_by(table.c.key)
+        return {row.key: row.value for row in connection.execute(query)}
+
+    return Recorded(pairs(params), pairs(properties), warn.of_run(connection, run_id))
 
 
 def set_param(connection: Connection, run_id: str, key: str, value: str) -> str:

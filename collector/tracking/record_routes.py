@@ -14,8 +14,8 @@ from runyard.collector.route import Call, check_content_type, json_response
 from runyard.tracking.records import Record, decoder
 
 from .answers import Journal, Journals, RecordsAnswer, Refused
-from .applier import applied, is_journal
 from .batches import batch_id, take
+from .journals import applied, is_journal
 
 NDJSON_TYPE = "application/x-ndjson"
 MOST_RECORDS = 20_000  # of a request: they are applied in one transaction
