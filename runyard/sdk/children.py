@@ -6,6 +6,7 @@ Writes records; reads from GET /runs.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ from . import metrics, values
 
 if TYPE_CHECKING:
     from .run import Run
+
+_lock = threading.RLock()
+_latest_ms = 0
 
 MOST_CHILDREN = 100  # that one call makes
 CHILD = "child"
@@ -88,5 +92,13 @@ def _create(parent: Run, name: str, run_id: str | None) -> Run:
     child = of(parent, wanted)
     child._parent = parent
     child._is_recorded = True
-    parent._recorder.write(["c", wanted, parent._record_key, name, CHILD, "", metrics.now_ms()])
+    parent._recorder.write(["c", wanted, parent._record_key, name, CHILD, "", _next_ms()])
     return child
+
+
+def _next_ms() -> int:
+    """Unix time, later each time: lists tell what is newer by it."""
+    global _latest_ms
+    with _lock:
+        _latest_ms = max(metrics.now_ms(), _latest_ms + 1)
+        return _latest_ms

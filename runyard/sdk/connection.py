@@ -31,13 +31,23 @@ class Connection:
     @property
     def client(self) -> CollectorClient:
         """This thread's client. Its connection is opened at the first request, and kept."""
-        if getattr(self._own, "pid", None) != os.getpid():
-            self._own.client = self._new_client()
-            self._own.pid = os.getpid()
-        client: CollectorClient = self._own.client
-        return client
+        kept: _Kept | None = getattr(self._own, "kept", None)
+        if kept is None or kept.pid != os.getpid():
+            kept = self._own.kept = _Kept(self._new_client())
+        return kept.client
 
     def _new_client(self) -> CollectorClient:
         from runyard.client import CollectorClient  # not every training asks the collector, and this takes a while to load
 
         return CollectorClient(self.url, self.token, timeout_s=self.timeout_s)
+
+
+class _Kept:
+    """A thread's client, whose connection is closed when thread or Connection have gone."""
+
+    def __init__(self, client: CollectorClient) -> None:
+        self.client = client
+        self.pid = os.getpid()
+
+    def __del__(self) -> None:
+        self.client.close()

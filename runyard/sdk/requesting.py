@@ -31,7 +31,7 @@ GATHER_S = 0.05
 # After that time without a record the thread ends; the next record starts another.
 IDLE_S = 5.0
 LONGEST_BACKOFF_S = 15.0
-EXIT_LIMIT_S = 10.0
+EXIT_LIMIT_S = 5.0
 MOST_TOLD = 5  # refusals of one batch that are said
 
 
