@@ -3,8 +3,7 @@
 All that a sweep is lies at the collector: its parent run with the goal and the search, and the children, whose ids end in their
 trial's number and whose tag `sweep.params` holds what they were given. So whoever starts it again goes on where it was.
 
-Reads from GET /runs/{run_id}/trials and GET /runs/{run_id}/records; writes POST /client-runs, records, and what submitting.py
-writes.
+Reads from GET /runs/{run_id}/trials; writes POST /client-runs, records, and what submitting.py writes.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runyard.client import path_segment
 from runyard.errors import CollectorBusy, CollectorUnreachable, InputError
 from runyard.reader import FINAL_STATUSES
 
@@ -170,12 +168,7 @@ class Controller:
         if row["status"] not in FINAL_STATUSES:
             return False
         since_s = self._ended_s.setdefault(number, time.monotonic())
-        if time.monotonic() - since_s > LAST_RECORDS_S:
-            return True
-        if not row["is_complete"]:
-            return False
-        answer = self.run._client.json("GET", f"/runs/{path_segment(row['run_id'])}/records")
-        return all(stream["applied"] >= stream["bytes"] for stream in answer["streams"])
+        return bool(row["is_complete"]) or time.monotonic() - since_s > LAST_RECORDS_S
 
     def _outcomes(self, table: dict[int, dict[str, Any]]) -> dict[int, Outcome]:
         outcomes = {number: Outcome(is_over=False) for number in self._started_s}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,13 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorPro
     """A collector that gives silent nodes up soon."""
     with impatient_collector(tmp_path_factory.mktemp("impatient")) as process:
         yield process
+
+
+def say(collector: CollectorProcess, run_id: str, *records: list[Any]) -> None:
+    """Records of a run, by a request."""
+    body = "".join(json.dumps(record) + "\n" for record in records).encode()
+    answer = collector.client().send("POST", f"/runs/{run_id}/records", body, "application/x-ndjson")
+    assert answer["refused"] == []
 
 
 def summary(run: dict[str, Any]) -> tuple[str, str, bool]:
@@ -163,3 +171,29 @@ def test_a_canceled_run_of_no_queue_whose_node_is_gone_is_canceled_and_the_node_
     assert ("the run is over" in stop["reason"], stop["is_failure"]) == (True, False)
     node.put_state("Completed", exit_code=0, is_complete=True)
     assert summary(shown(impatient, node.run_id)) == ("Canceled", cause, True)
+
+
+def test_a_sweep_is_canceled_with_its_children_and_theirs(collector: CollectorProcess) -> None:
+    (machine,) = fleet(collector, 1)
+    sweep = f"sweep-{secrets.token_hex(4)}"
+    made = {"run_id": sweep, "experiment": "e", "kind": "sweep"}
+    assert call(collector, "POST", "/api/v1/client-runs", made).status == 201
+    assert call(collector, "POST", "/api/v1/client-runs", made).status == 200
+    assert call(collector, "POST", "/api/v1/client-runs", made | {"experiment": "other"}).json["code"] == "run-taken"
+    # One child runs and has a child of its own that no node has; another waits; a third is over.
+    part = machine.take(submitted(collector, machine.cluster, parent_run_id=sweep))
+    waiting = submitted(collector, machine.cluster, parent_run_id=sweep)
+    own, over = f"{part.run_id}_own", f"{sweep}_over"
+    say(collector, part.run_id, ["c", own, "", "", "child", "", 1000], ["s", own, "Running", "", 1000])
+    say(collector, sweep, ["c", over, "", "", "child", "", 1000], ["s", over, "Completed", "", 2000])
+
+    assert cancel(collector, sweep, "enough").json["status"] == "Canceled"
+    assert summary(shown(collector, sweep))[1] == "canceled by the administrator: enough"
+    assert summary(shown(collector, waiting)) == ("Canceled", f"canceled with its parent run {sweep}", True)
+    assert shown(collector, part.run_id)["status"] == "CancelRequested"
+    assert shown(collector, own)["status"] == "Running"  # until its parent, which a node has, has ended
+    assert shown(collector, over)["status"] == "Completed"
+    part.finish("Canceled")
+    wait_for(lambda: shown(collector, own)["status"] == "Canceled", "the end of the child of a child")
+    assert cancel(collector, sweep).status == 200
+    assert [one["run"]["run_id"] for one in listed(collector, machine.cluster)] == []
