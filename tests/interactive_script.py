@@ -23,14 +23,14 @@ import os, signal, sys, time
 from runyard import Experiment
 from runyard.sdk.local_workspace import LocalWorkspace
 experiment = Experiment(LocalWorkspace(), "e")
-run = experiment.start_logging(run_id="r")
+run = experiment.start_logging(run_id=os.environ["RUN"])
 print("begun", flush=True)
 """
 WITH_COLLECTOR = """
 import os, signal, sys, time
 from runyard import Experiment, Workspace
 experiment = Experiment(Workspace.from_config(), "e")
-run = experiment.start_logging(run_id="r")
+run = experiment.start_logging(run_id=os.environ["RUN"])
 print("begun", flush=True)
 """
 
@@ -39,11 +39,19 @@ class Script:
     """A Python process in `folder`, with a spool there; `code` is its program, and what it reads are lines of a test."""
 
     def __init__(
-        self, folder: Path, code: str, collector: CollectorProcess | None = None, env: Mapping[str, str] = {}, *flags: str
+        self,
+        folder: Path,
+        code: str,
+        *flags: str,
+        collector: CollectorProcess | None = None,
+        run_id: str = "r",
+        env: Mapping[str, str] = {},
     ) -> None:
         self.spool = folder / "spool"
+        self.run_id = run_id
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("RUNYARD_", "XDG_"))}
-        self.env = clean | {"RUNYARD_SPOOL__DIR": str(self.spool), "PYTHONPATH": str(Path.cwd())} | dict(env)
+        self.env = clean | {"RUNYARD_SPOOL__DIR": str(self.spool), "PYTHONPATH": str(Path.cwd()), "RUN": run_id} | dict(env)
+        self.env |= {"RUNYARD_SHIP__HEARTBEAT_S": "0.5", "RUNYARD_SHIP__BACKOFF_MAX_S": "0.5"}
         if collector is not None:
             self.env |= {"RUNYARD_COLLECTOR_URL": collector.url, "RUNYARD_TOKEN": collector.token}
         words = [sys.executable, "-u", *flags, *(["-c", code] if code else [])]
@@ -78,36 +86,37 @@ class Script:
             for pid in [*attach_pids(folder.parent.name), shepherd_pid(folder.parent)]:
                 proctree.send([pid], 9)
 
-    def run_dir(self, run_id: str = "r") -> Path:
+    def run_dir(self, run_id: str = "") -> Path:
         """The run's folder."""
-        return self.spool / run_id
+        return self.spool / (run_id or self.run_id)
 
-    def json(self, name: str, run_id: str = "r") -> Any:
+    def json(self, name: str, run_id: str = "") -> Any:
         """The value in a file of the run; None while there is none."""
         path = self.run_dir(run_id) / name
         return json.loads(path.read_text()) if path.exists() else None
 
-    def state(self, run_id: str = "r") -> dict[str, Any]:
+    def state(self, run_id: str = "") -> dict[str, Any]:
         """state.json."""
         return self.json(names.STATE_FILE, run_id) or {}
 
-    def final_state(self, run_id: str = "r") -> dict[str, Any]:
+    def final_state(self, run_id: str = "") -> dict[str, Any]:
         """Wait for the node's last word."""
-        return wait_for(lambda: self.state(run_id).get("ended_ns") and self.state(run_id), "the run's end")
+        wait_for(lambda: self.state(run_id).get("ended_ns"), "the run's end")
+        return self.state(run_id)
 
-    def wait_until_running(self, run_id: str = "r") -> None:
+    def wait_until_running(self, run_id: str = "") -> None:
         """Wait until the shepherd watches the process."""
         wait_for(lambda: self.state(run_id).get("status") == "Running", "the run to be Running")
 
-    def kill_watchers(self, run_id: str = "r") -> None:
+    def kill_watchers(self, run_id: str = "") -> None:
         """kill -9 to the shepherd and to the process of agent/attach.py; both are gone when this returns."""
-        pids = [*attach_pids(run_id), shepherd_pid(self.run_dir(run_id))]
+        pids = [*attach_pids(run_id or self.run_id), shepherd_pid(self.run_dir(run_id))]
         proctree.send(pids, signal.SIGKILL)
         wait_for(
             lambda: not [pid for pid in pids if pid and proctree.is_running(pid, proctree.start_ticks(pid) or 0)], "their end"
         )
 
-    def lines(self, name: str, run_id: str = "r") -> list[dict[str, Any]]:
+    def lines(self, name: str, run_id: str = "") -> list[dict[str, Any]]:
         """The values of a JSON Lines file."""
         return [json.loads(line) for line in (self.run_dir(run_id) / name).read_text().splitlines()]
 

@@ -37,7 +37,7 @@ _OF_A_JOB = configuration.DRIVER_VARIABLES | {"RUNYARD_ATTEMPT", "RUNYARD_EXCEPT
 
 _live: dict[str, Attachment] = {}  # of this process, by run id
 _lock = threading.RLock()
-_uncaught = {"text": "", "is_interrupt": False}  # the last exception that nobody caught
+_uncaught: dict[str, Any] = {"text": "", "is_interrupt": False}  # the last exception that nobody caught
 _hooked: list[Callable[..., object]] = []  # what was sys.excepthook before
 
 
@@ -48,7 +48,8 @@ class Attachment:
         self.run_id: str = answer["run_id"]
         self.run_dir: str = answer["run_dir"]
         self.collector_url: str = answer["collector_url"]
-        self.at_exit: Callable[[], None] = lambda: None  # called before the interpreter's end is told
+        # Called before the interpreter's end is told, with the exception that nobody caught.
+        self.at_exit: Callable[[str], None] = lambda exception: None
         self._directory = self.path(names.process_dir(0))
         self._is_ended = False
         self._looked_s = 0.0
@@ -204,11 +205,12 @@ def _told(value: BaseException) -> str:
 def _at_exit() -> None:
     for attachment in list(_live.values()):
         try:
-            attachment.at_exit()
+            attachment.at_exit(_uncaught["text"])
         except Exception as error:  # noqa: BLE001 - the word that follows counts more
             saying.say(f"run {attachment.run_id}: {type(error).__name__}: {error}")
         try:
-            attachment._tell_exit()
+            if not attachment.is_over:
+                attachment._tell_exit()
         except OSError as error:
             saying.say(f"run {attachment.run_id}: its end cannot be written down: {error.strerror}")
 

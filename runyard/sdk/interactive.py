@@ -6,6 +6,7 @@ collector that is away or a process that is killed; runyard/sdk/attachment.py ha
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -69,8 +70,10 @@ def start_logging(
     recorder = AttachedRecorder(attached, connection)
     run = Run._made(run_id, experiment.name, connection, recorder)
     run._experiment, run._outputs = experiment, outputs
+    if outputs:
+        from . import files  # noqa: F401 - loaded now: at the interpreter's end it could not be any more
     run._tell_status = lambda status, cause: _tell(run, attached, recorder, status, cause)
-    attached.at_exit = lambda: _at_exit(run, recorder)
+    attached.at_exit = lambda exception: _at_exit(run, attached, recorder, exception)
     return run
 
 
@@ -146,14 +149,26 @@ def _is_sent(attached: attachment.Attachment, recorder: AttachedRecorder, limit_
 
 
 def _take_outputs(run: Run) -> None:
-    if run._outputs and Path(run._outputs).is_dir():
-        run.upload_folder("outputs", run._outputs)
+    """Keep the files of the folder that is the run's, one after another: at the interpreter's end no thread can be started."""
+    if not run._outputs:
+        return
+    from . import files
+
+    folder = Path(run._outputs)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            files.upload_file(run, f"{names.OUTPUTS_DIR}/{path.relative_to(folder).as_posix()}", str(path))
 
 
-def _at_exit(run: Run, recorder: AttachedRecorder) -> None:
+def _at_exit(run: Run, attached: attachment.Attachment, recorder: AttachedRecorder, exception: str) -> None:
     """At the interpreter's end: nothing is said of how the run ended, that is seen."""
     _take_outputs(run)
     recorder.journal._write_waiting()
+    if os.getpid() == 1:  # the first process of a container: whoever would see its end ends with it
+        if exception:
+            _tell(run, attached, recorder, "Failed", exception)
+            return
+        saying.say(f"run {run.id}: nobody will see how this container ends; run.complete() or a with-block says it")
     if run._connection is not None and not _settled(recorder, EXIT_S):
         saying.say(f"run {run.id}: {recorder.left()}")
 

@@ -30,7 +30,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
     scripts: list[Script] = []
 
     def start(rest: str, **env: str) -> Script:
-        scripts.append(Script(tmp_path, ALONE + rest, None, env))
+        scripts.append(Script(tmp_path, ALONE + rest, env=env))
         return scripts[-1]
 
     yield start
