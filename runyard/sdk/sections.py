@@ -48,7 +48,8 @@ class _File:
     def _take(self, count: int, *, is_last: bool = False) -> str:
         data = bytes(self.waiting[:count])
         del self.waiting[:count]
-        self.since_s = self.last_s
+        if count:
+            self.since_s = self.last_s
         return self._decoder.decode(data, is_last)
 
 

@@ -55,7 +55,7 @@ def requests_of(scene: Scene) -> list[tuple[str, str, Any, dict[str, str], set[s
     opening = {"node_id": node.node_id, "attempt": 0, "streams": [{"name": LOG}]}
     seal = {"seals": [{"stream": scene.stream, "length": 5, "segments": [{"start": 0, "end": 5, "sha256": "0" * 64}]}]}
     readers, writers = {"admin", "user", "run"}, {"admin", "node", "run"}
-    anybody, makers = set(scene.tokens) - {"none", "unknown"}, {"admin", "user", "node", "other node"}
+    anybody = set(scene.tokens) - {"none", "unknown"}
     snapshot = f"/api/v1/snapshots/{sha256(b'a snapshot')}"
     return [
         ("GET", "/livez", None, {}, set(scene.tokens)),
@@ -75,7 +75,7 @@ def requests_of(scene: Scene) -> list[tuple[str, str, Any, dict[str, str], set[s
         ("HEAD", f"{run}/files/{LOG}", None, {}, readers),
         ("GET", f"{run}/follow?until=now", None, {}, readers),
         ("GET", f"{run}/verify", None, {}, readers),
-        ("PUT", snapshot, b"a snapshot", TAR, makers),
+        ("PUT", snapshot, b"a snapshot", TAR, anybody),
         ("GET", snapshot, None, {}, anybody),
         ("HEAD", snapshot, None, {}, anybody),
         ("POST", "/api/v1/tokens", {"kind": "user", "subject": "x"}, {}, {"admin"}),
@@ -97,6 +97,21 @@ def test_users_and_nodes_create_runs_and_runs_do_not(scene: Scene) -> None:
         body = scene.node.description(run_id="made-" + secrets.token_hex(4), run_token_sha256=secrets.token_hex(32))
         status = outcome(scene, token, "POST", "/api/v1/runs", body)
         assert status == (201 if token in ("admin", "user", "node", "other node") else 403 if "run" in token else 401), token
+
+
+def test_a_run_creates_its_own_children_and_nobody_elses(scene: Scene) -> None:
+    for token, parent_run_id, status in (
+        ("run", scene.node.run_id, 201),
+        ("run", "nobody", 403),
+        ("other run", scene.node.run_id, 403),
+        ("user", scene.node.run_id, 201),
+    ):
+        child = {"run_id": "made-" + secrets.token_hex(4), "run_token_sha256": secrets.token_hex(32)}
+        body = scene.node.description(**child, parent_run_id=parent_run_id)
+        assert outcome(scene, token, "POST", "/api/v1/runs", body) == status, (token, parent_run_id)
+        if status == 201:
+            assert outcome(scene, "run", "GET", f"/api/v1/runs/{child['run_id']}") == 200
+            assert outcome(scene, "other run", "GET", f"/api/v1/runs/{child['run_id']}") == 403
 
 
 def test_a_node_may_not_speak_for_another_one(scene: Scene) -> None:
