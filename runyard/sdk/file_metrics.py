@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runyard import names
-from runyard.errors import InputError
+from runyard.errors import InputError, SpoolError
 
-from . import documents, metrics, values
+from . import documents, metrics, saying, values
 
 if TYPE_CHECKING:
     from .run import Run
@@ -50,7 +50,11 @@ def log_document(run: Run, name: str, kind: str, value: Mapping[str, Any] | str)
 
 
 def _record(run: Run, name: str, kind: str, path: str, data: bytes, step: int | None) -> None:
-    run.upload_file(path, io.BytesIO(data))
+    try:
+        run.upload_file(path, io.BytesIO(data))
+    except SpoolError as error:  # a full disk ends no training
+        saying.say(f"metric {name!r} is not recorded: {error}")
+        return
     run._recorder.write(["x", run._record_key, name, kind, path, step, metrics.now_ms()])
 
 

@@ -6,11 +6,16 @@ it is in the kernel then. Nothing is sent from here; whoever ships the run's spo
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import threading
 import weakref
+from contextlib import suppress
 
 from runyard.names import DIR_MODE, FILE_MODE, TRACKING_SUFFIX
+
+HIGH_DESCRIPTOR = 400
 
 
 class Journal:
@@ -41,7 +46,7 @@ class Journal:
                 self._open()
             if self._rest:
                 self._finish()
-            written = os.write(self._descriptor, lines)
+            written = self._write(lines)
             if written == len(lines):
                 return
             self._rest = lines[written:]
@@ -60,17 +65,38 @@ class Journal:
     def size_bytes(self) -> int:
         """How much was appended to the file; 0 while there is none."""
         with self._lock:
-            return os.fstat(self._descriptor).st_size + len(self._rest) if self._descriptor >= 0 else 0
+            return os.stat(self.path).st_size + len(self._rest) if self.path else 0
 
     def _finish(self) -> None:
         while self._rest:
-            self._rest = self._rest[os.write(self._descriptor, self._rest) :]
+            self._rest = self._rest[self._write(self._rest) :]
+
+    def _write(self, data: bytes) -> int:
+        try:
+            return os.write(self._descriptor, data)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+        self._open()  # the program has closed all descriptors, as one that becomes a daemon does
+        return os.write(self._descriptor, data)
 
     def _open(self) -> None:
-        os.makedirs(self._folder, DIR_MODE, exist_ok=True)
-        path = os.path.join(self._folder, f"{os.getpid()}-{os.urandom(4).hex()}{TRACKING_SUFFIX}")
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+        if not self.path:
+            os.makedirs(self._folder, DIR_MODE, exist_ok=True)
+        path = self.path or os.path.join(self._folder, f"{os.getpid()}-{os.urandom(4).hex()}{TRACKING_SUFFIX}")
+        low = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+        self._descriptor = _raised(low)
         self.path = path
+
+
+def _raised(low: int) -> int:
+    """The descriptor under a high number: where a program closes all of its own and ours, none of its files gets our number."""
+    try:
+        high = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR)
+    except OSError:  # the limit of descriptors is below that
+        return low
+    os.close(low)
+    return high
 
 
 _journals: weakref.WeakSet[Journal] = weakref.WeakSet()
@@ -79,7 +105,8 @@ _journals: weakref.WeakSet[Journal] = weakref.WeakSet()
 def _after_fork() -> None:
     for journal in list(_journals):
         if journal._descriptor >= 0:
-            os.close(journal._descriptor)
+            with suppress(OSError):  # closed by the program already
+                os.close(journal._descriptor)
         journal._forget()
 
 

@@ -90,6 +90,17 @@ def test_a_process_that_is_forked_while_a_thread_logs_can_log(job: Job) -> None:
     assert sorted(values_of(job.records(), "child")) == list(range(50))
 
 
+def test_a_program_that_closes_all_descriptors_goes_on_logging_and_its_own_files_stay_its_own(job: Job) -> None:
+    done = job.script(
+        "import os, tempfile\nfrom runyard import Run\nrun = Run.get_context()\nrun.log('a', 1)\nos.closerange(3, 1000)\n"
+        "own = [tempfile.TemporaryFile() for _ in range(20)]\nrun.log('a', 2)\nrun.log('a', 3)\n"
+        "assert all(os.fstat(file.fileno()).st_size == 0 for file in own)"
+    )
+    assert done.returncode == 0, done.stderr
+    assert values_of(job.records(), "a") == [1, 2, 3]
+    assert len(job.journals()) == 1
+
+
 def test_what_is_logged_at_exit_is_kept(job: Job) -> None:
     job.script("import atexit\nfrom runyard import Run\nrun = Run.get_context()\natexit.register(lambda: run.log('last', 1))")
     assert values_of(job.records(), "last") == [1]
