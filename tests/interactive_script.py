@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ print("begun", flush=True)
 
 
 class Script:
-    """A Python process in `folder`, with a spool there; `code` is its program, and what it reads are lines of a test."""
+    """A Python process in `folder`, with a spool there; `code` is its program, and what it reads are lines of a test. `within`
+    are words that start it in another place."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Script:
         collector: CollectorProcess | None = None,
         run_id: str = "r",
         env: Mapping[str, str] = {},
+        within: Sequence[str] = (),
     ) -> None:
         self.spool = folder / "spool"
         self.run_id = run_id
@@ -54,7 +56,7 @@ class Script:
         self.env |= {"RUNYARD_SHIP__HEARTBEAT_S": "0.5", "RUNYARD_SHIP__BACKOFF_MAX_S": "0.5"}
         if collector is not None:
             self.env |= {"RUNYARD_COLLECTOR_URL": collector.url, "RUNYARD_TOKEN": collector.token}
-        words = [sys.executable, "-u", *flags, *(["-c", code] if code else [])]
+        words = [*within, sys.executable, "-u", *flags, *(["-c", code] if code else [])]
         self.process = subprocess.Popen(
             words,
             env=self.env,

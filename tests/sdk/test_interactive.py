@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,17 @@ def begin(tmp_path: Path, shared: CollectorProcess) -> Iterator[Begin]:
     """Starts a script that makes a run of itself, of which the collector is told, and then does what it is told."""
     scripts: list[Script] = []
 
-    def start(rest: str, code: str = WITH_COLLECTOR, *flags: str, collector: CollectorProcess = shared, **env: str) -> Script:
+    def start(
+        rest: str,
+        code: str = WITH_COLLECTOR,
+        *flags: str,
+        collector: CollectorProcess = shared,
+        within: Sequence[str] = (),
+        **env: str,
+    ) -> Script:
         run_id = env.pop("run_id", f"r{os.urandom(4).hex()}")
-        scripts.append(Script(tmp_path, code + rest if code else "", *flags, collector=collector, run_id=run_id, env=env))
+        program = code + rest if code else ""
+        scripts.append(Script(tmp_path, program, *flags, collector=collector, run_id=run_id, env=env, within=within))
         return scripts[-1]
 
     yield start
@@ -271,3 +280,18 @@ def test_a_folder_of_outputs_is_the_runs(begin: Begin, shared: CollectorProcess,
     complete_run(shared, script.run_id)
     found = shared.client().json("GET", f"/runs/{script.run_id}/artifacts", params={"path": "outputs"})
     assert "outputs/model.bin" in str(found), said
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root, for a PID namespace")
+@pytest.mark.parametrize(
+    ("rest", "status", "cause"), [("run.complete()", "Completed", ""), ("raise OSError('x')", "Failed", "OSError: x")]
+)
+def test_a_container_may_end_with_the_process(
+    begin: Begin, shared: CollectorProcess, rest: str, status: str, cause: str
+) -> None:
+    within = ("unshare", "--pid", "--fork", "--mount-proc")
+    script = begin(f"for n in range(1000): run.log('a', n)\n{rest}", within=within)
+    script.end()  # and with it whatever looked after the run
+    run = run_of(shared, script.run_id)
+    assert (run["status"], run["cause"], run["is_complete"]) == (status, cause, True)
+    assert counts(shared, script.run_id) == {"a": 1000}
