@@ -9,7 +9,6 @@ from aiohttp import web
 from msgspec import Meta
 
 from runyard.collector.messages import Body, Count, RunStatus
-from runyard.collector.problems import invalid
 from runyard.collector.route import Call, json_response
 from runyard.collector.run_routes import shown_status
 from runyard.tracking.records import MOST_NAME, Goal
@@ -18,9 +17,9 @@ from . import trials
 
 
 class TrialsQuery(Body, frozen=True, kw_only=True):
-    """Which children are shown, and what they are compared by where it is not the run's goal."""
+    """Which children are shown, and what they are compared by where it is not the run's goal: another metric, or direction."""
 
-    metric: Annotated[str, Meta(min_length=1, max_length=MOST_NAME)] | None = None
+    metric: Annotated[str, Meta(min_length=1, max_length=MOST_NAME, pattern=r"^[^\x00]*$")] | None = None
     goal: Literal["minimize", "maximize"] | None = None
     first: Count = 0
     limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
@@ -60,10 +59,7 @@ class TrialsAnswer(Body, frozen=True, kw_only=True):
 async def show_trials(call: Call) -> web.Response:
     """GET /runs/{run_id}/trials"""
     query: TrialsQuery = call.query
-    if (query.metric is None) != (query.goal is None):
-        raise invalid("metric and goal go together: the metric's name, and minimize or maximize")
-    goal = Goal(query.metric, query.goal) if query.metric is not None and query.goal is not None else None
-    found = await call.parts.database.read(trials.table, call.run_id, goal, query.first, query.limit)
+    found = await call.parts.database.read(trials.table, call.run_id, query.metric, query.goal, query.first, query.limit)
     answer = TrialsAnswer(
         status=shown_status(found.run, call.parts.pulse),  # type: ignore[arg-type]
         goal=found.goal,

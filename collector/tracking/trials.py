@@ -6,7 +6,7 @@ Reads from the tables `runs`, `series` and `params`. Every function blocks and g
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -17,6 +17,8 @@ from runyard.collector.schema import params, runs, series
 from runyard.tracking.records import SCALAR, Goal
 
 from .best import LARGEST
+
+Direction = Literal["minimize", "maximize"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,13 @@ class Table:
     next: int | None
 
 
-def table(connection: Connection, run_id: str, goal: Goal | None, first: int, limit: int) -> Table:
-    """The children from the iteration `first` on, compared by `goal`, or else by that of the run. Raises a 404."""
+def table(
+    connection: Connection, run_id: str, metric: str | None, direction: Direction | None, first: int, limit: int
+) -> Table:
+    """The children from the iteration `first` on, compared by the run's goal, or by another metric, or in another direction
+    (where nothing says which, the least is best). Raises a 404."""
     run = catalog.run(connection, run_id)
-    goal = goal or run.row.goal
+    goal = _goal(run.row.goal, metric, direction)
     compared = _compared(connection, run_id, goal)
     page = compared[first : first + limit]
     ids = [row.run_id for row in page]
@@ -60,6 +65,11 @@ def table(connection: Connection, run_id: str, goal: Goal | None, first: int, li
     return Table(
         run, goal, best.run_id if best else None, best.value if best else None, trials, more if more < len(compared) else None
     )
+
+
+def _goal(known: Goal | None, metric: str | None, direction: Direction | None) -> Goal | None:
+    name = metric or (known.metric if known else None)
+    return None if name is None else Goal(name, direction or (known.goal if known else "minimize"))
 
 
 def _compared(connection: Connection, run_id: str, goal: Goal | None) -> list[Any]:

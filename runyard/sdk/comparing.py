@@ -27,7 +27,7 @@ def set_goal(run: Run, metric: str, goal: str) -> None:
 
 
 def get_best_child(run: Run, metric: str | None = None, goal: str | None = None) -> Run | None:
-    """The best child so far, None where none has a value: by the run's goal, or by another metric and goal. Blocks.
+    """The best child so far, None where none has a value: by the run's goal, or by another metric or direction. Blocks.
 
     Raises InputError where the run has no goal and none is given.
     """
@@ -78,13 +78,19 @@ def of(parent: Run, run_id: str) -> Run:
 def check(metric: str, goal: str) -> None:
     """Raises InputError for what is no metric's name or no goal."""
     values.check_name(metric, "a metric")
+    _check_goal(goal)
+
+
+def _check_goal(goal: str) -> None:
     if goal not in GOALS:
         raise InputError(f"a goal is 'minimize' or 'maximize', not {goal!r}")
 
 
 def _page(run: Run, metric: str | None, goal: str | None, first: int, limit: int) -> dict[str, Any]:
-    if metric is not None or goal is not None:
-        check(metric or "", goal or "")
+    if metric is not None:
+        values.check_name(metric, "a metric")
+    if goal is not None:
+        _check_goal(goal)
     query = {"metric": metric, "goal": goal, "first": first, "limit": limit}
     answer: dict[str, Any] = run._client.json("GET", f"/runs/{path_segment(run.id)}/trials", params=query)
     return answer

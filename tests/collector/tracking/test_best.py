@@ -127,7 +127,7 @@ def test_it_is_what_a_look_at_all_children_would_find_whatever_comes(
 
 
 def _check_table(connection: Connection, model: Model, goal: Goal) -> None:
-    table = trials.table(connection, "p", goal, 0, 1000)
+    table = trials.table(connection, "p", goal.metric, goal.goal, 0, 1000)
     assert [(trial.run.row.run_id, trial.value) for trial in table.trials] == model.values(goal.metric)
     assert [trial.iteration for trial in table.trials] == [*range(len(table.trials))]
     assert (table.best_run_id, table.best_value) == model.best(goal.metric, goal.goal)
@@ -152,9 +152,11 @@ def test_a_child_that_becomes_worse_gives_the_place_to_the_next(connection: Conn
 def test_a_page_of_the_table_goes_on_with_the_best_so_far(connection: Connection) -> None:
     say(connection, GoalSet("", "loss", "maximize"), *(child(name) for name in CHILDREN))
     say(connection, *(loss(name, value) for name, value in zip(CHILDREN, [1, 5, 2, "NaN", 7], strict=True)))
-    first = trials.table(connection, "p", None, 0, 2)
-    second = trials.table(connection, "p", None, 2, 2)
-    last = trials.table(connection, "p", None, 4, 2)
+    assert trials.table(connection, "p", None, "minimize", 0, 2).best_run_id == "p_0"
+    assert trials.table(connection, "p", "other", None, 0, 2).goal == Goal("other", "maximize")
+    first = trials.table(connection, "p", None, None, 0, 2)
+    second = trials.table(connection, "p", None, None, 2, 2)
+    last = trials.table(connection, "p", None, None, 4, 2)
     assert [[trial.best for trial in page.trials] for page in (first, second, last)] == [[1, 5], [5, 5], [7]]
     assert [page.next for page in (first, second, last)] == [2, 4, None]
     assert {page.best_run_id for page in (first, second, last)} == {"p_4"}
