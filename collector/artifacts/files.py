@@ -72,15 +72,14 @@ class Artifacts:
     async def write(self, owner: str, path: str, body: Body, length: int | None) -> Row:
         """Keeps the body as the file at `path`, in place of one that is there. Raises a 400, 404, 409, 410, 413, 503 or 507."""
         await self._database.read(_require, owner)
-        bad = names.why_bad_stream_name(path)
-        if bad:
-            raise invalid(f"the artifact's path {path[:200]!r} {bad}")
+        _check_path(path)
         kept = await self.blobs.take_any(body, length)
         return await self.enter(owner, path, kept.sha256, kept.size_bytes)
 
     async def enter(self, owner: str, path: str, sha256: str, size_bytes: int) -> Row:
         """The blob is the file at `path` from now on. Raises a 404 or 410 for the run, a 409 `no-such-blob` where its bytes
         have not come, and a 409 `refused` where the path cannot be had."""
+        _check_path(path)
         row = Row(owner, path, sha256, size_bytes, time.time_ns() // 10**6, None)
         await self._database.write(_put, row)
         return row
@@ -170,6 +169,12 @@ class Artifacts:
         size = stream.offset
         version = f"{stream.id:x}-{size:x}-{len(stream.gaps):x}"
         return Entry(path, size, size, stream.row.sha256, 0, stream.node_id, Place(self._store, stream.key), version)
+
+
+def _check_path(path: str) -> None:
+    bad = names.why_bad_stream_name(path)
+    if bad:
+        raise invalid(f"the path {path[:200]!r} of a file {bad}")
 
 
 def no_such_file(owner: str, path: str) -> Problem:
