@@ -148,6 +148,7 @@ def _answer_to(wanted: dict[str, Any]) -> dict[str, Any]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={name: value for name, value in os.environ.items() if name not in _OF_A_JOB},
+            start_new_session=True,  # what is typed at this terminal is not for it
         )
     except OSError as error:
         raise RunyardError(f"the run cannot be started: {sys.executable}: {error.strerror}") from error
