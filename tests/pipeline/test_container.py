@@ -157,6 +157,18 @@ def test_a_container_writes_its_outputs_and_its_home_whatever_user_the_image_nam
     assert model.stat().st_uid == os.getuid()
 
 
+def test_a_container_has_what_the_sdk_records_by(make: Make) -> None:
+    record = '["m","","loss",0.5,null,1764417000000]'
+    run = make(
+        "", *script(f"echo '{record}' > $RUNYARD_TRACKING_DIR/7-aa.jsonl && touch $RUNYARD_BLOBS_DIR/b; echo $RUNYARD_RUN_ID")
+    )
+    assert run.complete().stdout == b"r\n"
+    journal = run.path(f"{names.TRACKING_DIR}/7-aa.jsonl")
+    assert journal.read_text() == f"{record}\n"
+    assert journal.stat().st_uid == os.getuid()
+    assert run.path(f"{names.BLOBS_DIR}/b").exists()
+
+
 def test_a_folder_that_is_not_the_runs_is_not_mounted_though_it_lies_where_the_work_folder_would(
     make: Make, tmp_path: Path
 ) -> None:
