@@ -109,11 +109,13 @@ def _filled(descriptor: int, source: Source) -> Kept:
 def _opened(path: str) -> IO[bytes]:
     try:
         file = open(path, "rb", buffering=0, opener=_open_now)  # noqa: SIM115 - the caller closes it
+    except IsADirectoryError as error:
+        raise InputError(f"{path} is a folder, not a file; upload it as such") from error
     except OSError as error:
         raise InputError(f"the file {path} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise InputError(f"{path} is no file: give the path of one, or upload a folder as such")
+        raise InputError(f"{path} is a pipe or a device, not a file")
     return file
 
 
