@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import struct
 import subprocess
 import sys
@@ -128,8 +129,8 @@ def test_a_training_without_its_collector_reads_what_it_has_logged_and_loses_not
     tmp_path: Path, collector: CollectorProcess
 ) -> None:
     script = (
-        "go, loss = sys.argv[1], []\nrun.log('loss', 1)\nassert run.flush(30)\nprint('flushed', flush=True)\n"
-        "while not os.path.exists(go): pass\n"
+        "import time\ngo = sys.argv[1]\nrun.log('loss', 1)\nassert run.flush(30)\nprint('flushed', flush=True)\n"
+        "while not os.path.exists(go): time.sleep(0.01)\n"
         "run.log('loss', 2)\nchild = run.child_run('kid')\nchild.log('deep', 3)\n"
         "flushed = run.flush(0.2)\n"
         "print(json.dumps([run.get_metrics(recursive=True), flushed, child.id]))"
@@ -216,26 +217,37 @@ def test_a_notebook_logs_to_a_run_that_it_has_fetched_and_a_collector_that_is_aw
         run.log("later", [1])
 
 
-def test_a_notebook_that_ends_before_its_collector_is_back_says_what_is_not_sent(
+def test_a_notebook_that_ends_before_its_collector_is_back_says_what_is_not_sent() -> None:
+    script = (
+        "import sys\nfrom runyard import Experiment, Run, Workspace\n"
+        "run = Run(Experiment(Workspace(sys.argv[1], 'a-secret'), 'digits'), 'gone')\n"
+        "for number in range(3): run.log('late', number)\nassert run.flush(0.2) is False"
+    )
+    with socket.socket() as taken:  # nobody listens there
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        done = subprocess.run([sys.executable, "-c", script, url], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "run gone: 3 records are not sent (" in done.stderr.splitlines()[-1]
+    assert "a-secret" not in done.stderr
+
+
+def test_what_the_collector_refuses_is_a_warning_of_the_run_and_the_rest_is_kept(
     tmp_path: Path, collector: CollectorProcess
 ) -> None:
-    assert training(tmp_path, collector, "pass").complete().returncode == 0
-    collector.stop()
+    other = (
+        "from runyard import Run; run = Run.get_context(); run.log_row('loss', x=1); run.log('mine', 2); run.log_param('lr', 3)"
+    )
     script = (
-        "import sys\nfrom runyard import Experiment, Run, Workspace\nfrom runyard.sdk import requesting\n"
-        "run = Run(Experiment(Workspace(sys.argv[1], sys.argv[2]), 'digits'), sys.argv[3])\n"
-        "for n in range(3): run.log('late', n)\nassert not run.flush(0.2)\nimport os\nos.kill(os.getpid(), 2)"
+        "import subprocess\nrun.log('loss', 1)\nrun.log_param('lr', 2)\nrun.flush()\n"
+        f"subprocess.run([sys.executable, '-c', {other!r}])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, collector.url, collector.token, tmp_path.name],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert f"run {tmp_path.name}: 3 records are not sent (" in done.stderr
-    assert collector.token not in done.stderr
-    collector.start()
+    assert training(tmp_path, collector, script).complete().returncode == 0
+    assert fetched(collector, tmp_path.name).get_metrics() == {"loss": 1, "mine": 2}
+    warnings = collector.client().json("GET", f"/runs/{tmp_path.name}")["warnings"]
+    assert len(warnings) == 2
+    assert "'loss'" in warnings[0]
+    assert "'lr'" in warnings[1]
 
 
 def test_random_numbers_come_back_bit_for_bit(tmp_path: Path, collector: CollectorProcess) -> None:
