@@ -131,7 +131,13 @@ class Attachment:
             mlflow=False,
             snapshot=snapshot,
             kind=wanted["kind"],
-            attached={"pid": pid, "start_ticks": proctree.start_ticks(pid), "boot_id": proctree.boot_id()},
+            attached={
+                "pid": pid,
+                "start_ticks": proctree.start_ticks(pid),
+                "boot_id": proctree.boot_id(),
+                "wall_ns": time.time_ns(),
+                "mono_ns": time.monotonic_ns(),
+            },
         )
         new = NewRun(Path(settings.spool.dir).expanduser().absolute(), spec)
         (new.run_dir / names.process_dir(0)).mkdir(mode=names.DIR_MODE, parents=True)

@@ -58,8 +58,7 @@ class AttachedDriver(Drivers):
         process.refresh()
         if process.started is None:
             os.makedirs(directory, mode=names.DIR_MODE, exist_ok=True)
-            started = {"wall_ns": time.time_ns(), "mono_ns": time.monotonic_ns()} | self._local.run["attached"]
-            write_json(os.path.join(directory, "started.json"), started, durable=False)
+            write_json(os.path.join(directory, "started.json"), self._local.run["attached"], durable=False)
         elif process.exit is None:
             end = ended(directory, process.started, self._local.stop())
             if end is not None:

@@ -50,7 +50,8 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """A run. `missing` are the ranks that no node has told of."""
+    """A run. `missing` are the ranks that no node has told of. `is_interactive`: its process was there before it, and says
+    how it ends."""
 
     status: str
     world_size: int = 1
@@ -58,6 +59,7 @@ class RunFacts:
     nodes: tuple[NodeFacts, ...] = ()
     ranks: tuple[RankFacts, ...] = ()
     missing: tuple[int, ...] = field(default=())
+    is_interactive: bool = False
 
     @property
     def is_alone(self) -> bool:

@@ -17,6 +17,7 @@ from runyard.collector.state import FINAL
 from runyard.collector.store import Store, StoreError
 from runyard.collector.streams import Stream
 from runyard.collector.wish import public_path
+from runyard.tracking.records import INTERACTIVE
 
 from . import log_words
 from .facts import NodeFacts, RankFacts, RunFacts
@@ -36,7 +37,7 @@ def run_facts(row: RunRow, nodes: Sequence[Node], processes: Sequence[ProcessOfR
     # Where no process was ever started, nothing is to be missed.
     missing = tuple(islice((rank for rank in range(world_size) if rank not in known), MOST_MISSING)) if known else ()
     told = tuple(_node(node, row.row.run_id, pulse) for node in current.values())
-    return RunFacts(row.state.status, world_size, row.state.cause, told, ranks, missing)
+    return RunFacts(row.state.status, world_size, row.state.cause, told, ranks, missing, row.row.kind == INTERACTIVE)
 
 
 def _node(node: Node, run_id: str, pulse: Pulse) -> NodeFacts:

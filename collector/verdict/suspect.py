@@ -50,7 +50,7 @@ class Suspect:
 
 def look(facts: RankFacts, run: RunFacts) -> Suspect:
     """What the process's end means."""
-    found = _look(facts)
+    found = _said(facts) if run.is_interactive and _is_said(facts) else _look(facts)
     at_ns, noticed_ns = facts.ended_ns, EXIT_NOTICED_NS
     if facts.exception_ns is not None and found.role not in (SILENT, DONE):
         at_ns, noticed_ns = facts.exception_ns, EXCEPTION_NOTED_NS
@@ -76,6 +76,20 @@ def _look(facts: RankFacts) -> Suspect:
     if number is not None and not facts.exception:
         return _by_signal(facts, number)
     return _by_exit(facts)
+
+
+def _is_said(facts: RankFacts) -> bool:
+    return bool(facts.status == "Failed" and facts.cause and facts.exit_code is None)
+
+
+def _said(facts: RankFacts) -> Suspect:
+    """Of the process of an interactive run: what it said of its run, or that it said nothing."""
+    if "without saying" in facts.cause:
+        why = f"was killed, or left without a word: {facts.cause}"
+        return Suspect(facts, ROOT, "exit-code", why, WEAK, is_vague=True)
+    found = signatures.find(facts.cause)
+    says = found.says if found is not None else "said that its run has failed"
+    return Suspect(facts, ROOT, "exception", f"{says}: {facts.cause}", STRONG, signature=found)
 
 
 def _never_started(facts: RankFacts) -> Suspect:

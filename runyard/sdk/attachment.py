@@ -51,7 +51,7 @@ class Attachment:
         # Called before the interpreter's end is told, with the exception that nobody caught.
         self.at_exit: Callable[[str], None] = lambda exception: None
         self._directory = self.path(names.process_dir(0))
-        self._is_ended = False
+        self._is_ended = self.is_ended_here = False
         self._looked_s = 0.0
         self._state_mark: tuple[int, int] | None = None
         self._is_status_told = exit_status.told_in(os.path.join(self._directory, names.ATTACHED_EXIT_STATUS))
@@ -85,7 +85,7 @@ class Attachment:
         with _lock:
             if self._is_ended or not self.is_ours:
                 return False
-            self._is_ended = True
+            self._is_ended = self.is_ended_here = True
             self._tell({"status": status, "cause": cause})
             del _live[self.run_id]
         return True

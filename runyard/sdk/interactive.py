@@ -122,7 +122,8 @@ def _tell(run: Run, attached: attachment.Attachment, recorder: AttachedRecorder,
         saying.once(f"run {attached.run_id} is another process's: only that one ends it")
         return
     if attached.is_over:
-        recorder.say_over()
+        if not attached.is_ended_here:
+            recorder.say_over()
         return
     _take_outputs(run)
     recorder.journal._write_waiting()  # the last moment: the journal is final when the run has ended

@@ -227,3 +227,24 @@ def test_of_thousands_that_failed_at_once_the_sentence_names_some_and_counts_the
     assert told.confidence == "low"
     assert told.sentence.count("ValueError") == 8
     assert told.sentence.endswith("; and 1893 others")  # of those like the first one is named
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "confidence", "sentence"),
+    [
+        ("E7: no data", "exception", "high", "the process said that its run has failed: E7: no data"),
+        (
+            "process 7 ended without saying how its run ended",
+            "exit-code",
+            "medium",
+            "the process was killed, or left without a word: process 7 ended without saying how its run ended",
+        ),
+    ],
+)
+def test_an_interactive_run_ends_as_its_process_says(cause: str, kind: str, confidence: str, sentence: str) -> None:
+    node = NodeFacts("a", "10.0.0.1", "Failed")
+    facts = RunFacts("Failed", 1, cause, (node,), (rank(0, 10.0, exit_code=None, cause=cause),), (), is_interactive=True)
+    assert verdict(facts) == (0, kind, confidence)
+    decision = decide(facts)
+    assert decision is not None
+    assert decision.sentence == sentence

@@ -79,6 +79,11 @@ def counts(collector: CollectorProcess, run_id: str) -> dict[str, int]:
     return {metric["name"]: metric["count"] for metric in found}
 
 
+def verdict_on(collector: CollectorProcess, run_id: str) -> str:
+    """The sentence of the verdict."""
+    return str(collector.client().json("GET", f"/runs/{run_id}/verdict")["sentence"])
+
+
 @pytest.mark.row("B6")
 def test_what_was_logged_before_a_kill_is_at_the_collector(begin: Begin, shared: CollectorProcess) -> None:
     script = begin("for n in range(10_000): run.log('loss', n)\nos.kill(os.getpid(), signal.SIGKILL)")
@@ -88,6 +93,7 @@ def test_what_was_logged_before_a_kill_is_at_the_collector(begin: Begin, shared:
         "Failed",
         f"process {script.process.pid} ended without saying how its run ended",
     )
+    assert verdict_on(shared, script.run_id).startswith("the process was killed, or left without a word")
     wait_for(lambda: counts(shared, script.run_id).get("loss") == 10_000, "all values")
     values = shared.client().json(
         "GET", f"/runs/{script.run_id}/metrics/values", params={"name": "loss", "from": 0, "limit": 20_000}
@@ -115,8 +121,7 @@ def test_an_exception_is_the_verdict_on_its_run(begin: Begin, shared: CollectorP
     assert "ValueError: bad thing" in said
     run = complete_run(shared, script.run_id)
     assert (run["status"], run["cause"], run["exit_code"]) == ("Failed", "ValueError: bad thing", 1)
-    verdict = shared.client().json("GET", f"/runs/{script.run_id}/verdict")
-    assert "bad thing" in verdict["sentence"]
+    assert "bad thing" in verdict_on(shared, script.run_id)
 
 
 def test_a_with_block_ends_the_run_and_the_process_goes_on(begin: Begin, shared: CollectorProcess) -> None:
