@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench faults rows wheel deb clean
+.PHONY: demo test lint bench faults mlflow-differential rows wheel deb clean
 
 $(STAMP): pyproject.toml constraints.txt tools/make_venv.sh
 	PYTHON="$(PYTHON)" sh tools/make_venv.sh $(VENV)
@@ -31,6 +31,11 @@ bench: $(STAMP)
 
 faults: $(STAMP)
 	FAULTS_KILLS=$${FAULTS_KILLS:-240} QUEUE_RUNS=$${QUEUE_RUNS:-200} $(BIN)/python -m pytest tests/faults
+
+# Needs the environment for trainings: sh tools/make_training_venv.sh .cache/training-venv
+mlflow-differential: $(STAMP)
+	RUNYARD_MLFLOW_EXAMPLES=$${RUNYARD_MLFLOW_EXAMPLES:-2000} RUNYARD_MLFLOW_CLIENTS=$${RUNYARD_MLFLOW_CLIENTS:-4} \
+	  $(BIN)/python -m pytest -s tests/collector/mlflow/test_differential.py
 
 deb: $(STAMP)
 	$(BIN)/python tools/make_deb.py

@@ -12,7 +12,23 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("capture", "ship", "live", "start", "datastore", "merge", "simulate", "fleet", "telemetry", "agent_idle", "sdk_log")
+NAMES = (
+    "capture",
+    "ship",
+    "live",
+    "start",
+    "datastore",
+    "merge",
+    "simulate",
+    "fleet",
+    "telemetry",
+    "agent_idle",
+    "sdk_log",
+    "submit_latency",
+    "interactive",
+    "metrics",
+    "mlflow_ingest",
+)
 
 
 def main(names: list[str]) -> int:

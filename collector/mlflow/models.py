@@ -34,7 +34,7 @@ _DONE = answers.Answer()
 
 def create(connection: Connection, ask: Ask, request: messages.CreateModel) -> answers.Answer:
     """POST logged-models"""
-    limits.check_model_name(request.name)
+    limits.check_model_name(request.name or None)
     experiment = experiment_of(connection, ask, request.experiment_id, is_active=True)
     run_id = request.source_run_id or ask.own_run or ""
     if ask.own_run is not None:
