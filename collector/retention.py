@@ -168,7 +168,7 @@ def held_runs(connection: Connection) -> list[Held]:
     held: list[Any] = list(connection.execute(query))
     uploaded = artifact_rows.uploaded_bytes(connection)
     shipped = {row.run_id for row in held}
-    held += [row for row in _uploaded_only(connection, kept) if row.run_id in uploaded and row.run_id not in shipped]
+    held += [row for row in _uploaded_only(connection, kept) if row.run_id not in shipped]
     with_pinned = _with_pinned_children(connection)
     return [
         Held(
@@ -183,10 +183,11 @@ def held_runs(connection: Connection) -> list[Held]:
 
 
 def _uploaded_only(connection: Connection, columns: Iterable[sa.Column[Any]]) -> list[Any]:
-    """Runs that no node has: all that they can have was uploaded."""
+    """Runs that no node has, and whose files came by themselves."""
     ended_ns = sa.func.coalesce(runs.c.ended_ns, runs.c.created_ns).label("ended_ns")
     query = sa.select(*columns, sa.literal(0).label("size_bytes"), ended_ns)
-    return list(connection.execute(query.where(runs.c.is_client_run & runs.c.removed_ns.is_(None))))
+    has_files = runs.c.run_id.in_(artifact_rows.owners())
+    return list(connection.execute(query.where(runs.c.is_client_run & runs.c.removed_ns.is_(None) & has_files)))
 
 
 def _with_pinned_children(connection: Connection) -> set[str]:

@@ -99,13 +99,16 @@ class CollectorClient:
         headers = self.headers | {"Content-Type": content_type}
         return self._decoded(*self._exchange(method, self._target(path, params), data, headers, None))
 
-    def upload(self, path: str, file: IO[bytes], length_bytes: int, *, content_type: str) -> Any:
+    def upload(
+        self, path: str, file: IO[bytes], length_bytes: int, *, content_type: str, whole_bytes: int | None = None
+    ) -> Any:
         """One PUT below /api/v1 of the next `length_bytes` of `file`, read as they are sent; the JSON answer. Blocks.
 
         An answer that comes before everything is sent is taken, and the rest is not sent. On a connection of its own.
+        `whole_bytes`: so many does the collector read again before it answers, where it has the beginning already.
         """
         headers = self.headers | {"Content-Type": content_type, "Content-Length": str(length_bytes)}
-        timeout_s = self.timeout_s + length_bytes / SLOWEST_DISK_BYTES_PER_S
+        timeout_s = self.timeout_s + (whole_bytes or length_bytes) / SLOWEST_DISK_BYTES_PER_S
         connection = self.connect()
         try:
             connection.sock.settimeout(timeout_s)

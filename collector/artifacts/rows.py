@@ -115,6 +115,11 @@ def remove_of_runs(connection: Connection, run_ids: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
+def owners() -> sa.Select[tuple[str]]:
+    """The query for those whose bytes no node has shipped."""
+    return sa.select(artifacts.c.owner).where(artifacts.c.origin.is_(None))
+
+
 def uploaded_bytes(connection: Connection) -> dict[str, int]:
     """For each owner the bytes that were uploaded for it, and that no node has shipped."""
     total = sa.func.sum(artifacts.c.size_bytes)

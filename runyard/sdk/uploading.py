@@ -91,7 +91,8 @@ def _send(client: CollectorClient, path: Path, kept: Kept, offset: int) -> bool:
     target = f"/blobs/{kept.sha256}?offset={offset}&size_bytes={kept.size_bytes}"
     with path.open("rb") as file:
         file.seek(offset)
-        answer = client.upload(target, file, kept.size_bytes - offset, content_type=CONTENT_TYPE)
+        left_bytes, whole_bytes = kept.size_bytes - offset, kept.size_bytes
+        answer = client.upload(target, file, left_bytes, content_type=CONTENT_TYPE, whole_bytes=whole_bytes)
     return bool(answer["is_whole"])
 
 

@@ -70,6 +70,26 @@ def test_a_runs_children_go_with_it_for_their_bytes_are_its_nodes(soon: Collecto
     assert (gone.status, gone.json["code"]) == (410, "removed")
 
 
+def test_runs_that_no_node_has_go_at_their_age_and_a_pinned_child_keeps_its_parents_files(soon: CollectorProcess) -> None:
+    node, data, now_ms = Node(soon), random.randbytes(1000), time.time_ns() // 10**6
+    old, pinned = (f"{node.run_id}_{number}" for number in (1, 2))
+    record(node, *(["c", child, "", "", "child", "u", now_ms] for child in (old, pinned)))
+    for child in (old, pinned):
+        assert put_blob(soon, data + child.encode()).status == 201
+        body = {"path": "m.bin", "sha256": sha256(data + child.encode()), "size_bytes": len(data) + len(child)}
+        assert call(soon, "POST", f"/api/v1/runs/{child}/artifacts", body).status == 201
+    call(soon, "POST", f"/api/v1/runs/{pinned}/pin")
+    record(node, *(["s", child, "Completed", "", now_ms] for child in (old, pinned)))
+    ended(node)
+    wait_for(lambda: call(soon, "GET", f"/api/v1/runs/{old}/artifacts/m.bin").status == 410, "the old child's files go")
+    other = ended(Node(soon))
+    wait_for(lambda: is_removed(other), "a run that ended later goes, too")
+    assert call(soon, "GET", f"/api/v1/runs/{pinned}/artifacts/m.bin").data == data + pinned.encode()
+    assert node.file("azureml-logs/70_driver_log.txt").status == 200
+    call(soon, "POST", f"/api/v1/runs/{pinned}/unpin")
+    wait_for(lambda: is_removed(node), "nothing keeps them any more")
+
+
 def test_hiding_a_run_removes_nothing(collector: CollectorProcess) -> None:
     node, data = Node(collector), random.randbytes(1000)
     put_file(node, "m.bin", data)
