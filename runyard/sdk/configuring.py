@@ -40,6 +40,14 @@ def target_of(config: ScriptRunConfig) -> str:
     return "" if name == LOCAL else name
 
 
+def code_of(config: ScriptRunConfig) -> str:
+    """The folder that goes along; empty: none does. Raises InputError where it is none."""
+    code = "" if config.source_directory is None else os.path.abspath(os.path.expanduser(config.source_directory))  # noqa: PTH100, PTH111
+    if code and not os.path.isdir(code):  # noqa: PTH112
+        raise InputError(f"source_directory: {code} is no folder; it has to be the folder that the script lies in")
+    return code
+
+
 def wanted_of(
     config: ScriptRunConfig,
     settings: Settings,
@@ -52,9 +60,7 @@ def wanted_of(
     """What is wanted of a cluster or of this machine, checked; its code is not packed. Raises InputError. Blocks on files."""
     is_local = not target_of(config)
     environment = _with_docker(config, environments.spec_of(config.environment, settings, is_elsewhere=not is_local))
-    code = "" if config.source_directory is None else os.path.abspath(os.path.expanduser(config.source_directory))  # noqa: PTH100, PTH111
-    if code and not os.path.isdir(code):  # noqa: PTH112
-        raise InputError(f"source_directory: {code} is no folder; it has to be the folder that the script lies in")
+    code = code_of(config)
     gpus, cpus, memory_bytes = _count(config.gpus, "gpus"), _cpus(config.cpus), _memory(config.memory)
     spec = Spec(
         command=_command(config, environment.kind, code, is_local),

@@ -65,9 +65,11 @@ def submit(
     run_id: str | None = None,
     display_name: str = "",
     parent: Run | None = None,
+    packed: Snapshot | None = None,
 ) -> Run:
     """Submit the run; when this returns it is in the queue, or has its place on this machine. Blocks for packing and sending
-    the code. Raises InputError for what cannot be, CollectorError, and what `runyard run` says where it cannot start."""
+    the code; `packed`: what `pack` has made of it before, in place of what lies there now. Raises InputError for what cannot
+    be, CollectorError, and what `runyard run` says where it cannot start."""
     from .run import Run
 
     if not isinstance(config, ScriptRunConfig):
@@ -78,7 +80,7 @@ def submit(
     wanted = configuring.wanted_of(
         config, settings, new_id, experiment.name, tags, display_name, "" if parent is None else parent.id
     )
-    snapshot = pack_code(wanted.spec.code, settings, saying.say) if wanted.spec.code else None
+    snapshot = packed or pack(workspace, config)
     if cluster:
         if snapshot is not None:
             send_code(snapshot, settings)
@@ -86,6 +88,12 @@ def submit(
     else:
         _start_here(workspace, wanted, snapshot)
     return Run(experiment, new_id)
+
+
+def pack(workspace: Workspace, config: ScriptRunConfig) -> Snapshot | None:
+    """The configuration's code as it is now, packed into this machine's cache; None where it has none. Blocks."""
+    code = configuring.code_of(config)
+    return pack_code(code, workspace.settings, saying.say) if code else None
 
 
 def is_on_its_way(run_id: str) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 
 from runyard.errors import CollectorBusy, CollectorUnreachable, InputError
 from runyard.reader import FINAL_STATUSES
+from runyard.spec import Snapshot
 
 from . import comparing, metrics, saying, submitting, sweep_space
 from .experiment import Experiment
@@ -85,6 +86,7 @@ class Controller:
         self._config = config
         self._plan = plan
         self._tell = tell  # a child has ended: its row of the table
+        self._packed: Snapshot | None = None  # the code, packed once: all children that are started from here have the same
         self._status = ""  # of the sweep's run, as it was last seen
         self._started_s: dict[int, float] = {}
         self._described: set[str] = set()
@@ -191,7 +193,8 @@ class Controller:
         if trial.promoted is not None:
             tags[PROMOTED] = child_id(self.run.id, trial.promoted)
         child = child_id(self.run.id, trial.number)
-        submitting.submit(self.run.experiment, config, tags, run_id=child, parent=self.run)
+        self._packed = self._packed or submitting.pack(self.run.experiment.workspace, config)
+        submitting.submit(self.run.experiment, config, tags, run_id=child, parent=self.run, packed=self._packed)
         self._started_s[trial.number] = time.monotonic()
 
     def _say_alive(self) -> None:

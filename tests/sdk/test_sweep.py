@@ -108,9 +108,17 @@ def test_a_grid_runs_each_combination_and_the_best_is_known_though_one_fails(
     assert best.id == f"{found.run.id}_0"
 
 
-def test_halving_gives_the_best_a_larger_budget(site: Site) -> None:
+def test_halving_gives_the_best_a_larger_budget_and_all_of_them_the_code_that_the_sweep_was_started_with(site: Site) -> None:
     search = sweep.successive_halving({"lr": [0.1, 0.2, 0.3, 0.5]}, 3, "epochs", 1, 3, 3, seed=5)
-    found = sweep.run(site.experiment("halving"), site.config(), search, metric="loss", at_once=3)
+    leading = sweep.start(site.experiment("halving"), site.config(), search, metric="loss")
+    wait_for(lambda: leading.result().table, "the first child")
+    script = site.code / "train.py"
+    script.write_text(TRAIN + "raise SystemExit('changed')\n")
+    try:
+        found = leading.wait(60)
+    finally:
+        script.write_text(TRAIN)
+    assert [row["status"] for row in found.table] == ["Completed"] * 4
     first, last = found.table[:3], found.table[3:]
     assert [row["params"]["epochs"] for row in found.table] == ["1", "1", "1", "3"]
     best = min(first, key=lambda row: row["value"])
