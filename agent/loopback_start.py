@@ -217,7 +217,7 @@ def add_variables(env: dict[str, str], local: LocalRun, rank: int) -> None:
     env.setdefault("MLFLOW_EXPERIMENT_NAME", local.run["experiment"])
     env |= {
         URI_VARIABLE: f"http://{HOST}:{known['port']}",
-        "MLFLOW_RUN_ID": local.run["run_id"],
+        "MLFLOW_RUN_ID": local.run["run_id"].replace(".", "-"),  # clients take no dot; loopback/known.py
         "MLFLOW_TRACKING_TOKEN": local.run["run_token"],
     }
     if any(env.get(name) for name in _PROXIES):  # none of them is a way to this node's own 127.0.0.1
