@@ -9,6 +9,8 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # importing typing would cost the start of every run 5 ms
 if TYPE_CHECKING:
     from . import sweep as sweep
+    from .errors import RunFailed as RunFailed
+    from .sdk.environment import DockerConfiguration as DockerConfiguration
     from .sdk.environment import Environment as Environment
     from .sdk.experiment import Experiment as Experiment
     from .sdk.run import Run as Run
@@ -28,6 +30,8 @@ _PUBLIC = {
     "PyTorchConfiguration": "runyard.sdk.script_run_config",
     "TensorflowConfiguration": "runyard.sdk.script_run_config",
     "Environment": "runyard.sdk.environment",
+    "DockerConfiguration": "runyard.sdk.environment",
+    "RunFailed": "runyard.errors",
     "sweep": "runyard.sweep",
 }
 

@@ -6,7 +6,6 @@ Writes records; reads from GET /runs.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ from . import metrics, values
 if TYPE_CHECKING:
     from .run import Run
 
-_lock = threading.RLock()
 _latest_ms = 0
 
 MOST_CHILDREN = 100  # that one call makes
@@ -99,6 +97,5 @@ def _create(parent: Run, name: str, run_id: str | None) -> Run:
 def _next_ms() -> int:
     """Unix time, later each time: lists tell what is newer by it."""
     global _latest_ms
-    with _lock:
-        _latest_ms = max(metrics.now_ms(), _latest_ms + 1)
-        return _latest_ms
+    made = _latest_ms = max(metrics.now_ms(), _latest_ms + 1)
+    return made

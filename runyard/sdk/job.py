@@ -27,6 +27,9 @@ _lock = threading.RLock()
 def get_context(allow_offline: bool = True) -> Run:
     """The run of this process; the same object each time. Raises InputError where there is none and none may be made up."""
     run_id = os.environ.get("RUNYARD_RUN_ID", "")
+    known = _contexts.get(run_id)
+    if known is not None and run_id:
+        return known
     with _lock:
         if run_id and run_id not in _contexts:
             run = _job(run_id)
@@ -81,3 +84,12 @@ def _offline() -> Run:
     run_id = f"OfflineRun_{uuid.uuid4()}"
     saying.once(f"this process belongs to no run: what it records as {run_id} stays here")
     return Run._made(run_id, "", None, OfflineRecorder(run_id), is_context=True)
+
+
+def _after_fork() -> None:
+    """Another thread may have held the lock while this process was forked."""
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

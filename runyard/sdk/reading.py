@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runyard import reader
-from runyard.errors import CollectorBusy, CollectorUnreachable
+from runyard.errors import CollectorBusy, CollectorRefused, CollectorUnreachable
 
 from . import children as kin
 from . import contents, journals, saying, shapes
@@ -136,8 +136,12 @@ def _read(run: Run, ask: Callable[[], T], look: Callable[[Replay], T]) -> T:
     if not why:
         try:
             return ask()
-        except (CollectorUnreachable, CollectorBusy) as error:
+        except (CollectorUnreachable, CollectorBusy, reader.NoSuchRun) as error:
             why = str(error)
+        except CollectorRefused as error:
+            if error.status != 404:
+                raise
+            why = str(error)  # it began while the collector was away
     saying.once(f"run {run.id} is read from the records on this node, other nodes' are not there: {why}")
     return look(journals.replay(recorder.tracking_dir))
 

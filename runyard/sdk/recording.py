@@ -7,6 +7,7 @@ Writes to the journal of this process (runyard/tracking/journal.py); requesting.
 from __future__ import annotations
 
 import atexit
+import errno
 import json.encoder
 import os
 import threading
@@ -25,7 +26,6 @@ from .connection import Connection
 # What waits in memory while the disk has no room: beyond that, records are dropped, counted and told.
 MOST_WAITING_BYTES = 8 << 20
 RETRY_S = 0.5
-_PIECE_BYTES = 64 << 10
 
 
 class Recorder(Protocol):
@@ -75,10 +75,13 @@ class JournalRecorder:
         if not self._waiting:
             try:
                 self._journal.append(line)
+                if self._journal.is_whole:
+                    return
+                line = b""
+                why = os.strerror(errno.ENOSPC)
             except OSError as error:
-                saying.once(f"metrics cannot be written to the node's disk now ({error.strerror}); they wait in memory")
-            else:
-                return
+                why = str(error.strerror)
+            saying.once(f"records cannot be written to the node's disk now ({why}); they wait in memory")
         self._keep(line)
 
     def settle(self, timeout_s: float) -> bool:
@@ -113,8 +116,8 @@ class JournalRecorder:
 
     def left(self) -> str:
         """What is not on the disk, or not at the collector."""
-        if self._waiting:
-            return f"{len(self._waiting)} records wait for room on the node's disk, and are lost if this process ends before"
+        if self._waiting or not self._journal.is_whole:
+            return "the newest records wait for room on the node's disk, and are lost if this process ends before"
         if self._connection is None:
             return "what it has recorded is on the node's disk; no collector is set that it could be sent to"
         return "what it has recorded is on the node's disk, and the node's agent sends it"
@@ -127,8 +130,9 @@ class JournalRecorder:
                     f"the node's disk is full, and so is the buffer of {MOST_WAITING_BYTES >> 20} MB: records are dropped"
                 )
                 return
-            self._waiting.append(line)
-            self._waiting_bytes += len(line)
+            if line:
+                self._waiting.append(line)
+                self._waiting_bytes += len(line)
             if self._retrier is None:
                 self._retrier = threading.Thread(target=self._retry, name="runyard-journal", daemon=True)
                 self._retrier = self._retrier if started(self._retrier) else None
@@ -141,32 +145,25 @@ class JournalRecorder:
         """Write what waits, and what was dropped meanwhile; whether nothing is left."""
         with self._lock:
             try:
+                lines = list(self._waiting)  # a copy, since a signal's handler may add to them meanwhile
+                if lines:
+                    self._journal.append(b"".join(lines))
+                for line in lines:
+                    self._waiting.popleft()
+                    self._waiting_bytes -= len(line)
                 self._journal.finish()
-                while self._waiting:
-                    piece = self._next_piece()
-                    self._journal.append(b"".join(piece))
-                    for line in piece:
-                        self._waiting.popleft()
-                        self._waiting_bytes -= len(line)
                 if self._dropped_total:
                     told = f"{self._dropped_total} records of the training were dropped, since the node's disk was full"
                     self._journal.append(encoded(["wa", "", told, time.time_ns() // 1_000_000]))
                     self._dropped_total = 0
                     saying.say(told)
+                    self._journal.finish()
             except OSError:
+                return False
+            if self._waiting:
                 return False
             self._retrier = None
             return True
-
-    def _next_piece(self) -> list[bytes]:
-        piece: list[bytes] = []
-        length = 0
-        for line in self._waiting:
-            if piece and length + len(line) > _PIECE_BYTES:
-                break
-            piece.append(line)
-            length += len(line)
-        return piece
 
 
 def encoded(record: Sequence[object]) -> bytes:

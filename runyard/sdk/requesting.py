@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from runyard.client import path_segment
-from runyard.errors import CollectorBusy, CollectorError, CollectorUnreachable
+from runyard.errors import CollectorBusy, CollectorUnreachable, ProtocolError, RunyardError
 
 from . import saying
 from .connection import Connection
@@ -120,12 +120,12 @@ class RequestRecorder:
         while True:
             try:
                 answer = self._connection.client.send("POST", path, b"".join(batch), "application/x-ndjson", params=params)
-            except (CollectorUnreachable, CollectorBusy) as error:
+            except (CollectorUnreachable, CollectorBusy, ProtocolError) as error:
                 self._trouble = str(error)
                 saying.once(f"run {self._run_id}: the collector does not take records now, which is tried again: {error}")
                 time.sleep(max(backoff_s, getattr(error, "retry_after_s", 0.0)))
                 backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
-            except CollectorError as error:
+            except RunyardError as error:
                 saying.say(f"run {self._run_id}: {len(batch)} records were refused: {error}")
                 return
             else:

@@ -20,6 +20,6 @@ def once(line: str) -> None:
 
 def say(line: str) -> None:
     """Say `line`."""
-    # Where stderr is closed, full or gone, that is nothing that a training should end by.
-    with suppress(OSError, ValueError, AttributeError):
+    # stderr may be closed, full, gone, or in use by what a signal's handler interrupts: nothing that should end a training.
+    with suppress(OSError, ValueError, AttributeError, RuntimeError):
         print(f"runyard: {line}", file=sys.stderr, flush=True)

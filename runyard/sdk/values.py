@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from runyard.errors import InputError
@@ -47,14 +49,14 @@ def plain(value: Any, name: str) -> Plain:
         return bool(value)
     if _is_array(value):
         return plain(_element(value, name), name)
-    if isinstance(value, (list, tuple, range, set, frozenset, Mapping)) or hasattr(value, "__next__"):
+    if hasattr(value, "__len__") or hasattr(value, "__next__"):
         raise InputError(
             f"metric {name!r}: log takes one value, a {type(value).__name__} was given; use log_list, log_row or log_table"
         )
-    if hasattr(value, "__index__"):
-        return int(value.__index__())
-    if hasattr(value, "__float__"):
-        return float(value)
+    for convert in (operator.index, float):
+        # TypeError: it is no number of that kind; ValueError: a signalling NaN.
+        with suppress(TypeError, ValueError):
+            return convert(value)
     return _checked_text(repr(value), name)
 
 

@@ -62,6 +62,11 @@ class Journal:
                 self._finish()
 
     @property
+    def is_whole(self) -> bool:
+        """Whether everything that was taken is in the kernel."""
+        return not self._rest
+
+    @property
     def size_bytes(self) -> int:
         """How much was appended to the file; 0 while there is none."""
         with self._lock:

@@ -138,7 +138,8 @@ def test_a_full_disk_is_waited_for_and_nothing_is_lost(small_job: Job) -> None:
     assert done.returncode == 0, done.stderr
     assert values_of(small_job.records(), "loss") == list(range(1000))
     told = [line for line in done.stderr.splitlines() if line.startswith("runyard:")]
-    assert told == ["runyard: metrics cannot be written to the node's disk now (No space left on device); they wait in memory"]
+    assert len(told) == 1
+    assert "records cannot be written to the node's disk now (" in told[0]
 
 
 @pytest.mark.needs_system("mount")
@@ -173,7 +174,7 @@ def test_a_folder_that_cannot_be_written_ends_no_training(job: Job, tmp_path: Pa
     (tmp_path / "file").write_text("no folder")
     done = job.script("from runyard import Run\nrun = Run.get_context()\nrun.log('a', 1)\nrun.log('a', 2)\nprint('trained')")
     assert done.stdout == "trained\n"
-    assert "2 records wait for room" in done.stderr
+    assert "the newest records wait for room" in done.stderr
 
 
 def test_logging_takes_microseconds_and_no_memory(job: Job) -> None:
