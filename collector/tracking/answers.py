@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from runyard.collector.messages import MAX_INT, Body, Count, NodeId, RunId, check_run_id
+from runyard.collector.messages import MAX_INT, Body, Count, NodeId, PageSize, RunId, RunStatus, Text, check_run_id
 from runyard.tracking.records import MOST_NAME
 
 MOST_SERIES = 200  # in one answer of metrics/sampled
@@ -155,3 +155,53 @@ class SampledList(Body, frozen=True, kw_only=True):
     """The series that there are of those that were asked for."""
 
     series: list[Sampled]
+
+
+class MetricColumn(Body, frozen=True, kw_only=True):
+    """A column of the table of runs: which value of which metric."""
+
+    name: SeriesName
+    value: Literal["last", "first", "min", "max", "mean"] = "last"
+
+
+class QueryRuns(Body, frozen=True, kw_only=True):
+    """Which runs are shown, in which order, and with which columns."""
+
+    filter: Annotated[str, Meta(max_length=16_384, pattern=r"^[^\x00]*$")] = ""
+    order_by: Annotated[list[Text], Meta(max_length=20)] = []
+    metrics: Annotated[list[MetricColumn], Meta(max_length=200)] = []
+    experiment: Text | None = None
+    parent: RunId | None = None
+    include_children: bool = False
+    include_deleted: bool = False
+    page_size: PageSize = 100
+    page_token: Text | None = None
+
+
+class QueriedRun(Body, frozen=True, kw_only=True):
+    """A row of the table; `metrics` are in the order of the columns that were asked for, null where a run has no such value."""
+
+    run_id: str
+    experiment: str
+    name: str
+    status: RunStatus
+    user: str
+    kind: str
+    number: int
+    parent_run_id: str | None
+    cause: str
+    created_ns: int
+    started_ns: int | None
+    ended_ns: int | None
+    best_run_id: str | None
+    best_value: float | None
+    metrics: list[Any]
+    params: dict[str, str]
+    tags: dict[str, str]
+
+
+class RunTable(Body, frozen=True, kw_only=True):
+    """A page of the table of runs."""
+
+    runs: list[QueriedRun]
+    next_page_token: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from runyard.collector.auth import ADMIN, NODE, RUN, USER
 from runyard.collector.route import Answer, Route
 
-from . import answers, metric_routes, record_routes
+from . import answers, metric_routes, query_routes, record_routes
 
 _READERS = frozenset({ADMIN, USER, RUN})
 _WRITERS = frozenset({ADMIN, USER, NODE, RUN})
@@ -35,5 +35,9 @@ def make_routes(v1: str) -> tuple[Route, ...]:
         Route(
             "GET", f"{v1}/metrics/sampled", metric_routes.sample_metrics, "Metrics of runs as charts show them", _READERS,
             (Answer(200, answers.SampledList),), (404,), query=answers.SampledQuery,
+        ),
+        Route(
+            "POST", f"{v1}/runs/query", query_routes.query, "Runs as a table, with columns of metrics", _READERS,
+            (Answer(200, answers.RunTable),), body=answers.QueryRuns,
         ),
     )  # fmt: skip

@@ -47,6 +47,8 @@ from .lineage import Lineage
 from .series import Arrivals, Point
 from .warn import warn
 
+MOST_MS = 2**63 // 10**6  # of which the nanoseconds are kept
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -100,6 +102,9 @@ class _Application:
     def _take(self, record: Record) -> str:
         if isinstance(record, series.POINTS):
             return self._point(record)
+        at_ms = getattr(record, "at_ms", 0)
+        if not 0 <= at_ms < MOST_MS:
+            return f"{at_ms} is no time in milliseconds"
         if isinstance(record, Child):
             kind = record.kind or CHILD
             return self._lineage.add_child(record.run, record.parent, record.name, kind, record.user, record.at_ms)

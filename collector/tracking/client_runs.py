@@ -39,6 +39,22 @@ class NewClientRun:
     status: str = "NotStarted"
 
 
+_ADD = sa.insert(runs)
+_THIS_RUN = runs.c.run_id == sa.bindparam("this_run")
+_HINT = sa.update(runs).where(_THIS_RUN).values(hint=sa.bindparam("new_hint"))
+_STATUS = (
+    sa.update(runs)
+    .where(_THIS_RUN)
+    .values(
+        {
+            name: sa.bindparam(f"new_{name}", type_=runs.c[name].type)
+            for name in ("status", "cause", "is_complete", "started_ns", "ended_ns")
+        }
+    )
+)
+_KNOWN = sa.select(runs.c.is_client_run, runs.c.started_ns).where(_THIS_RUN)
+
+
 def add(connection: Connection, new: NewClientRun) -> None:
     """The run is there from now on. There must be none of that id."""
     created_ns = new.created_ms * 10**6
@@ -50,23 +66,20 @@ def add(connection: Connection, new: NewClientRun) -> None:
     values |= {"creator": "", "secret": "", "cancel_reason": "", "is_pinned": False, "removed_why": ""}
     values |= {"is_client_run": True, "hint": "", "said_ms": time.time_ns() // 10**6}
     values["number"] = experiments.next_number(connection, new.experiment)
-    connection.execute(sa.insert(runs).values(values))
+    connection.execute(_ADD, values)
 
 
 def say_status(connection: Connection, run_id: str, status: str, cause: str, at_ms: int) -> None:
     """What a client says of how the run is: the status of a client run, a hint where a node has the run."""
-    this_run = runs.c.run_id == run_id
-    columns = (runs.c.is_client_run, runs.c.started_ns, runs.c.created_ns)
-    known = connection.execute(sa.select(*columns).where(this_run)).one()
+    known = connection.execute(_KNOWN, {"this_run": run_id}).one()
     if not known.is_client_run:
-        connection.execute(sa.update(runs).where(this_run).values(hint=status))
+        connection.execute(_HINT, {"this_run": run_id, "new_hint": status})
         return
     at_ns, is_final = at_ms * 10**6, status in state.FINAL
-    values: dict[str, Any] = {"status": status, "cause": cause, "is_complete": is_final}
+    started_ns = at_ns if status == "Running" and known.started_ns is None else known.started_ns
+    values = {"status": status, "cause": cause, "is_complete": is_final, "started_ns": started_ns}
     values["ended_ns"] = at_ns if is_final else None
-    if status == "Running" and known.started_ns is None:
-        values["started_ns"] = at_ns
-    connection.execute(sa.update(runs).where(this_run).values(values))
+    connection.execute(_STATUS, {"this_run": run_id} | {f"new_{name}": value for name, value in values.items()})
 
 
 def note_said(connection: Connection, run_ids: list[str], now_ms: int) -> None:

@@ -20,6 +20,17 @@ from . import warn
 MOST_VALUE = 65_536  # characters
 
 
+def _this(table: Any) -> Any:
+    return (table.c.run_id == sa.bindparam("of_run")) & (table.c.key == sa.bindparam("of_key", type_=table.c.key.type))
+
+
+# Made once: making a statement takes longer than running it.
+_FIND = {table: sa.select(table.c.value).where(_this(table)) for table in (params, properties)}
+_ADD = {table: sa.insert(table) for table in (params, properties, tags)}
+_CHANGE_TAG = sa.update(tags).where(_this(tags)).values(value=sa.bindparam("new_value", type_=tags.c.value.type))
+_REMOVE_TAG = sa.delete(tags).where(_this(tags))
+
+
 def why_bad_name(what: str, name: str) -> str:
     """Why nothing can be called so; `what` says what it would be."""
     if not name:
@@ -63,9 +74,9 @@ def _set_once(connection: Connection, table: Any, what: str, entry: tuple[str, s
     reason = why_bad_name(what, key) or _why_bad_value(what, key, value)
     if reason:
         return reason
-    known = connection.execute(_this(sa.select(table.c.value), table, run_id, key)).scalar()
+    known = connection.execute(_FIND[table], {"of_run": run_id, "of_key": key}).scalar()
     if known is None:
-        connection.execute(sa.insert(table).values(run_id=run_id, key=key, value=value))
+        connection.execute(_ADD[table], {"run_id": run_id, "key": key, "value": value})
     elif known != value:
         return f"the {what} {key!r} of run {run_id} is {known[:100]!r} already, and cannot become {value[:100]!r}"
     return ""
@@ -76,19 +87,15 @@ def set_tag(connection: Connection, run_id: str, key: str, value: str) -> str:
     reason = why_bad_name("tag", key) or _why_bad_value("tag", key, value)
     if reason:
         return reason
-    if connection.execute(_this(sa.update(tags), tags, run_id, key).values(value=value)).rowcount == 0:
-        connection.execute(sa.insert(tags).values(run_id=run_id, key=key, value=value))
+    if connection.execute(_CHANGE_TAG, {"of_run": run_id, "of_key": key, "new_value": value}).rowcount == 0:
+        connection.execute(_ADD[tags], {"run_id": run_id, "key": key, "value": value})
     return ""
 
 
 def remove_tag(connection: Connection, run_id: str, key: str) -> str:
     """No tag with that key; harmless where none is."""
-    connection.execute(_this(sa.delete(tags), tags, run_id, key))
+    connection.execute(_REMOVE_TAG, {"of_run": run_id, "of_key": key})
     return ""
-
-
-def _this(statement: Any, table: Any, run_id: str, key: str) -> Any:
-    return statement.where((table.c.run_id == run_id) & (table.c.key == key))
 
 
 def _why_bad_value(what: str, key: str, value: str) -> str:

@@ -61,30 +61,39 @@ def find(connection: Connection, run_id: str, names: Iterable[str]) -> dict[str,
     return found
 
 
-def append(connection: Connection, arrivals: Iterable[Arrivals]) -> None:
+def append(connection: Connection, arrivals: Sequence[Arrivals]) -> None:
     """The points of each series behind those that it has."""
-    updates: list[dict[str, Any]] = []
+    ids = _ids(connection, arrivals)
+    changed: list[dict[str, Any]] = []
     removed: list[dict[str, Any]] = []
     added: list[dict[str, Any]] = []
-    for one in arrivals:
-        points = one.points
-        before = dict(one.known._mapping) if one.known is not None else aggregates.NONE | {"tail": []}
-        values = aggregates.with_points(before, points)
-        tail, first_index, joined = _joined(connection, before, points)
+    for one, series_id in zip(arrivals, ids, strict=True):
+        before = dict(one.known._mapping) if one.known is not None else aggregates.NONE | {"id": series_id, "tail": []}
+        values = aggregates.with_points(before, one.points)
+        tail, first_index, joined = _joined(connection, before, one.points)
         if first_index < before["count"]:
-            removed.append({"of_series": before["id"], "from_index": first_index})
+            removed.append({"of_series": series_id, "from_index": first_index})
         made = list(_chunks(first_index, joined))
         values["tail"] = tail + [chunk["count"] for chunk in made]
-        series_id = before["id"] if one.known is not None else _add(connection, one, values)
-        if one.known is not None:
-            updates.append({"of_series": series_id} | {f"new_{name}": value for name, value in values.items()})
+        changed.append({"of_series": series_id} | {f"new_{name}": value for name, value in values.items()})
         added += [chunk | {"series_id": series_id} for chunk in made]
-    if updates:
-        connection.execute(_UPDATE, updates)
+    if changed:
+        connection.execute(_UPDATE, changed)
     if removed:
         connection.execute(_REMOVE, removed)
     if added:
-        connection.execute(sa.insert(chunks), added)
+        connection.execute(_ADD_CHUNKS, added)
+
+
+def _ids(connection: Connection, arrivals: Sequence[Arrivals]) -> list[int]:
+    """The id of each series; those that are new are added, without points."""
+    new = [
+        aggregates.NONE | {"tail": [], "run_id": one.run_id, "name": one.name, "kind": one.kind}
+        for one in arrivals
+        if one.known is None
+    ]
+    made = iter(connection.execute(_ADD, new).scalars().all() if new else ())
+    return [next(made) if one.known is None else one.known.id for one in arrivals]
 
 
 _CHANGED = (*aggregates.COLUMNS, "tail")
@@ -96,18 +105,13 @@ _UPDATE = (
 _REMOVE = sa.delete(chunks).where(
     (chunks.c.series_id == sa.bindparam("of_series")) & (chunks.c.first_index >= sa.bindparam("from_index"))
 )
+_ADD = sa.insert(series).returning(series.c.id, sort_by_parameter_order=True)
+_ADD_CHUNKS = sa.insert(chunks)
 _LAST_CHUNKS = (
     sa.select(chunks.c.points)
     .where((chunks.c.series_id == sa.bindparam("of_series")) & (chunks.c.first_index >= sa.bindparam("from_index")))
     .order_by(chunks.c.first_index)
 )
-
-
-def _add(connection: Connection, one: Arrivals, values: dict[str, Any]) -> int:
-    row = values | {"run_id": one.run_id, "name": one.name, "kind": one.kind}
-    made = connection.execute(sa.insert(series).values(row)).inserted_primary_key
-    assert made is not None
-    return int(made[0])
 
 
 def _joined(connection: Connection, before: dict[str, Any], points: Points) -> tuple[list[int], int, Points]:

@@ -40,9 +40,10 @@ def test_the_served_document_is_made_from_the_route_table(collector: CollectorPr
 
 
 def test_the_router_answers_exactly_the_routes_of_the_document(collector: CollectorProcess) -> None:
-    paths = {route.path: {one.method for one in ROUTES if one.path == route.path} for route in ROUTES}
-    for path, methods in paths.items():
+    for path in dict.fromkeys(route.path for route in ROUTES):
         target = re.sub(r"{\w+}", "x", path)
+        # More than one path may be meant: a run may be called "query".
+        methods = {one.method for one in ROUTES if re.fullmatch(re.sub(r"{\w+}", "[^/]+", one.path), target)}
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
             answer = call(collector, method, target, token="")
             if method in methods:
