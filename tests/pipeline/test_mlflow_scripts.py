@@ -88,7 +88,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
             pool.submit(ended, wrapped(folder / name, collector, str(script(name)), run_id=f"with-{name}"))
             for name in FRAMEWORKS
         ]
-        for one in (theirs, *ours):
+        theirs.result()
+        for one in ours:
             one.result()
         wanted = [f"ours-{name}={collector.url}=with-{name}" for name in FRAMEWORKS]
         wanted += [f"theirs-{name}={server.url}=experiment:with_{name}" for name in FRAMEWORKS]
