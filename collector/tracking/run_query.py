@@ -8,10 +8,11 @@ metric shows, or else its last value, in filters and orders alike. Reads from th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -76,7 +77,7 @@ def query_runs(connection: Connection, query: QueryRuns, status_of: StatusOf) ->
     context = search.Context(connection.dialect.name, time.time_ns() // 10**6, silent)
     scope = _Scope({one.name: one.value for one in reversed(query.metrics)}, context)
     wanted = sa.and_(condition, *(_clause(clause, scope) for clause in clauses))
-    columns = [runs.c[name] for name in (*_SHOWN, "experiment", "is_client_run", "said_ms")]
+    columns = [runs.c[name] for name in (*_SHOWN, "experiment")]
     page = sa.select(*columns).where(wanted).order_by(*_keys(orders, scope)).offset(offset).limit(query.page_size + 1)
     rows = connection.execute(page).all()
     token = listing.page_token([offset + query.page_size]) if len(rows) > query.page_size else None
@@ -153,43 +154,56 @@ def _attribute(key: str, scope: _Scope) -> Any:
 def _answers(
     connection: Connection, rows: Sequence[Any], columns: Sequence[MetricColumn], status_of: StatusOf
 ) -> list[QueriedRun]:
-    made = {row.run_id: {name: row._mapping[name] for name in _SHOWN} for row in rows}
-    names = {row.folder: row.name for row in connection.execute(sa.select(experiments.c.folder, experiments.c.name))}
-    for row in rows:
-        values = {"experiment": names[row.experiment], "metrics": [None] * len(columns), "params": {}, "tags": {}}
-        made[row.run_id] |= values
-    open_runs = [row.run_id for row in rows if row.status not in state.FINAL]
-    for start in range(0, len(open_runs), _BATCH):
-        found = connection.execute(sa.select(runs).where(runs.c.run_id.in_(open_runs[start : start + _BATCH]))).all()
+    names = dict(connection.execute(sa.select(experiments.c.folder, experiments.c.name)).tuples().all())
+    made: dict[str, dict[str, Any]] = {}
+    for *shown, folder in rows:
+        values = dict(zip(_SHOWN, shown, strict=True))
+        values |= {"experiment": names[folder], "metrics": [None] * len(columns), "params": {}, "tags": {}}
+        made[values["run_id"]] = values
+    for some in _batches([run_id for run_id, values in made.items() if values["status"] not in state.FINAL]):
+        found = connection.execute(sa.select(runs).where(runs.c.run_id.in_(some))).all()
         for run in catalog.with_details(connection, list(found)):
             made[run.row.run_id]["status"] = status_of(run)
-    ids = list(made)
-    for start in range(0, len(ids), _BATCH):
-        some = ids[start : start + _BATCH]
+    for some in _batches(list(made)):
         _add_metrics(connection, some, columns, made)
-        for what, table in (("params", params), ("tags", tags)):
-            for row in connection.execute(sa.select(table).where(table.c.run_id.in_(some)).order_by(table.c.key)):
-                made[row.run_id][what][row.key] = row.value
+        _add_labels(connection, some, params, "params", made)
+        _add_labels(connection, some, tags, "tags", made)
     return [QueriedRun(**values) for values in made.values()]
 
 
+def _batches(run_ids: list[str]) -> Iterator[list[str]]:
+    return (run_ids[start : start + _BATCH] for start in range(0, len(run_ids), _BATCH))
+
+
+# Ten thousand rows and more are read by these two: all at once, and without a call for each text.
+
+
 def _add_metrics(connection: Connection, ids: list[str], columns: Sequence[MetricColumn], made: dict[str, Any]) -> None:
-    """Ten thousand rows and more are read here: without the types' own functions, and each value put in its place at once."""
     if not columns:
         return
-    places: dict[str, list[tuple[int, int]]] = {}
     kinds = list(dict.fromkeys(one.value for one in columns))
+    places: dict[str, list[tuple[int, int]]] = {}
     for place, one in enumerate(columns):
         kept = FreeText().process_bind_param(one.name, connection.dialect)
         places.setdefault(kept or "", []).append((place, kinds.index(one.value)))
-    # The exact value is looked for only where the double does not say it.
-    wanted = [_COLUMNS[kind].label(f"value_{number}") for number, kind in enumerate(kinds)]
-    is_asked = series.c.run_id.in_(ids) & series.c.name.in_(list({one.name for one in columns}))
-    query = sa.select(series.c.run_id, sa.type_coerce(series.c.name, sa.Text), series.c.exact, *wanted).where(is_asked)
-    for run_id, name, exact, *values in connection.execute(query):
+    asked = series.c.run_id.in_(ids) & series.c.name.in_(list({one.name for one in columns}))
+    texts = (sa.type_coerce(column, sa.Text) for column in (series.c.name, series.c.exact))
+    query = sa.select(series.c.run_id, *texts, *(_COLUMNS[kind].label(f"of_{kind}") for kind in kinds)).where(asked)
+    for run_id, name, exact, *values in connection.execute(query).all():
+        if exact:  # what the doubles do not say
+            known = msgspec.json.decode(exact)
+            values = [known[kind][1] if kind in known else value for kind, value in zip(kinds, values, strict=True)]
         metrics = made[run_id]["metrics"]
         for place, number in places[name]:
-            value = values[number]
-            if exact and kinds[number] in exact:
-                value = exact[kinds[number]][1]
-            metrics[place] = value
+            metrics[place] = values[number]
+
+
+def _add_labels(connection: Connection, ids: list[str], table: Any, what: str, made: dict[str, Any]) -> None:
+    texts = [sa.type_coerce(column, sa.Text) for column in (table.c.key, table.c.value)]
+    query = sa.select(table.c.run_id, *texts).where(table.c.run_id.in_(ids)).order_by(table.c.run_id, table.c.key)
+    for run_id, key, value in connection.execute(query).all():
+        made[run_id][what][_text(key)] = _text(value)
+
+
+def _text(kept: str) -> str:
+    return kept if kept.isascii() else FreeText().process_result_value(kept, None) or ""

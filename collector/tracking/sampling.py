@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import operator
 from array import array
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
@@ -23,8 +23,8 @@ from runyard.tracking.records import SCALAR
 
 from . import reading
 from .answers import Sampled, SampledQuery, X
-from .envelope import SPAN, Envelope, extremes
-from .points import Points
+from .envelope import SPAN, Envelope
+from .points import NO_NUMBER, Points
 
 # A column that gets less entries of an envelope than this would be drawn too coarsely.
 _LEAST_ENTRIES = 2
@@ -68,7 +68,7 @@ def _read(connection: Connection, query: SampledQuery) -> dict[tuple[str, str], 
         chunks, chunks.c.series_id == series.c.id
     )
     found: dict[tuple[str, str], _Series] = {}
-    for row in connection.execute(joined.where(wanted).order_by(series.c.id, chunks.c.first_index)):
+    for row in connection.execute(joined.where(wanted).order_by(series.c.id, chunks.c.first_index)).all():
         one = found.setdefault((row.run_id, row.name), _Series(row))
         one.envelope.extend(row.envelope)
         one.firsts.extend(range(row.first_index, row.first_index + row.points, SPAN))
@@ -152,47 +152,45 @@ def _in_columns(query: SampledQuery, row: Any, x_is: X, entries: _Entries) -> Sa
     low, high = entries.low, entries.high
     least_x = min(low) if query.start is None else query.start
     most_x = max(high) if query.end is None else query.end
-    is_sorted = all(map(operator.le, low, islice(low, 1, None)))
-    groups = _sorted_groups if is_sorted else _loose_groups
-    made: tuple[list[int], list[float | None], list[float | None], list[float | None]] = ([], [], [], [])
-    for group in groups(low, least_x, most_x, query.columns):
-        if isinstance(group, slice):
-            parts = entries.least[group], entries.greatest[group], entries.last[group]
-            x = high[group.stop - 1]
-        else:
-            parts = _parts(entries, group)
-            x = high[group[-1]]
-        made[0].append(min(x, most_x))
-        made[1].append(_number(extremes(parts[0])[0]))
-        made[2].append(_number(extremes(parts[1])[1]))
-        made[3].append(_number(extremes(parts[2])[2]))
+    if not all(map(operator.le, low, islice(low, 1, None))):
+        # Where x runs backwards now and then, the points of a column are brought together; within one their order stays.
+        order = sorted(range(len(low)), key=low.__getitem__)
+        entries = _picked(entries, order)
+        low, high = entries.low, entries.high
+    xs: list[int] = []
+    found: tuple[list[float], list[float], list[float]] = ([], [], [])
+    for start, end in _groups(low, least_x, most_x, query.columns):
+        xs.append(min(high[end - 1], most_x))
+        found[0].append(_finite(entries.least, start, end, min))
+        found[1].append(_finite(entries.greatest, start, end, max))
+        found[2].append(_finite(entries.last, start, end, _last))
+    least, greatest, last = ([None if math.isnan(number) else number for number in column] for column in found)
     return Sampled(
         run_id=row.run_id, name=row.name, x_is=x_is, is_sampled=True, count=row.total,
-        x=made[0], min=made[1], max=made[2], last=made[3], value=[],
+        x=xs, min=least, max=greatest, last=last, value=[],
     )  # fmt: skip
 
 
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _finite(numbers: array[float], start: int, end: int, choose: Callable[[Sequence[float]], float]) -> float:
+    """What `choose` says of the finite numbers in [start, end); NaN where none is."""
+    part: Sequence[float] = numbers[start:end]
+    if not math.isfinite(sum(part)):
+        part = [number for number in part if math.isfinite(number)] or (NO_NUMBER,)
+    return choose(part)
 
 
-def _sorted_groups(low: Sequence[int], least_x: int, most_x: int, columns: int) -> Iterator[slice]:
-    """The entries of each column that has some; `low` ascends."""
+def _last(numbers: Sequence[float]) -> float:
+    return numbers[-1]
+
+
+def _groups(low: Sequence[int], least_x: int, most_x: int, columns: int) -> Iterator[tuple[int, int]]:
+    """Where the entries of each column that has some begin and end; `low` ascends."""
     place, width = 0, most_x - least_x + 1
-    for column in range(columns):
+    for column in range(1, columns + 1):
         if place == len(low):
             return
-        edge = least_x + (column + 1) * width // columns  # the first x of the next column
-        end = bisect_right(low, edge - 1, place) if column + 1 < columns else len(low)
+        edge = least_x + column * width // columns  # the first x of the next column
+        end = bisect_left(low, edge, place) if column < columns else len(low)
         if end > place:
-            yield slice(place, end)
+            yield place, end
             place = end
-
-
-def _loose_groups(low: Sequence[int], least_x: int, most_x: int, columns: int) -> Iterator[list[int]]:
-    """The same where x runs backwards now and then; within a column the order stays."""
-    width = most_x - least_x + 1
-    found: list[list[int]] = [[] for _ in range(columns)]
-    for place, x in enumerate(low):
-        found[min(max((x - least_x) * columns // width, 0), columns - 1)].append(place)
-    return filter(None, found)
