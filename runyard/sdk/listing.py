@@ -5,13 +5,15 @@ Reads from GET runs, runs/{run_id} and clusters/{cluster}/runs; writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from runyard import reader
 from runyard.client import CollectorClient, path_segment
 from runyard.errors import InputError
 from runyard.reader import Document
+
+from .filters import Marks, has_marks, wanted_marks
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 # A person who looks at the newest few waits for few; one who takes them all asks seldom.
 PAGE_SIZE = 100
 QUEUED, RUNNING = "Queued", "Running"
-
-Marks = Mapping[str, str] | Sequence[str] | str | None
 
 
 def get(workspace: Workspace, run_id: str) -> Run:
@@ -43,7 +43,7 @@ def list_runs(
     query: dict[str, object] = {"experiment": experiment.name, "kind": kind, "status": status, "page_size": PAGE_SIZE}
     if include_children:
         query["include_children"] = 1
-    wanted, kept = _pairs(tags, "tags"), _pairs(properties, "properties")
+    wanted, kept = wanted_marks(tags, "tags"), wanted_marks(properties, "properties")
     return _runs(experiment, query, wanted, kept)
 
 
@@ -55,7 +55,7 @@ def _runs(
     client = experiment.workspace.connection.client
     query["tag"] = [f"{key}={value}" for key, value in tags.items() if value is not None]
     for found in reader.runs(client, query):
-        if _has(found["tags"], tags) and _has_properties(client, found, properties):
+        if has_marks(found["tags"], tags) and _has_properties(client, found, properties):
             yield Run(experiment, found["run_id"])
 
 
@@ -67,7 +67,7 @@ def list_by_compute(compute: Any, kind: str | None, tags: Marks, properties: Mar
         raise InputError(f"compute is a {type(compute).__name__}; give a cluster, as of workspace.compute_targets['lab']")
     if status not in (None, QUEUED, RUNNING):
         raise InputError(f"status is {status!r}; the runs of a cluster are {QUEUED} or {RUNNING}")
-    return _of_cluster(compute, kind, _pairs(tags, "tags"), _pairs(properties, "properties"), status)
+    return _of_cluster(compute, kind, wanted_marks(tags, "tags"), wanted_marks(properties, "properties"), status)
 
 
 def _of_cluster(
@@ -83,26 +83,9 @@ def _of_cluster(
             continue
         if kind is not None and found.get("kind") != kind:
             continue
-        if _has(found["tags"], tags) and _has_properties(client, found, properties):
+        if has_marks(found["tags"], tags) and _has_properties(client, found, properties):
             yield Run(Experiment(compute.workspace, found["experiment"]), found["run_id"])
 
 
 def _has_properties(client: CollectorClient, found: Document, properties: dict[str, str | None]) -> bool:
-    return not properties or _has(reader.run(client, found["run_id"])["properties"], properties)
-
-
-def _has(there: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
-    return all(key in there and value in (None, there[key]) for key, value in wanted.items())
-
-
-def _pairs(marks: Marks, what: str) -> dict[str, str | None]:
-    """The keys that a run has to have, with their values where those count."""
-    if marks is None:
-        return {}
-    if isinstance(marks, str):
-        return {marks: None}
-    if isinstance(marks, Mapping):
-        return {str(key): None if value is None else str(value) for key, value in marks.items()}
-    if isinstance(marks, Sequence):
-        return {str(key): None for key in marks}
-    raise InputError(f"{what} is a {type(marks).__name__}; give a key, a list of keys, or a dict of keys and values")
+    return not properties or has_marks(reader.run(client, found["run_id"])["properties"], properties)

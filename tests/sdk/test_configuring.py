@@ -215,15 +215,15 @@ def test_what_can_never_be_is_said_where_it_stands(make: Callable[[], object], p
 
 
 def test_no_part_of_an_environment_is_dropped_in_silence(ask: Ask, code: Path) -> None:
-    for change, part in (
-        (lambda e: setattr(e.python, "conda_dependencies", object()), "conda_dependencies"),
-        (lambda e: setattr(e.docker, "arguments", ["--init"]), "docker.arguments"),
-        (lambda e: setattr(e.docker, "enabled", True), "docker.enabled"),
-        (lambda e: setattr(e.docker, "shm_size", "2g"), "docker.shm_size"),
+    for section, name, value in (
+        ("python", "conda_dependencies", object()),
+        ("docker", "arguments", ["--init"]),
+        ("docker", "enabled", True),
+        ("docker", "shm_size", "2g"),
     ):
         environment = Environment("x")
-        change(environment)
-        with pytest.raises(InputError, match=part):
+        setattr(getattr(environment, section), name, value)
+        with pytest.raises(InputError, match=name):
             ask(environment=environment)
     venv = Environment.from_pip_requirements("v", code.parent / "requirements.txt")
     venv.python.user_managed_dependencies = True

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def ended(run: Run) -> str:
 def test_a_script_is_submitted_and_its_page_is_linked(site: Lab, tmp_path: Path, cluster: str) -> None:
     code = site.code(TRAINING)
     (code / "word.txt").write_text("of the code")
-    where = {"compute_target": cluster, "cpus": 0.1} if cluster else {}
+    where: dict[str, Any] = {"compute_target": cluster, "cpus": 0.1} if cluster else {}
     config = ScriptRunConfig(code, "train.py", ["--lr", 0.1], environment_variables={"GREETING": "hello"}, **where)
     run = site.experiment.submit(config, tags={"try": "1"}, display_name="the first")
     (code / "word.txt").write_text("that came too late")
@@ -95,7 +96,7 @@ print(run.id, flush=True)
     out, errors = notebook.communicate(timeout=LIMIT_S)
     assert (notebook.returncode, errors) == (0, "")
     run = Run.get(site.workspace, out.strip())
-    pid = int(wait_for(lambda: re.search(rb"here as (\d+)", site.log(run)), "it runs", limit_s=LIMIT_S)[1])
+    pid = int(wait_for(lambda: re.findall(rb"here as (\d+)", site.log(run)), "it runs", limit_s=LIMIT_S)[0])
     assert is_alive(pid)
     (tmp_path / "end").write_text("0")
     assert run.wait_for_completion()["status"] == "Completed"
@@ -170,7 +171,7 @@ def test_a_job_submits_children_of_its_own(site: Lab, where: str) -> None:
     code = site.code(PARENT)
     (code / "child").mkdir()
     (code / "child" / "child.py").write_text(CHILD)
-    places = {"compute_target": where, "cpus": 0.1} if where else {}
+    places: dict[str, Any] = {"compute_target": where, "cpus": 0.1} if where else {}
     python = Environment("with the SDK in it")
     python.python.interpreter_path = sys.executable
     spread = PyTorchConfiguration()
