@@ -162,7 +162,8 @@ class _Application:
                 model_metrics.note(self._connection, one.run_id, one.recorded)
         series.append(self._connection, arrivals)
         for run_id, names in changed.items():
-            if self._lineage.find(run_id).parent_run_id is not None:
+            row: Any = self._lineage.find(run_id)
+            if row.parent_run_id is not None:
                 best.note(self._connection, run_id, names)
 
     def _make_points(self, one: Arrivals, records: Sequence[Record]) -> None:
