@@ -144,6 +144,19 @@ def test_a_full_disk_is_waited_for_and_nothing_is_lost(small_job: Job) -> None:
 
 @pytest.mark.needs_system("mount")
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
+def test_a_metric_in_a_file_that_no_disk_has_room_for_ends_no_training(small_job: Job) -> None:
+    log = (
+        "run.log_residuals('res', {'schema_type': 'residuals', 'schema_version': '1.0.0',"
+        " 'data': {'bin_edges': [0] * 40_000, 'bin_counts': [0] * 40_000}})\n"
+    )
+    done = small_job.script(FULL.replace("ballast.truncate(0)", f"{log}ballast.truncate(0)"), "1", "exit")
+    assert done.returncode == 0, done.stderr
+    assert "runyard: metric 'res' is not recorded: " in done.stderr
+    assert values_of(small_job.records(), "loss") == [0]
+
+
+@pytest.mark.needs_system("mount")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
 def test_what_waits_for_room_is_written_though_nothing_more_is_logged(small_job: Job) -> None:
     argv = [sys.executable, "-c", FULL, "1000", "stay"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}

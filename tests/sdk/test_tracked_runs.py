@@ -133,6 +133,9 @@ def test_a_training_without_its_collector_reads_what_it_has_logged_and_loses_not
         "while not os.path.exists(go): time.sleep(0.01)\n"
         "run.log('loss', 2)\nchild = run.child_run('kid')\nchild.log('deep', 3)\n"
         "flushed = run.flush(0.2)\n"
+        "res = {'schema_type': 'residuals', 'schema_version': '1.0.0', 'data': {'bin_edges': [0, 1], 'bin_counts': [2]}}\n"
+        "child.log_residuals('res', res)\n"
+        "assert child.get_metrics(populate=True) == {'deep': 3, 'res': res}\n"
         "print(json.dumps([run.get_metrics(recursive=True), flushed, child.id]))"
     )
     go = tmp_path / "go"
@@ -144,13 +147,15 @@ def test_a_training_without_its_collector_reads_what_it_has_logged_and_loses_not
     process.communicate(timeout=60)
     text = run.log().decode()
     metrics, is_flushed, child_id = _json(run)
-    assert metrics == {tmp_path.name: {"loss": [1, 2]}, child_id: {"deep": 3}}
+    address = f"{collector.url}/api/v1/runs/{child_id}/artifacts/res"
+    assert metrics == {tmp_path.name: {"loss": [1, 2]}, child_id: {"deep": 3, "res": address}}
     assert is_flushed is False
     assert "is read from the records on this node" in text
     assert "the node's agent sends it" in text
     collector.start()
     subprocess.run([sys.executable, "-m", "runyard", "ship"], env=run.env, check=True, capture_output=True)
-    assert wait_for(lambda: fetched(collector, tmp_path.name).get_metrics(recursive=True), "the records") == metrics
+    notebook = fetched(collector, tmp_path.name)
+    wait_for(lambda: notebook.get_metrics(recursive=True) == metrics, "the records")
 
 
 def test_children_are_made_in_a_job_and_found_in_a_notebook(tmp_path: Path, collector: CollectorProcess) -> None:
