@@ -12,7 +12,7 @@ import os
 import time
 
 from runyard import names
-from runyard.atomic import read_json, write_bytes, write_json
+from runyard.atomic import open_plain, read_json, write_bytes, write_json
 
 from . import evidence, proctree
 from .drivers import Drivers
@@ -112,8 +112,8 @@ def ended(directory: str, started: dict[str, Any], stop: dict[str, Any] | None) 
     """
     is_there = _is_there(started)  # looked at first: what it said before its end is then there, too
     word = read_json(os.path.join(directory, names.ATTACHED_WORD))
-    word = word if isinstance(word, dict) else {}
-    if word.get("status") in _RESULTS:
+    word = word if isinstance(word, dict) else {}  # what its user has put there may be anything
+    if isinstance(word.get("status"), str) and word["status"] in _RESULTS:
         code = 0 if word["status"] == "Completed" else None
         return _end(word["status"], code, str(word.get("cause") or ""), word)
     if not is_there:
@@ -150,7 +150,7 @@ def _end_of_gone(directory: str, started: dict[str, Any], word: dict[str, Any]) 
 def _exit_status(directory: str) -> int | None:
     """The exit code that the C library has left at the process's exit (runyard/sdk/exit_status.py); None: it has not."""
     try:
-        with open(os.path.join(directory, names.ATTACHED_EXIT_STATUS), "rb") as file:
+        with open_plain(os.path.join(directory, names.ATTACHED_EXIT_STATUS)) as file:
             told = file.read(2)
     except OSError:
         return None
@@ -160,5 +160,6 @@ def _exit_status(directory: str) -> int | None:
 def _end(status: str, code: int | None, cause: str, word: dict[str, Any]) -> dict[str, Any]:
     """exit.json; the time is the word's, if it has one."""
     at = {"wall_ns": time.time_ns(), "mono_ns": time.monotonic_ns()}
-    at |= {name: word[name] for name in at if isinstance(word.get(name), int)}
-    return {"status": status, "exit_code": code, "signal": None, "cause": cause[:MOST_OF_CAUSE]} | at
+    at |= {name: word[name] for name in at if type(word.get(name)) is int and 0 < word[name] < 1 << 63}
+    told = cause.replace("\0", "").encode(errors="replace").decode()  # what the collector takes: no NUL, no half character
+    return {"status": status, "exit_code": code, "signal": None, "cause": told[:MOST_OF_CAUSE]} | at

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runyard import names
 from runyard.agent import proctree
@@ -162,7 +164,7 @@ def _started(pid: int = 0) -> dict[str, Any]:
     return {"pid": pid or 1 << 30, "start_ticks": proctree.start_ticks(pid) or 1, "boot_id": proctree.boot_id()}
 
 
-def _leave(folder: Path, word: dict[str, Any]) -> None:
+def _leave(folder: Path, word: Any) -> None:
     (folder / names.ATTACHED_WORD).write_text(json.dumps(word))
 
 
@@ -194,3 +196,36 @@ def test_a_process_that_died_while_python_shut_down_did_not_end_well(tmp_path: P
     (tmp_path / names.ATTACHED_EXIT_STATUS).write_bytes(b"\x01\x02\x00")
     end = ended(str(tmp_path), _started(), None) or {}
     assert end["status"] == "Failed"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(), max_size=8), lambda inner: st.lists(inner, max_size=2)
+)
+WORDS = st.dictionaries(
+    st.sampled_from(["status", "cause", "is_exit", "exception", "is_interrupted", "is_status_told", "wall_ns", "mono_ns"]),
+    JSON | st.sampled_from(["Completed", "Failed", "Canceled", "Running"]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(word=WORDS | JSON, status=st.none() | st.binary(max_size=3), stop=st.none() | st.just(STOP), is_there=st.booleans())
+def test_whatever_lies_in_its_folder_a_run_has_one_end_or_none(
+    tmp_path_factory: pytest.TempPathFactory, word: Any, status: bytes | None, stop: Any, is_there: bool
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "any"
+    folder.mkdir(exist_ok=True)
+    _leave(folder, word)
+    (folder / names.ATTACHED_EXIT_STATUS).unlink(missing_ok=True)
+    if status is not None:
+        (folder / names.ATTACHED_EXIT_STATUS).write_bytes(status)
+    end = ended(str(folder), _started(os.getpid() if is_there else 0), stop)
+    has_said = isinstance(word, dict) and word.get("status") in ("Completed", "Failed", "Canceled")
+    if end is None:
+        assert is_there
+        assert stop is None
+        assert not has_said
+    else:
+        assert end["status"] == word["status"] if has_said else end["status"] in ("Completed", "Failed", "Canceled")
+        assert all(0 < end[name] < 1 << 63 for name in ("wall_ns", "mono_ns"))
+        assert "\0" not in end["cause"]
+        end["cause"].encode()

@@ -140,11 +140,12 @@ def test_a_with_block_ends_the_run_and_the_process_goes_on(begin: Begin, shared:
 def test_several_runs_of_one_process_are_told_apart(begin: Begin, shared: CollectorProcess) -> None:
     script = begin(
         "other = experiment.start_logging(run_id=run.id + '.2', name='the other one', tags={'a': 'b'})\n"
-        "run.log('x', 1); other.log('y', 2); other.log('y', 3); other.fail('no luck', 'E7'); run.log('x', 2); sys.exit(0)"
+        "run.log('x', 1); other.log('y', 2); other.log('y', 3); other.fail('no luck \\ud800\\0', 'E7')\n"
+        "run.log('x', 2); sys.exit(0)"
     )
     script.end()
     run, other = complete_run(shared, script.run_id), complete_run(shared, script.run_id + ".2")
-    assert (run["status"], other["status"], other["cause"]) == ("Completed", "Failed", "E7: no luck")
+    assert (run["status"], other["status"], other["cause"]) == ("Completed", "Failed", "E7: no luck ?")
     assert (other["name"], other["tags"]) == ("the other one", {"a": "b"})
     assert (counts(shared, script.run_id), counts(shared, script.run_id + ".2")) == ({"x": 2}, {"y": 2})
 
