@@ -1,4 +1,4 @@
-"""The grammar of filters: what is written is what is read, whatever the names and values; else it is refused with a sentence."""
+"""The grammar of filters: what was written is what is read, whatever the names and values; all else is refused."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from runyard.mlflow.errors import MlflowError
 from runyard.mlflow.evaluate import Facts, like, matches, ordered
 from runyard.mlflow.filters import EXPERIMENTS, MODELS, RUNS, Clause, Order, parse_filter, parse_order, parse_orders
 
-_KEYS = st.text(st.characters(blacklist_characters="`", blacklist_categories=("Cs",)), min_size=1, max_size=12)
-_TEXTS = st.text(st.characters(blacklist_characters="'", blacklist_categories=("Cs",)), max_size=12)
+_KEYS = st.text(st.characters(exclude_characters="`", exclude_categories=["Cs"]), min_size=1, max_size=12)
+_TEXTS = st.text(st.characters(exclude_characters="'", exclude_categories=["Cs"]), max_size=12)
 _NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 _SPACES = st.sampled_from([" ", "  ", "\n", "\t "])
 

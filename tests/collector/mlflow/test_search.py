@@ -92,7 +92,7 @@ def _enter(connection: sa.Connection, number: int, run: _Run) -> Facts:
         given = DatasetInput(Dataset(name, "d"), [InputTag("mlflow.data.context", context)])
         records.append(Link("", "dataset", *link_of(given)))
     assert apply(connection, run_id, records, now_ms=5) == []
-    attributes = {
+    attributes: dict[str, int | float | str | None] = {
         "run_id": run_id,
         "run_name": run.name,
         "status": _CALLED[run.status],
