@@ -68,6 +68,22 @@ def test_a_script_that_belongs_to_no_run_keeps_what_it_logs(tmp_path: Path) -> N
     assert done.stderr == f"runyard: this process belongs to no run: what it records as {run_id} stays here\n"
 
 
+def test_an_offline_runs_files_lie_in_a_folder_here_under_their_names(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    del job.env["RUNYARD_RUN_ID"]
+    (tmp_path / "cat.png").write_bytes(b"a cat")
+    script = (
+        "import os, sys\nos.chdir(sys.argv[1])\nfrom runyard import Run\nrun = Run.get_context()\n"
+        "run.log_image('cat', path='cat.png')\n"
+        "assert run.get_metrics(populate=True) == {'cat': b'a cat'}\nprint(run.get_metrics()['cat'])"
+    )
+    done = job.script(script, str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    [kept] = tmp_path.glob("OfflineRun_*/cat_*.png")
+    assert kept.read_bytes() == b"a cat"
+    assert done.stdout == f"{kept.as_uri()}\n"
+
+
 def test_without_a_run_and_without_offline_there_is_one_sentence(tmp_path: Path) -> None:
     job = Job(tmp_path)
     del job.env["RUNYARD_RUN_ID"]

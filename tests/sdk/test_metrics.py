@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from runyard.errors import InputError
 from runyard.sdk.run import Run
-from runyard.tracking.records import Metric, Row
+from runyard.tracking.records import Artifact, FileMetric, Metric, Row
 from tests.training_site import TRAINING_PYTHON, needs_torch
 
 from .recorded import Job, values_of
@@ -59,15 +60,25 @@ def test_a_value_is_kept_as_the_plain_one_that_it_is(job: Job, given_value: Any,
 
 
 @needs_torch
-def test_a_tensor_of_one_element_is_its_element(job: Job) -> None:
+def test_tensors_of_one_element_and_plots_are_taken(job: Job) -> None:
     script = (
-        "import torch\nfrom runyard import Run\nrun = Run.get_context()\nrun.log('t', torch.tensor(0.5, requires_grad=True))\n"
+        "import matplotlib, torch\nfrom runyard import Run\nmatplotlib.use('Agg')\nfrom matplotlib import pyplot\n"
+        "run = Run.get_context()\nrun.log('t', torch.tensor(0.5, requires_grad=True))\nrun.log('n', torch.tensor([3]))\n"
+        "pyplot.plot([1, 2])\nrun.log_image('curve', plot=pyplot)\nrun.log_image('curve', plot=pyplot.gcf(), step=1)\n"
     )
     job.env["PYTHONPATH"] = str(Path(__file__).parents[2])
-    done = job.script(script + "run.log('n', torch.tensor([3]))", python=str(TRAINING_PYTHON))
+    done = job.script(script, python=str(TRAINING_PYTHON))
     assert done.returncode == 0, done.stderr
-    assert values_of(job.records(), "t") == [0.5]
-    assert values_of(job.records(), "n") == [3]
+    found = job.records()
+    assert values_of(found, "t") == [0.5]
+    assert values_of(found, "n") == [3]
+    sha256_of = {record.path: record.sha256 for record in found if isinstance(record, Artifact)}
+    first, second = [record for record in found if isinstance(record, FileMetric)]
+    assert (first.step, second.step) == (None, 1)
+    assert first.path != second.path
+    for metric in (first, second):
+        assert re.fullmatch(r"curve_\d+(_2)?\.png", metric.path)
+        assert (job.blobs_dir / sha256_of[metric.path]).read_bytes().startswith(b"\x89PNG")
 
 
 BAD: list[tuple[Callable[[Run], object], str]] = [
