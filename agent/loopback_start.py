@@ -32,7 +32,7 @@ else:
 HOST = "127.0.0.1"
 # A server that dies so often within a short life each is not started again: nobody may wait for it for ever.
 MOST_DEATHS = 5
-SHORT_LIFE_S = 5.0
+SHORT_LIFE_S = 30.0
 # How long a server has to answer what it was asked before the drivers ended, and to end.
 END_S = 10.0
 # Between two looks whether a server that another shepherd has started still lives.
@@ -88,13 +88,19 @@ class LoopbackStart:
         if self._pid:
             return
         if self._listening is None:
-            if time.monotonic() >= self._next_look_s and self._deaths < MOST_DEATHS:
+            if time.monotonic() >= self._next_look_s:
                 self._next_look_s = time.monotonic() + LOOK_S
                 if os.path.exists(self._local.path(names.LOOPBACK_FILE)):
                     self.open()
             return
-        if self._poll.poll(0):
+        if not self._poll.poll(0):
+            return
+        if self._deaths < MOST_DEATHS:
             self._start()
+        else:
+            from .loopback_refusal import refuse
+
+            refuse(self._listening)
 
     def reaped(self, pid: int) -> bool:
         """Whether `pid`, which has ended, was the server."""
@@ -106,8 +112,9 @@ class LoopbackStart:
         self._deaths = self._deaths + 1 if time.monotonic() - self._begun_s < SHORT_LIFE_S else 1
         self._local.log.warning("the tracking server has died; it is started again when somebody asks for it", pid=pid)
         if self._deaths >= MOST_DEATHS:
-            self._local.log.error(f"the tracking server has died {MOST_DEATHS} times; see {names.SHEPHERD_ERRORS}")
-            self._close()
+            self._local.log.error(
+                f"the tracking server has died {MOST_DEATHS} times, and is given up; see {names.SHEPHERD_ERRORS}"
+            )
         return True
 
     def end(self) -> bool:

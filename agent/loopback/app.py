@@ -32,7 +32,7 @@ def application(server: Server) -> web.Application:
     routes.add_to(app)
 
     async def close(app: web.Application) -> None:
-        await app[SERVER].elsewhere.close()
+        await app[SERVER].close()
 
     app.on_cleanup.append(close)
     return app

@@ -91,6 +91,12 @@ class Journals:
                 self._offsets[path] = self._offsets.get(path, 0) + len(line)
                 yield line
 
+    def close(self) -> None:
+        """Nothing more is written."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
     def _open(self) -> None:
         self._own.parent.mkdir(names.DIR_MODE, exist_ok=True)
         self._descriptor = os.open(self._own, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, names.FILE_MODE)

@@ -61,6 +61,11 @@ class Server:
         """Take in what others have written into their journals: the SDK in the same training, other processes of it."""
         self.book.apply(self._journals.news())
 
+    async def close(self) -> None:
+        """Close the journal and the connections."""
+        self._journals.close()
+        await self.elsewhere.close()
+
     def history(self, run: KnownRun, name: str) -> list[records.Metric]:
         """All points of a metric in the order of their recording. Blocks."""
         return list(self._journals.points(run.run_id, self.book.own.run_id, name))
