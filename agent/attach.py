@@ -177,8 +177,13 @@ class Attachment:
     def _ship(self, stop: threading.Event) -> None:
         """Ship until all is sealed and told, in a thread of its own, and look after the shepherd meanwhile."""
         from .launch import is_over
-        from .ship.shipper import Shipper
 
+        try:
+            from .ship.shipper import Shipper
+        except ImportError as error:  # a Python in which nothing but the SDK can be loaded
+            self._log.error(f"this Python cannot send the run ({error}); `runyard ship` can")
+            self._wait_for_end(stop)
+            return
         settings, run_dir = self._settings, self._new.run_dir
         url = settings.client.collector_url
         shipper = Shipper(run_dir, url, settings.token, settings.ship, on_trouble=self._log.warning)
