@@ -22,6 +22,7 @@ from .cluster import answers as cluster_answers
 from .cluster import messages as cluster_messages
 from .cluster import node_routes, queue_routes
 from .route import FRAMES_TYPE, TAR_TYPE, Answer, Call, Route
+from .studio import api as studio_routes
 from .tracking import api as tracking_routes
 from .tracking import child_api
 from .verdict import answer as verdict_answer
@@ -231,5 +232,6 @@ ROUTES: tuple[Route, ...] = (
     ),
     *artifact_routes.make_routes(V1),
     *child_api.make_routes(V1),
+    *studio_routes.make_routes(V1),
     *tracking_routes.make_routes(V1),
 )  # fmt: skip

@@ -24,6 +24,9 @@ from .problems import Problem, problem_of
 from .route import MAX_JSON_BYTES, Call, Parts, Route, read_json, read_query
 from .run_routes import create_run, put_state, register_node
 from .stream_routes import list_streams, open_streams
+from .studio.sessions import COOKIE
+from .studio.static import StaticFiles
+from .studio.static import add_routes as add_studio_routes
 
 log = structlog.get_logger()
 
@@ -46,6 +49,7 @@ def make_app(parts: Parts) -> web.Application:
     for route in ROUTES:
         app.router.add_route(route.method, route.path.replace("{path}", r"{path:[\s\S]+}"), _entry(route, parts, turns))
     add_mlflow_routes(app, parts)
+    add_studio_routes(app, StaticFiles())
     app.on_response_prepare.append(_add_request_id)
     return app
 
@@ -54,7 +58,7 @@ def _entry(route: Route, parts: Parts, turns: asyncio.Semaphore) -> Handler:
     async def entry(request: web.Request) -> web.StreamResponse:
         who = _NOBODY
         if route.kinds is not None:
-            who = await parts.gate.principal(request.headers.get("Authorization"))
+            who = await _principal(request, parts)
             who.require_kind(route.kinds)
             run_id = request.match_info.get("run_id")
             if run_id is not None:
@@ -70,6 +74,16 @@ def _entry(route: Route, parts: Parts, turns: asyncio.Semaphore) -> Handler:
             return await route.handler(call)
 
     return entry
+
+
+async def _principal(request: web.Request, parts: Parts) -> Principal:
+    """Whoever asks: by a token, or in a browser by a session's cookie."""
+    authorization = request.headers.get("Authorization")
+    if authorization is None and COOKIE in request.cookies:
+        who: Principal = await parts.sessions.principal(request)
+    else:
+        who = await parts.gate.principal(authorization)
+    return who
 
 
 @web.middleware

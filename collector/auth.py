@@ -110,6 +110,14 @@ class Gate:
             self._known.popitem(last=False)
         return principal
 
+    async def known(self, who: Principal) -> Principal:
+        """`who`, whose token was good once; raises a 401 where it is not any more."""
+        if who.kind == ADMIN:
+            if hmac.compare_digest(who.token_sha256, self._admin.token_sha256):
+                return self._admin
+            raise _unknown()
+        return self._known.get(who.token_sha256) or await self._look(who.token_sha256)
+
     async def require_run(self, who: Principal, run_id: str) -> None:
         """Raises a 403 where `who` holds the token of a run that is neither this one nor an ancestor of it."""
         pair = (run_id, who.subject)

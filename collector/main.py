@@ -56,6 +56,7 @@ from .service import watched
 from .snapshots import Snapshots
 from .store import StoreError
 from .streams import Streams
+from .studio.sessions import Sessions
 from .tracking.applier import Applier
 
 log = structlog.get_logger()
@@ -132,7 +133,7 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
     streams = Streams(database, store)
     committer = Committer(store, metrics, interval_s=settings.commit_interval_s, limit_bytes=settings.commit_bytes)
     hub, pulse, digester = Hub(), Pulse(settings.lost_contact_s, settings.give_up_lost_s), Digester()
-    meetings, repeats = Meetings(), Repeats()
+    meetings, repeats, gate = Meetings(), Repeats(), Gate(database, token)
     ingest = Ingest(
         streams=streams,
         store=store,
@@ -161,7 +162,8 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
         ),
         artifacts=Artifacts(database, streams, store, _blobs(data_dir, database, digester, metrics)),
         metrics=metrics,
-        gate=Gate(database, token),
+        gate=gate,
+        sessions=Sessions(database, gate),
         document=openapi.as_json(ROUTES),
     )
 

@@ -60,6 +60,7 @@ class Parts:
     artifacts: Artifacts
     metrics: Metrics
     gate: Any
+    sessions: Any
     document: bytes = b""
 
 

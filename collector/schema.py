@@ -529,3 +529,25 @@ links = Table(
     Column("key", String(300), primary_key=True),
     Column("document", Json(dict[str, Any]), nullable=False),
 )
+
+# Browsers that have logged in, by the SHA-256 of their cookie.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("subject", FreeText, nullable=False),
+    Column("token_sha256", String(64), nullable=False),  # of the token that they have logged in with
+    Column("created_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger, nullable=False),
+)
+
+login_codes = Table(
+    "login_codes",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("subject", FreeText, nullable=False),
+    Column("token_sha256", String(64), nullable=False),
+    Column("expires_ns", BigInteger, nullable=False),
+)

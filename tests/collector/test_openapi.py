@@ -47,7 +47,8 @@ def test_the_router_answers_exactly_the_routes_of_the_document(collector: Collec
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
             answer = call(collector, method, target, token="")
             if method in methods:
-                assert answer.status in (200, 401), (method, path, answer.status)
+                # Without a token: what needs none is answered, or the body that it needs is missed.
+                assert answer.status in (200, 204, 401, 415), (method, path, answer.status)
             else:
                 assert (answer.status, answer.headers["Allow"]) == (405, ",".join(sorted(methods))), (method, path)
 
