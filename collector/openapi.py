@@ -24,6 +24,7 @@ _WITH_TOKEN = (401, 403)
 _WITH_BODY = (413, 415)
 
 _PATH_PARTS: dict[str, dict[str, Any]] = {
+    "experiment_id": {"type": "string", "pattern": "^[0-9]{1,18}$"},
     "run_id": {"type": "string", "minLength": 1},
     "node_id": {"type": "string", "minLength": 1},
     "cluster": {"type": "string", "minLength": 1},

@@ -1,7 +1,7 @@
 """Runs and their files, read from the collector's API.
 
-Reads from GET /runs, /runs/{run_id} and its files and verdict through a CollectorClient; writes nothing. Answers are the API's
-own JSON (docs/http-api.md). Standard library only.
+Reads from GET /runs, /runs/{run_id} with its files and verdict, and /experiments, through a CollectorClient; writes nothing.
+Answers are the API's own JSON (docs/http-api.md). Standard library only.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ def run(client: CollectorClient, run_id: str) -> Document:
             raise
         raise NoSuchRun(f"there is no run {run_id!r} at {client.url}{_hint(client, run_id)}") from error
     return document
+
+
+def experiments(client: CollectorClient) -> Iterator[Document]:
+    """The experiments, in the order in which they were made. Blocks for each page."""
+    return _pages(client, "/experiments", "experiments", {"page_size": PAGE_SIZE})
 
 
 def files(client: CollectorClient, run_id: str, *, prefix: str | None = None, node: str | None = None) -> Iterator[Document]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from runyard.collector.auth import ADMIN, NODE, RUN, USER
 from runyard.collector.route import Answer, Route
 
-from . import answers, metric_routes, query_routes, record_routes
+from . import answers, experiment_routes, metric_routes, query_routes, record_routes
 
+_PEOPLE = frozenset({ADMIN, USER})
 _READERS = frozenset({ADMIN, USER, RUN})
 _WRITERS = frozenset({ADMIN, USER, NODE, RUN})
 
@@ -35,6 +36,19 @@ def make_routes(v1: str) -> tuple[Route, ...]:
         Route(
             "GET", f"{v1}/metrics/sampled", metric_routes.sample_metrics, "Metrics of runs as charts show them", _READERS,
             (Answer(200, answers.SampledList),), (404,), query=answers.SampledQuery,
+        ),
+        Route(
+            "GET", f"{v1}/experiments", experiment_routes.list_experiments, "List experiments", _PEOPLE,
+            (Answer(200, experiment_routes.ExperimentList),), query=experiment_routes.ExperimentsQuery,
+        ),
+        Route(
+            "POST", f"{v1}/experiments", experiment_routes.create_experiment, "Make an experiment", _PEOPLE,
+            (Answer(201, experiment_routes.Experiment), Answer(200, experiment_routes.Experiment)), (409, 507),
+            body=experiment_routes.CreateExperiment,
+        ),
+        Route(
+            "GET", f"{v1}/experiments/{{experiment_id}}", experiment_routes.show_experiment, "Show an experiment", _PEOPLE,
+            (Answer(200, experiment_routes.Experiment),), (404,),
         ),
         Route(
             "POST", f"{v1}/runs/query", query_routes.query, "Runs as a table, with columns of metrics", _READERS,

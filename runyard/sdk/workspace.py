@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from runyard import __version__, configuration
+from runyard import __version__, configuration, reader
 from runyard.client import path_segment
 from runyard.errors import InputError
 from runyard.reader import Document
@@ -102,8 +102,7 @@ class Workspace:
         """The experiments by their names. Blocks; raises CollectorError."""
         from .experiment import Experiment
 
-        found = self._connection.client.json("GET", "/experiments")
-        return {one["name"]: Experiment(self, one["name"]) for one in found["experiments"]}
+        return {one["name"]: Experiment(self, one["name"]) for one in reader.experiments(self._connection.client)}
 
     @property
     def compute_targets(self) -> dict[str, ComputeTarget]:
