@@ -169,6 +169,12 @@ def test_a_container_has_what_the_sdk_records_by(make: Make) -> None:
     assert run.path(f"{names.BLOBS_DIR}/b").exists()
 
 
+def test_mlflow_in_a_container_finds_the_run(make: Make) -> None:
+    run = make("", *script('env | grep MLFLOW_RUN_ID; wget -q -O - "$MLFLOW_TRACKING_URI/health"'))
+    assert run.complete().stdout == b"MLFLOW_RUN_ID=r\nOK"
+    assert run.json(names.LOOPBACK_FILE)["port"]
+
+
 def test_a_folder_that_is_not_the_runs_is_not_mounted_though_it_lies_where_the_work_folder_would(
     make: Make, tmp_path: Path
 ) -> None:
