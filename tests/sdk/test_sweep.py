@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from runyard import Experiment, ScriptRunConfig, Workspace, sweep
+from runyard import Environment, Experiment, ScriptRunConfig, Workspace, sweep
 from runyard.errors import InputError
+from tests.agent_process import CLUSTER
 from tests.collector_process import CollectorProcess, running_collector
+from tests.sdk.lab import lab
 from tests.waiting import wait_for
 
 ROOT = str(Path(__file__).parents[2])
@@ -131,7 +133,7 @@ def test_halving_gives_the_best_a_larger_budget_and_all_of_them_the_code_that_th
 
 SCRIPT = """
 import sys
-from runyard import Experiment, ScriptRunConfig, Workspace, sweep
+from runyard import Environment, Experiment, ScriptRunConfig, Workspace, sweep
 config = ScriptRunConfig(sys.argv[1], "train.py", environment_variables={"PYTHONPATH": sys.argv[2]})
 search = sweep.grid({"lr": [0.1, 0.2, 0.4]})
 sweep.run(Experiment(Workspace.from_config(), "broken"), config, search, metric="loss", sweep_id="broken-1", show_output=True)
@@ -195,3 +197,18 @@ def test_what_cannot_be_a_sweep_is_refused_before_anything_is_made(site: Site) -
     with pytest.raises(InputError, match="give a script"):
         sweep.run(experiment, ScriptRunConfig(None, command="true"), search, metric="loss")
     assert [*experiment.get_runs()] == []
+
+
+def test_a_sweep_on_a_cluster_has_so_many_children_in_the_queue_as_may_run_at_once(tmp_path: Path) -> None:
+    with lab(tmp_path) as there:
+        here = Environment("here")
+        here.python.user_managed_dependencies = True
+        here.python.interpreter_path = sys.executable  # which has runyard
+        config = there.config(TRAIN, cluster=CLUSTER, environment=here)
+        search = sweep.grid({"lr": [0.5, 0.3]})
+        found = sweep.run(there.experiment, config, search, metric="loss", goal="maximize", at_once=2)
+        assert [(row["status"], row["params"]["lr"]) for row in found.table] == [("Completed", "0.5"), ("Completed", "0.3")]
+        assert found.best_child is not None
+        assert (found.best_child.id, found.best_value) == (f"{found.run.id}_0", pytest.approx(1.2))
+        assert [child.id for child in found.run.get_children()] == [f"{found.run.id}_1", f"{found.run.id}_0"]
+        assert found.best_child.get_details()["target"] == CLUSTER
