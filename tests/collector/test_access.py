@@ -57,6 +57,8 @@ def requests_of(scene: Scene) -> list[tuple[str, str, Any, dict[str, str], set[s
     readers, writers = {"admin", "user", "run"}, {"admin", "node", "run"}
     anybody = set(scene.tokens) - {"none", "unknown"}
     snapshot = f"/api/v1/snapshots/{sha256(b'a snapshot')}"
+    blob, bytes_type = f"/api/v1/blobs/{sha256(b'a blob')}", {"Content-Type": "application/octet-stream"}
+    artifact = {"path": "a/b", "sha256": sha256(b"a blob"), "size_bytes": 6}
     return [
         ("GET", "/livez", None, {}, set(scene.tokens)),
         ("GET", "/readyz", None, {}, anybody),
@@ -78,6 +80,13 @@ def requests_of(scene: Scene) -> list[tuple[str, str, Any, dict[str, str], set[s
         ("PUT", snapshot, b"a snapshot", TAR, anybody),
         ("GET", snapshot, None, {}, anybody),
         ("HEAD", snapshot, None, {}, anybody),
+        ("PUT", blob, b"a blob", bytes_type, anybody),
+        ("HEAD", blob, None, {}, anybody),
+        ("POST", f"{run}/artifacts", artifact, {}, readers),
+        ("GET", f"{run}/artifacts", None, {}, readers),
+        ("GET", f"{run}/artifacts/a/b", None, {}, readers),
+        ("HEAD", f"{run}/artifacts/a/b", None, {}, readers),
+        ("GET", f"{run}/archive", None, {}, readers),
         ("POST", "/api/v1/tokens", {"kind": "user", "subject": "x"}, {}, {"admin"}),
     ]
 

@@ -95,6 +95,15 @@ def test_a_notebook_uploads_lists_and_downloads(shared: CollectorProcess, here: 
     }
 
 
+def test_a_child_that_was_just_made_takes_files(shared: CollectorProcess, here: Path) -> None:
+    _, run = made(shared)
+    child = run.child_run("first")
+    child.upload_file("m.pt", io.BytesIO(b"of the child"))
+    fetched(shared.url, shared.token, child.id).download_file("m.pt")
+    assert files_of(here) == {"m.pt": b"of the child"}
+    assert (child.get_file_names(), run.get_file_names()) == (["m.pt"], [LOG])
+
+
 def test_an_upload_over_a_broken_network_goes_on_where_it_was(shared: CollectorProcess, tmp_path: Path) -> None:
     node, _ = made(shared)
     data = random.randbytes(8_000_000)
