@@ -59,7 +59,6 @@ class JournalRecorder:
         self._journal = Journal(tracking_dir)
         self._begin()
         _recorders.add(self)
-        atexit.register(_at_exit, weakref.ref(self))
 
     def _begin(self) -> None:
         """As new: of what waits in a forked child's copy of the buffer, the parent takes care."""
@@ -209,9 +208,9 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _at_exit(reference: weakref.ref[JournalRecorder]) -> None:
+@atexit.register
+def _at_exit() -> None:
     """What still waits is written if there is room now; nothing is waited for."""
-    recorder = reference()
-    if recorder is None or recorder._write_waiting():
-        return
-    saying.say(f"run {recorder.run_id}: {recorder.left()}")
+    for recorder in list(_recorders):
+        if not recorder._write_waiting():
+            saying.say(f"run {recorder.run_id}: {recorder.left()}")

@@ -45,7 +45,6 @@ class RequestRecorder:
         self._run_id = run_id
         self._begin()
         _recorders.add(self)
-        atexit.register(_at_exit, weakref.ref(self))
 
     def _begin(self) -> None:
         """As new: what a forked child has of the queue is its parent's to send."""
@@ -95,13 +94,19 @@ class RequestRecorder:
                     self._waiting.popleft()
                     self._waiting_bytes -= len(line)
                 self._changed.notify_all()
+                dropped_total, self._dropped_total = self._dropped_total, 0
+            if dropped_total:
+                told = f"{dropped_total} records were dropped, since the collector was away for too long"
+                saying.say(f"run {self._run_id}: {told}")
+                self.write(["wa", "", told, time.time_ns() // 1_000_000])
 
     def _next_batch(self) -> list[bytes]:
         with self._changed:
             if not self._changed.wait_for(lambda: self._waiting, IDLE_S):
                 self._sender = None
                 return []
-        time.sleep(GATHER_S)
+        if self._waiting_bytes < BATCH_BYTES:
+            time.sleep(GATHER_S)
         batch: list[bytes] = []
         length = 0
         with self._changed:
@@ -149,8 +154,10 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _at_exit(reference: weakref.ref[RequestRecorder]) -> None:
+@atexit.register
+def _at_exit() -> None:
     """Wait for what is not sent, but not for long."""
-    recorder = reference()
-    if recorder is not None and recorder._waiting and not recorder.settle(EXIT_LIMIT_S):
-        saying.say(f"run {recorder._run_id}: {recorder.left()}")
+    deadline_s = time.monotonic() + EXIT_LIMIT_S
+    for recorder in list(_recorders):
+        if recorder._waiting and not recorder.settle(max(0.0, deadline_s - time.monotonic())):
+            saying.say(f"run {recorder._run_id}: {recorder.left()}")

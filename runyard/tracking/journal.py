@@ -61,6 +61,13 @@ class Journal:
             if self._rest:
                 self._finish()
 
+    def close(self) -> None:
+        """Give the descriptor back; an append opens the file again."""
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
     @property
     def is_whole(self) -> bool:
         """Whether everything that was taken is in the kernel."""
