@@ -16,6 +16,7 @@ import pytest
 from runyard import PyTorchConfiguration, Run
 from runyard.errors import InputError, RunFailed
 from tests.agent.node_runs import is_alive
+from tests.agent_process import running_agent
 from tests.sdk.lab import CLUSTER, LIMIT_S, LOG, Lab, lab
 from tests.sdk.shown import is_shown, sections
 from tests.waiting import wait_for
@@ -144,6 +145,18 @@ def test_a_failure_is_raised_with_its_cause_and_shown_with_its_evidence(site: La
     assert "working" in run.get_details_with_logs()["logFiles"][LOG]
     with pytest.raises(RunFailed):
         run.wait_for_completion()
+
+
+def test_of_several_nodes_each_ones_logs_are_shown(site: Lab, tmp_path: Path) -> None:
+    spread = PyTorchConfiguration(node_count=2)
+    with running_agent(tmp_path / "second", site.collector):
+        run = site.submit(FAST.replace("15000", "500"), cluster=CLUSTER, distributed_job_config=spread)
+        watcher = Watcher(run)
+        assert watcher.ends()["status"] == "Completed"
+        check_shown(site, run, watcher.text)
+    drivers = {name for name, _ in sections(watcher.text) if "70_driver_log_" in name}
+    assert len(drivers) == 2
+    assert all(name.count("/") == 2 for name in drivers)
 
 
 def test_a_killed_script_has_failed(site: Lab, tmp_path: Path) -> None:
