@@ -22,6 +22,7 @@ from prometheus_client import Counter
 from sqlalchemy.engine import Connection
 
 from .body import Body, next_piece
+from .content_table import ContentTable, Kept
 from .database import Database
 from .digests import Digester
 from .problems import Problem, unavailable
@@ -38,15 +39,6 @@ INCOMING = "incoming"
 PARTIAL = "partial"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Bytes that are there, whole."""
-
-    sha256: str
-    size_bytes: int
-    created_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +78,7 @@ class ContentStore:
         self.store = store
         self._database = database
         self._digester = digester
-        self._table = _Table(table)
+        self._table = ContentTable(table)
         self._numbers = numbers
         self._what = what  # a word for people, as "snapshot"
         self._max_bytes = max_bytes
@@ -284,34 +276,3 @@ def _partial(sha256: str, uploader: str) -> str:
 
 def _mismatch(size: int, found: str, wanted: str) -> Problem:
     return Problem(400, "mismatch", f"the SHA-256 of the {size} bytes that came is {found}, not {wanted}")
-
-
-class _Table:
-    """The rows. Every method blocks and gets the connection of its transaction."""
-
-    def __init__(self, table: sa.Table) -> None:
-        self._table = table
-        self._digest = next(iter(table.primary_key.columns))
-
-    def all(self, connection: Connection) -> set[str]:
-        return set(connection.execute(sa.select(self._digest)).scalars())
-
-    def find(self, connection: Connection, sha256: str) -> Kept | None:
-        columns = (self._table.c.size_bytes, self._table.c.created_ns)
-        row = connection.execute(sa.select(*columns).where(self._digest == sha256)).first()
-        return Kept(sha256, row.size_bytes, row.created_ns) if row else None
-
-    def insert(self, connection: Connection, made: Kept) -> None:
-        # A row whose bytes were taken away by hand may be there still.
-        connection.execute(sa.delete(self._table).where(self._digest == made.sha256))
-        values = {self._digest.name: made.sha256, "size_bytes": made.size_bytes, "created_ns": made.created_ns}
-        connection.execute(sa.insert(self._table).values(values))
-
-    def touch(self, connection: Connection, sha256: str, created_ns: int) -> None:
-        connection.execute(sa.update(self._table).where(self._digest == sha256).values(created_ns=created_ns))
-
-    def delete_if(self, connection: Connection, sha256: str, may_go: Callable[[Connection, str], bool]) -> bool:
-        if not may_go(connection, sha256):
-            return False
-        connection.execute(sa.delete(self._table).where(self._digest == sha256))
-        return True

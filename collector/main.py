@@ -28,14 +28,15 @@ from runyard.names import DIR_MODE
 from runyard.sd_notify import READY, STOPPING, Notifier, status
 from runyard.settings import Collector as Settings
 
-from . import auth, catalog, openapi, placement, schema
+from . import auth, catalog, openapi, placement
 from .api import ROUTES
 from .app import make_app
+from .artifacts.blobs import make_blobs
 from .artifacts.files import Artifacts
 from .auth import Gate
 from .cluster.dispatch import Dispatch
 from .commit import Committer
-from .content_store import MOST_AT_ONCE, ContentStore, Numbers
+from .content_store import MOST_AT_ONCE
 from .database import Database, DatabaseError, open_database
 from .digests import Digester
 from .file_store import FileStore, most_open_files
@@ -44,7 +45,6 @@ from .ingest import Ingest
 from .merge import process as merge_process
 from .merge import runs as merge_runs
 from .merge.feed import Feed
-from .messages import MAX_INT
 from .metrics import Metrics
 from .pulse import Pulse
 from .rendezvous import Meetings
@@ -160,19 +160,12 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
         snapshots=Snapshots(
             FileStore(data_dir / "snapshots", MOST_AT_ONCE), database, digester, metrics, settings.max_snapshot_bytes
         ),
-        artifacts=Artifacts(database, streams, store, _blobs(data_dir, database, digester, metrics)),
+        artifacts=Artifacts(database, streams, store, make_blobs(data_dir, database, digester, metrics)),
         metrics=metrics,
         gate=gate,
         sessions=Sessions(database, gate),
         document=openapi.as_json(ROUTES),
     )
-
-
-def _blobs(data_dir: Path, database: Database, digester: Digester, metrics: Metrics) -> ContentStore:
-    """As large as the disk takes."""
-    numbers = Numbers(metrics.blob_uploads, metrics.blob_bytes)
-    store = FileStore(data_dir / "blobs", MOST_AT_ONCE)
-    return ContentStore(store, database, digester, schema.blobs, numbers, what="blob", max_bytes=MAX_INT)
 
 
 async def _serve(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from .answers import Snapshot
 from .body import Body
-from .content_store import ContentStore, Kept, Numbers
+from .content_store import ContentStore, Numbers
+from .content_table import Kept
 from .database import Database
 from .digests import Digester
 from .metrics import Metrics
