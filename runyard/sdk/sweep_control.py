@@ -14,10 +14,11 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from runyard.errors import CollectorBusy, CollectorUnreachable, InputError
+from runyard.errors import CollectorBusy, CollectorRefused, CollectorUnreachable, InputError
 from runyard.reader import FINAL_STATUSES
 from runyard.spec import Snapshot
 
@@ -203,12 +204,22 @@ class Controller:
             self.run._recorder.write(["s", "", "Running", "", metrics.now_ms()])
 
     def _end(self) -> str:
+        if self._status == "Canceled":
+            self._cancel_late_ones()
         if self._status in FINAL_STATUSES:
             return self._status
         rows = self._read().values()
         if rows and not any(row["status"] == "Completed" for row in rows):
             return self._say_end("Failed", f"none of its {len(rows)} children completed")
         return self._say_end("Completed", "")
+
+    def _cancel_late_ones(self) -> None:
+        """Children that were on their way when the sweep was cancelled, with the others, were not there to be cancelled."""
+        deadline_s = time.monotonic() + LAST_RECORDS_S
+        while self._started_s.keys() - self._read().keys() and time.monotonic() < deadline_s:
+            self.stopping.wait(SHORTEST_WAIT_S)
+        with suppress(CollectorRefused):  # a sweep that a client has called Canceled has nothing to be cancelled
+            self.run.cancel()
 
     def _say_end(self, status: str, cause: str) -> str:
         self.run._recorder.write(["s", "", status, cause[:3000], metrics.now_ms()])

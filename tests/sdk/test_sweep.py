@@ -165,18 +165,16 @@ def test_ctrl_c_leaves_a_sweep_that_goes_on_by_its_id(site: Site, monkeypatch: p
     assert again.table == found.table
 
 
-def test_cancelling_the_sweep_cancels_its_children(site: Site) -> None:
+def test_cancelling_the_sweep_cancels_its_children_and_those_that_are_on_their_way(site: Site) -> None:
     search = sweep.grid({"lr": [0.1, 0.2, 0.4]})
     leading = sweep.start(site.experiment("canceled"), site.config("--hang"), search, metric="loss", at_once=2)
-    wait_for(
-        lambda: [row["value"] for row in leading.result().table].count(None) == 0 and len(leading.result().table) == 2, "both"
-    )
-    leading.cancel()
-    found = leading.wait(30)
+    wait_for(lambda: leading.result().table, "the first child")
+    leading.cancel()  # while the second one is being submitted
+    found = leading.wait(60)
     assert leading.is_over
     assert found.status == "Canceled"
     wait_for(lambda: {row["status"] for row in leading.result().table} == {"Canceled"}, "the children's ends")
-    assert len(leading.result().table) == 2
+    assert len(leading.result().table) in (1, 2)
     assert site.shown(f"{leading.id}_0")["cause"] == f"canceled with its parent run {leading.id}"
     with pytest.raises(InputError, match="begin another one"):
         sweep.start(site.experiment("canceled"), site.config(), search, metric="loss", sweep_id=leading.id)
@@ -209,6 +207,7 @@ def test_a_sweep_on_a_cluster_has_so_many_children_in_the_queue_as_may_run_at_on
         found = sweep.run(there.experiment, config, search, metric="loss", goal="maximize", at_once=2)
         assert [(row["status"], row["params"]["lr"]) for row in found.table] == [("Completed", "0.5"), ("Completed", "0.3")]
         assert found.best_child is not None
-        assert (found.best_child.id, found.best_value) == (f"{found.run.id}_0", pytest.approx(1.2))
+        assert found.best_child.id == f"{found.run.id}_0"
+        assert found.best_value == pytest.approx(1.2)
         assert [child.id for child in found.run.get_children()] == [f"{found.run.id}_1", f"{found.run.id}_0"]
         assert found.best_child.get_details()["target"] == CLUSTER
