@@ -136,9 +136,11 @@ def sentence_of(client: CollectorClient, found: Document) -> str:
 
 
 def _error(client: CollectorClient, found: Document) -> Document:
-    """In Azure ML's shape. UserError: a process of the run has failed; ServiceError: what was there around it."""
+    """In Azure ML's shape. UserError: a process of the run has failed, or who speaks for it says so; ServiceError: what was
+    there around it."""
     failure = found.get("failure") or {}
-    code = "UserError" if found["exit_code"] is not None or failure.get("phase") == "driver" else "ServiceError"
+    is_users = found["exit_code"] is not None or failure.get("phase") == "driver" or found["is_client_run"]
+    code = "UserError" if is_users else "ServiceError"
     message = sentence_of(client, found)[:MOST_ERROR]
     return {"error": {"code": code, "message": message, "details": []}, "time": _moment(found["ended_ns"])}
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 from runyard import configuration, names, queue_order
 from runyard.code_cache import pack_code, send_code
@@ -179,6 +179,6 @@ def _words_until(process: subprocess.Popen[bytes], run_file: Path) -> list[str]:
     return [line.removeprefix("runyard: ") for line in lines if line.strip()]
 
 
-def _raise_words(words: list[str], exit_code: int) -> Any:
+def _raise_words(words: list[str], exit_code: int) -> NoReturn:
     kind = InputError if exit_code == InputError.exit_code else RunyardError
     raise kind(words[-1] if words else f"`runyard run` ended with exit code {exit_code} before the run began")

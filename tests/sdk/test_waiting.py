@@ -159,6 +159,20 @@ def test_of_several_nodes_each_ones_logs_are_shown(site: Lab, tmp_path: Path) ->
     assert all(name.count("/") == 2 for name in drivers)
 
 
+def test_a_run_that_no_node_has_is_waited_for_as_any_other(site: Lab) -> None:
+    made = {"run_id": f"made-{os.urandom(4).hex()}", "experiment": "digits", "kind": "sweep"}
+    site.collector.client().json("POST", "/client-runs", made)
+    run = Run.get(site.workspace, made["run_id"])
+    watcher = Watcher(run, raise_on_error=False)
+    watcher.sees("Web View")
+    run.fail("no data")
+    details = watcher.ends()
+    assert (details["status"], details["error"]["error"]["code"]) == ("Failed", "UserError")
+    assert "no data" in watcher.text.partition("Execution Summary")[2]
+    with pytest.raises(RunFailed, match="no data"):
+        run.wait_for_completion(wait_post_processing=True)
+
+
 def test_a_killed_script_has_failed(site: Lab, tmp_path: Path) -> None:
     run = site.waiter(tmp_path / "end")
     watcher = Watcher(run, raise_on_error=False)
