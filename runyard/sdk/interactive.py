@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runyard import names
 from runyard.atomic import read_json
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from .run import Run
 
 KIND = "interactive"
-# How long `complete` and `fail` wait until the collector has everything, and how long while nothing moves.
+# How long `complete` and `fail` wait until the collector has everything, and how long where that is in trouble.
 END_S = 10.0
-STILL_S = 1.5
+TROUBLE_S = 1.5
+GIVEN_UP_S = 3.0  # where nobody has told anything: on a busy machine whoever sends may only have begun
 # The same at the interpreter's end, where a container may end with this process, and what has not left it, too.
 EXIT_S = 2.0
 _LOOK_S = 0.02
@@ -127,7 +128,15 @@ def _tell(run: Run, attached: attachment.Attachment, recorder: AttachedRecorder,
         return
     _take_outputs(run)
     recorder.journal._write_waiting()  # the last moment: the journal is final when the run has ended
-    if attached.end(status, cause) and not _is_sent(attached, recorder, END_S):
+    try:
+        is_told = attached.end(status, cause)
+    except OSError as error:
+        saying.say(f"run {attached.run_id}: its end cannot be written to {attached.run_dir}: {error.strerror}")
+        return
+    if not is_told:
+        return
+    recorder.journal._journal.close()  # a notebook may make many runs
+    if not _is_sent(attached, recorder, END_S):
         saying.say(f"run {attached.run_id} has ended; {recorder.left()}")
 
 
@@ -135,16 +144,17 @@ def _is_sent(attached: attachment.Attachment, recorder: AttachedRecorder, limit_
     """Wait until the collector has the whole run; False where it has not within the limit, or nobody gets on with it."""
     if not attached.collector_url:
         return False
-    begun_s = moved_s = time.monotonic()
-    told: Any = None
+    begun_s = time.monotonic()
     shipped = Path(attached.path(names.SHIPPED_FILE))
     while not shipped.exists():
-        now_s = time.monotonic()
+        waited_s = time.monotonic() - begun_s
+        state = read_json(attached.path(names.STATE_FILE)) or {}
         drain = read_json(attached.path(names.DRAIN_FILE)) or {}
-        if drain.get("durable_bytes") != told:
-            told, moved_s = drain.get("durable_bytes"), now_s
-        if now_s - begun_s > limit_s or now_s - moved_s > STILL_S:
-            return False
+        # The run's release has given up waiting for whoever sends it; or that one has told of trouble.
+        is_given_up = bool(state.get("ended_ns")) and not drain.get("is_drained")
+        patience_s = TROUBLE_S if drain.get("trouble") else GIVEN_UP_S if is_given_up else limit_s
+        if waited_s > patience_s:
+            return shipped.exists()
         time.sleep(_LOOK_S)
     return _settled(recorder, max(0.0, begun_s + limit_s - time.monotonic()))
 
@@ -177,5 +187,5 @@ def _at_exit(run: Run, attached: attachment.Attachment, recorder: AttachedRecord
 def _settled(recorder: AttachedRecorder, limit_s: float) -> bool:
     try:
         return recorder.settle(limit_s)
-    except CollectorError:  # whoever ships the run says why
+    except (CollectorError, OSError):  # whoever ships the run says why; or its folder is gone
         return False
