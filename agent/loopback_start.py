@@ -85,7 +85,7 @@ class LoopbackStart:
 
     def step(self) -> None:
         """Start the server where somebody waits for it and none lives."""
-        if self._pid:
+        if self._pid or self._ended_s:
             return
         if self._listening is None:
             if time.monotonic() >= self._next_look_s:

@@ -214,7 +214,8 @@ def _metric(name: str, point: Point, *, run_id: str | None = None) -> answers.Me
 
 def _tags(run: KnownRun) -> dict[str, str]:
     named = {RUN_NAME: run.name} if run.name else {}
-    return named | {key: value for key, value in run.tags.items() if not key.startswith(EXPERIMENT_TAG)} | named
+    above = {PARENT: shown(run.parent)} if run.parent else {}
+    return above | named | {key: value for key, value in run.tags.items() if not key.startswith(EXPERIMENT_TAG)} | named
 
 
 def _is_in_view(view: str, *, is_deleted: bool) -> bool:

@@ -7,11 +7,14 @@ import json
 import os
 import signal
 import sys
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 from runyard import names
 from tests.agent.node_runs import NodeRun, is_alive
+from tests.collector_process import CollectorProcess
 from tests.waiting import wait_for
 
 from .site import Answer, Waiting, waiting
@@ -92,6 +95,37 @@ def test_every_experiment_is_the_runs_own_and_every_further_run_is_its_child(tmp
         assert [(one[1].replace(".", "-"), one[2]) for one in made] == [(child, ""), (below, made[0][1])]
         named = [one["info"]["run_name"] for one in node.post("runs/search", experiment_ids=["0"])["runs"]]
         assert sorted(named) == ["bert.7", "renamed", "two"]
+
+
+def test_what_only_the_collector_knows_is_asked_there_and_soon_answered_where_it_has_gone(
+    tmp_path: Path, collector: CollectorProcess
+) -> None:
+    reached = {"RUNYARD_COLLECTOR_URL": collector.url, "RUNYARD_TOKEN": collector.token}
+    with waiting(tmp_path, "--experiment", "digits", run_id="bert.7", env=reached) as node:
+        mlflow = "/api/2.0/mlflow"
+        headers = {"Authorization": f"Bearer {collector.token}", "Content-Type": "application/json"}
+        body = json.dumps({"experiment_id": "0", "run_name": "far", "tags": [{"key": "mlflow.parentRunId", "value": "bert.7"}]})
+        made = urllib.request.Request(f"{collector.url}{mlflow}/runs/create", body.encode(), headers)
+        with urllib.request.urlopen(made) as answer:
+            far = json.load(answer)["run"]["info"]["run_id"]
+        own = node.get("runs/get?run_id=bert-7")["run"]["info"]
+        there = urllib.request.Request(
+            f"{collector.url}{mlflow}/experiments/get-by-name?experiment_name=digits", headers=headers
+        )
+        with urllib.request.urlopen(there) as answer:
+            assert own["experiment_id"] == json.load(answer)["experiment"]["experiment_id"]
+        assert node.get(f"runs/get?run_id={far}")["run"]["info"]["run_name"] == "far"
+        node.post("runs/set-tag", run_id=far, key="stage", value="dev")
+        assert {"key": "stage", "value": "dev"} in node.get(f"runs/get?run_id={far}")["run"]["data"]["tags"]
+        missing = node.ask("GET", f"{mlflow}/runs/get?run_id=nowhere")
+        assert (missing.status, missing.body["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
+        collector.kill()
+        begun_s = time.monotonic()
+        answer = node.ask("GET", f"{mlflow}/runs/get?run_id={far}")
+        assert (answer.status, answer.body["error_code"]) == (424, "TEMPORARILY_UNAVAILABLE")
+        assert time.monotonic() - begun_s < 5
+        kill_server(node)
+        assert node.get("runs/get?run_id=bert-7")["run"]["info"]["experiment_id"] == own["experiment_id"]
 
 
 def test_a_file_larger_than_memory_should_hold_comes_whole_and_is_read_again(tmp_path: Path) -> None:
