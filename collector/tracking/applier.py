@@ -202,8 +202,9 @@ def _next_lines(store: Store, asked: Iterable[_Part]) -> dict[int, _Piece]:
             taken = _lines_of(store, part)
         except NotStored:  # an administrator has removed the file
             taken = lines.Taken(part.end - part.start, (), (f"the journal is lost from byte {part.start} on",), 0)
-        except StoreError as error:
-            log.error("a journal cannot be read", stream=part.stream_id, error=str(error))
+        except Exception as error:  # whatever is wrong with one journal, the others go on
+            is_known = isinstance(error, StoreError)
+            log.error("a journal cannot be read", stream=part.stream_id, error=str(error), exc_info=not is_known)
             taken = lines.Taken(0, (), (), 0)
         work += taken.work + lines.OF_SERIES
         if work > lines.MOST_WORK and pieces:

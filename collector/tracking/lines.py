@@ -17,6 +17,8 @@ MOST_WORK = 3000
 OF_SERIES = 25  # what the first point of a series costs more
 _OF_OTHERS = 40  # what a record costs that is no point
 _POINTS = (Metric, Word, Row, FileMetric)
+# What the decoder raises at bytes that are no record; it follows brackets within brackets only so far.
+NO_RECORD = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def take(piece: bytes, *, at: int, is_last: bool) -> Taken:
     lines = piece[:length]
     try:
         records = decoder.decode_lines(lines)
-    except (msgspec.MsgspecError, UnicodeError):
+    except NO_RECORD:
         return _one_by_one(lines, at)
     count, work = how_many(records)
     if count < len(records):
@@ -85,7 +87,7 @@ def _one_by_one(lines: bytes, at: int) -> Taken:
             work += _OF_OTHERS
             try:
                 records.append(decoder.decode(line))
-            except (msgspec.MsgspecError, UnicodeError) as error:
+            except NO_RECORD as error:
                 faults.append(f"the line at byte {at + position} is no record: {_reason(line, error)}")
         position = end
     return Taken(position, records, faults, work)

@@ -5,7 +5,6 @@ Each reads a checked request, has apply.py do it, and answers.
 
 from __future__ import annotations
 
-import msgspec
 from aiohttp import web
 
 from runyard.collector import catalog
@@ -16,6 +15,7 @@ from runyard.tracking.records import Record, decoder
 from .answers import Journal, Journals, RecordsAnswer, Refused
 from .batches import batch_id, take
 from .journals import applied, is_journal
+from .lines import NO_RECORD
 
 NDJSON_TYPE = "application/x-ndjson"
 MOST_RECORDS = 20_000  # of a request: they are applied in one transaction
@@ -46,7 +46,7 @@ def _decoded(body: bytes) -> tuple[list[int], list[Record], list[Refused]]:
         try:
             records.append(decoder.decode(line))
             numbers.append(number)
-        except (msgspec.MsgspecError, UnicodeError) as error:
+        except NO_RECORD as error:
             refused.append(Refused(line=number, why=f"this is no record: {error}"))
     return numbers, records, refused
 

@@ -61,41 +61,37 @@ def find(connection: Connection, run_id: str, names: Iterable[str]) -> dict[str,
     return found
 
 
-def append(connection: Connection, arrivals: Sequence[Arrivals]) -> None:
+def append(connection: Connection, arrivals: Iterable[Arrivals]) -> None:
     """The points of each series behind those that it has."""
-    ids = _ids(connection, arrivals)
     changed: list[dict[str, Any]] = []
     removed: list[dict[str, Any]] = []
     added: list[dict[str, Any]] = []
-    for one, series_id in zip(arrivals, ids, strict=True):
-        before = dict(one.known._mapping) if one.known is not None else aggregates.NONE | {"id": series_id, "tail": []}
+    new: list[dict[str, Any]] = []
+    chunks_of_new: list[list[dict[str, Any]]] = []
+    for one in arrivals:
+        before = dict(one.known._mapping) if one.known is not None else _NOTHING
         values = aggregates.with_points(before, one.points)
         tail, first_index, joined = _joined(connection, before, one.points)
-        if first_index < before["count"]:
-            removed.append({"of_series": series_id, "from_index": first_index})
         made = list(_chunks(first_index, joined))
         values["tail"] = tail + [chunk["count"] for chunk in made]
+        if one.known is None:
+            new.append(values | {"run_id": one.run_id, "name": one.name, "kind": one.kind})
+            chunks_of_new.append(made)
+            continue
+        series_id = before["id"]
+        if first_index < before["count"]:
+            removed.append({"of_series": series_id, "from_index": first_index})
         changed.append({"of_series": series_id} | {f"new_{name}": value for name, value in values.items()})
         added += [chunk | {"series_id": series_id} for chunk in made]
-    if changed:
-        connection.execute(_UPDATE, changed)
-    if removed:
-        connection.execute(_REMOVE, removed)
-    if added:
-        connection.execute(_ADD_CHUNKS, added)
+    if new:
+        for series_id, made in zip(connection.execute(_ADD, new).scalars().all(), chunks_of_new, strict=True):
+            added += [chunk | {"series_id": series_id} for chunk in made]
+    for statement, rows in ((_UPDATE, changed), (_REMOVE, removed), (_ADD_CHUNKS, added)):
+        if rows:
+            connection.execute(statement, rows)
 
 
-def _ids(connection: Connection, arrivals: Sequence[Arrivals]) -> list[int]:
-    """The id of each series; those that are new are added, without points."""
-    new = [
-        aggregates.NONE | {"tail": [], "run_id": one.run_id, "name": one.name, "kind": one.kind}
-        for one in arrivals
-        if one.known is None
-    ]
-    made = iter(connection.execute(_ADD, new).scalars().all() if new else ())
-    return [next(made) if one.known is None else one.known.id for one in arrivals]
-
-
+_NOTHING: dict[str, Any] = aggregates.NONE | {"tail": []}
 _CHANGED = (*aggregates.COLUMNS, "tail")
 _UPDATE = (
     sa.update(series)
