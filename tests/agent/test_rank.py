@@ -98,6 +98,13 @@ def test_each_task_echoes_its_own_rank_and_ends_with_its_exit_code(steps: Any) -
     assert not step.run.path(names.ENVIRONMENT_FILE).exists()
 
 
+def test_mlflow_in_every_task_finds_the_run(steps: Any) -> None:
+    program = "import os, urllib.request as u; print(u.urlopen(os.environ['MLFLOW_TRACKING_URI'] + '/health').read().decode())"
+    step = steps(sys.executable, "-c", program)
+    first, second = step.start(0), step.start(1)
+    assert ended(first)[:2] == ended(second)[:2] == (0, b"OK\n")
+
+
 def test_a_rank_that_dies_by_a_signal_is_told_as_a_shell_tells_it(steps: Any) -> None:
     step = steps("sh", "-c", "[ $RUNYARD_RANK = 0 ] || kill -SEGV $$")
     first, second = step.start(0), step.start(1)
