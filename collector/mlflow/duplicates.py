@@ -27,30 +27,23 @@ _Point = tuple[int, int, float | None]
 def fresh(connection: Connection, run_id: str, metrics: Sequence[Metric]) -> list[Metric]:
     """The metrics that the run does not have yet, each once. They have passed limits.check_batch."""
     known = series.find(connection, run_id, {metric.key for metric in metrics})
-    seen: dict[str, set[_Point]] = {}
+    latest = {key: (row.latest_step, row.latest_ms) for key, row in known.items() if row.latest_ms is not None}
+    seen: set[tuple[str, _Point]] = set()
     doubtful: dict[str, list[_Point]] = {}
     found: list[tuple[Metric, _Point]] = []
     for metric in metrics:
-        point = _point(metric)
-        of_key = seen.setdefault(metric.key, set())
-        if point in of_key:
+        key, value = metric.key, metric.value
+        point: Any = (metric.step or 0, metric.timestamp, None if value != value else value)
+        if (key, point) in seen:
             continue
-        of_key.add(point)
-        row = known.get(metric.key)
-        if row is not None and row.latest_ms is not None and (point[0], point[1]) <= (row.latest_step, row.latest_ms):
-            doubtful.setdefault(metric.key, []).append(point)
+        seen.add((key, point))
         found.append((metric, point))
+        if key in latest and point[:2] <= latest[key]:
+            doubtful.setdefault(key, []).append(point)
     if not doubtful:
         return [metric for metric, _ in found]
     there = {key: _kept(connection, known[key].id, points) for key, points in doubtful.items()}
     return [metric for metric, point in found if point not in there.get(metric.key, ())]
-
-
-def _point(metric: Metric) -> _Point:
-    value = metric.value
-    assert value is not None
-    assert metric.timestamp is not None
-    return metric.step or 0, metric.timestamp, None if value != value else value
 
 
 def _kept(connection: Connection, series_id: int, points: Iterable[_Point]) -> set[_Point]:

@@ -62,6 +62,7 @@ class Language:
     ordered: frozenset[str]
     has_null_params: bool = False
     has_nulls: bool = True
+    has_decimals: bool = True
     aliases: tuple[tuple[str, str], ...] = ()
 
     def attribute(self, key: str) -> str:
@@ -92,6 +93,7 @@ EXPERIMENTS: Final = Language(
     lists=frozenset({"experiment_id"}),
     orders=frozenset({"name", "experiment_id", "creation_time", "last_update_time"}),
     ordered=frozenset({ATTRIBUTE}),
+    has_decimals=False,
 )
 MODELS: Final = Language(
     entities=frozenset({METRIC, PARAM, TAG, ATTRIBUTE}),
@@ -208,7 +210,7 @@ def _check_comparator(entity: Entity, key: str, comparator: str, language: Langu
 
 def _value(entity: Entity, key: str, comparator: str, word: Token, language: Language) -> Value:
     if entity == METRIC or (entity == ATTRIBUTE and key in language.numbers):
-        if word.kind not in (INTEGER, DECIMAL):
+        if word.kind != INTEGER and not (word.kind == DECIMAL and language.has_decimals):
             raise invalid(f"Expected numeric value type for {entity} {key!r}. Found {word.text}")
         return int(word.text) if word.kind == INTEGER and entity == ATTRIBUTE else float(word.text)
     if comparator in _LISTS:

@@ -28,22 +28,21 @@ _MODULE = ("-W", "ignore", "-m", "tests.collector.mlflow.differential")
 @pytest.mark.timeout(LIMIT_S + 300)
 def test_the_client_sees_no_difference_to_mlflows_own_server(tmp_path: Path) -> None:
     with running_collector(tmp_path) as collector, mlflow_server(tmp_path / "mlflow") as server:
-        clients = []
-        for number in range(CLIENTS):
-            examples = EXAMPLES // CLIENTS + (number < EXAMPLES % CLIENTS)
-            arguments = (collector.url, collector.token, server.url, str(examples), str(SEED + number))
-            clients.append(
-                subprocess.Popen(
-                    [str(TRAINING_PYTHON), *_MODULE, *arguments],
-                    cwd=ROOT,
-                    env=environment(),
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-            )
-        told = [client.communicate(timeout=LIMIT_S)[0] for client in clients]
-    for client, output in zip(clients, told, strict=True):
-        print(output[-6000:])
-        assert client.returncode == 0, output[-6000:]
-        assert "were equal" in output
+        clients = [_client(number, tmp_path, collector.url, collector.token, server.url) for number in range(CLIENTS)]
+        codes = [client.wait(LIMIT_S) for client in clients]
+    for number, code in enumerate(codes):
+        told = _told(tmp_path, number).read_text()[-6000:]
+        print(told)
+        assert code == 0, told
+        assert "were equal" in told
+
+
+def _told(folder: Path, number: int) -> Path:
+    return folder / f"client-{number}.txt"
+
+
+def _client(number: int, folder: Path, *servers: str) -> subprocess.Popen[bytes]:
+    examples = EXAMPLES // CLIENTS + (number < EXAMPLES % CLIENTS)
+    command = [str(TRAINING_PYTHON), *_MODULE, *servers, str(examples), str(SEED + number)]
+    with _told(folder, number).open("wb") as output:
+        return subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=output, stderr=subprocess.STDOUT)
