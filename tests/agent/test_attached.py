@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runyard import names
-from runyard.agent import proctree
+from runyard.agent import launch, proctree
 from runyard.agent.attached import ended
-from runyard.agent.launch import ensure_shepherd
 from runyard.agent.stop import request_stop
 from tests.interactive_script import ALONE, Script, attach_pids, shepherd_pid
 from tests.waiting import wait_for
@@ -122,8 +121,9 @@ def test_an_end_that_no_shepherd_saw_is_told_by_the_next_one(begin: Begin) -> No
     script.kill_watchers()
     script.end()
     assert script.state()["status"] == "Running"
-    ensure_shepherd(str(script.run_dir()))
+    launch.ensure_shepherd(str(script.run_dir()))
     assert script.final_state()["cause"] == "KeyError: 'lost'"
+    launch.wait()
 
 
 def test_the_machines_new_start_ends_a_run(begin: Begin) -> None:
@@ -132,8 +132,9 @@ def test_the_machines_new_start_ends_a_run(begin: Begin) -> None:
     script.kill_watchers()
     path = script.run_dir() / names.process_dir(0) / "started.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"boot_id": "of another boot"}))
-    ensure_shepherd(str(script.run_dir()))
+    launch.ensure_shepherd(str(script.run_dir()))
     assert script.final_state()["cause"].endswith("ended without saying how its run ended: the machine was started again")
+    launch.wait()
 
 
 def test_a_forked_child_neither_ends_the_run_nor_tells_its_exit_code(begin: Begin) -> None:
@@ -207,7 +208,7 @@ WORDS = st.dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(word=WORDS | JSON, status=st.none() | st.binary(max_size=3), stop=st.none() | st.just(STOP), is_there=st.booleans())
 def test_whatever_lies_in_its_folder_a_run_has_one_end_or_none(
     tmp_path_factory: pytest.TempPathFactory, word: Any, status: bytes | None, stop: Any, is_there: bool

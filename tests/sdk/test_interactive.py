@@ -204,7 +204,7 @@ def test_a_collector_that_is_away_holds_nobody_up_and_gets_all_later(begin: Begi
     begun_s = time.monotonic()
     script = begin("for n in range(100): run.log('a', n)\nrun.complete(); print('completed', flush=True)", collector=collector)
     _, said = script.end()
-    assert time.monotonic() - begun_s < 15
+    assert time.monotonic() - begun_s < 20
     assert "is sent when the collector is there" in said
     assert script.final_state()["status"] == "Completed"
     collector.start()
