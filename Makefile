@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench faults mlflow-differential rows wheel deb clean
+.PHONY: studio demo test lint bench faults mlflow-differential rows wheel deb clean
 
 $(STAMP): pyproject.toml constraints.txt tools/make_venv.sh
 	PYTHON="$(PYTHON)" sh tools/make_venv.sh $(VENV)
@@ -36,6 +36,9 @@ faults: $(STAMP)
 mlflow-differential: $(STAMP)
 	RUNYARD_MLFLOW_EXAMPLES=$${RUNYARD_MLFLOW_EXAMPLES:-2000} RUNYARD_MLFLOW_CLIENTS=$${RUNYARD_MLFLOW_CLIENTS:-4} \
 	  $(BIN)/python -m pytest -s tests/collector/mlflow/test_differential.py
+
+studio:
+	PYTHON="$(PYTHON)" sh tools/build_studio.sh
 
 deb: $(STAMP)
 	$(BIN)/python tools/make_deb.py

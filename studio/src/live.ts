@@ -1,0 +1,61 @@
+// Data that stays true: asked for again while the page is looked at, kept while the collector is away.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+
+export interface Live<T> {
+  readonly data: T | undefined;
+  readonly error: Error | undefined;
+  /** Asks again now. */
+  readonly refresh: () => void;
+}
+
+/**
+ * What `load` gives, again every `everyMs` (0: only once) and whenever `key` becomes another. The last answer stays while the next one
+ * is waited for or fails, so nothing jumps; of another key, nothing stays.
+ */
+export function useLive<T>(key: string, load: (signal: AbortSignal) => Promise<T>, everyMs = 0): Live<T> {
+  const [state, setState] = useState<{ key: string; data: T | undefined; error: Error | undefined }>({
+    key,
+    data: undefined,
+    error: undefined,
+  });
+  const loader = useRef(load);
+  loader.current = load;
+  const again = useRef<() => void>(() => {});
+
+  useEffect(() => {
+    const abort = new AbortController();
+    let timer = 0;
+    let isAsking = false;
+    async function ask(): Promise<void> {
+      if (isAsking) return;
+      isAsking = true;
+      clearTimeout(timer);
+      try {
+        const data = await loader.current(abort.signal);
+        if (!abort.signal.aborted) setState({ key, data, error: undefined });
+      } catch (failure) {
+        if (abort.signal.aborted) return;
+        const error = failure instanceof Error ? failure : new Error(String(failure));
+        setState((before) => ({ key, data: before.key === key ? before.data : undefined, error }));
+      } finally {
+        isAsking = false;
+      }
+      if (everyMs && !abort.signal.aborted) timer = window.setTimeout(() => void (document.hidden ? 0 : ask()), everyMs);
+    }
+    const seen = () => {
+      if (!document.hidden && everyMs) void ask();
+    };
+    again.current = () => void ask();
+    document.addEventListener("visibilitychange", seen);
+    void ask();
+    return () => {
+      abort.abort();
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", seen);
+    };
+  }, [key, everyMs]);
+
+  const isOurs = state.key === key;
+  return { data: isOurs ? state.data : undefined, error: isOurs ? state.error : undefined, refresh: () => again.current() };
+}

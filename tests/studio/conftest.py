@@ -1,0 +1,43 @@
+"""Fixtures: one Chromium for a worker, and a person who browses at the collector of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.collector_process import CollectorProcess, running_collector
+from tests.studio.browsing import Browsing, launch
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of this worker; each test has contexts of its own."""
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
+    """One collector for the tests of a module."""
+    with running_collector(tmp_path_factory.mktemp("studio")) as process:
+        yield process
+
+
+@pytest.fixture
+def browsing(browser: Browser, collector: CollectorProcess) -> Iterator[Browsing]:
+    """A person at the collector; at the end of the test, what holds for every page is checked."""
+    person = Browsing(browser, collector)
+    yield person
+    person.check()
+
+
+@pytest.fixture
+def collector_of_its_own(tmp_path: Path) -> Iterator[CollectorProcess]:
+    """A collector that a test may kill."""
+    with running_collector(tmp_path) as process:
+        yield process
