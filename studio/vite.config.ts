@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 
-const OUT = "../collector/static";
+const OUT = process.env["STUDIO_OUT"] ?? "../collector/static";
 const COMPRESSED = /\.(js|css|html|svg|json)$/;
 
 function compress(): Plugin {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from aiohttp import web
 from runyard.collector.byte_range import etag_matches
 from runyard.collector.problems import Problem
 
-FOLDER = Path(__file__).parents[1] / "static"
+# Whoever works on the page may have built it elsewhere.
+FOLDER = Path(os.environ.get("RUNYARD_STUDIO_STATIC") or Path(__file__).parents[1] / "static")
 PAGE = "index.html"
 # First parts of addresses that are pages of the web page.
 PAGES = ("", "login", "experiments", "runs", "compute", "compare")

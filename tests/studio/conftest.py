@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.collector_process import CollectorProcess, running_collector
 from tests.studio.browsing import Browsing, launch
+
+
+# A page that was built elsewhere, by whoever works on it.
+BUILT = {name: value for name, value in os.environ.items() if name == "RUNYARD_STUDIO_STATIC"}
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +29,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
     """One collector for the tests of a module."""
-    with running_collector(tmp_path_factory.mktemp("studio")) as process:
+    with running_collector(tmp_path_factory.mktemp("studio"), environ=BUILT) as process:
         yield process
 
 
@@ -39,5 +44,5 @@ def browsing(browser: Browser, collector: CollectorProcess) -> Iterator[Browsing
 @pytest.fixture
 def collector_of_its_own(tmp_path: Path) -> Iterator[CollectorProcess]:
     """A collector that a test may kill."""
-    with running_collector(tmp_path) as process:
+    with running_collector(tmp_path, environ=BUILT) as process:
         yield process
