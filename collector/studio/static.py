@@ -18,7 +18,7 @@ from runyard.collector.byte_range import etag_matches
 from runyard.collector.problems import Problem
 
 # Whoever works on the page may have built it elsewhere.
-FOLDER = Path(os.environ.get("RUNYARD_STUDIO_STATIC") or Path(__file__).parents[1] / "static")
+FOLDER = Path(os.environ.get("STUDIO_STATIC") or Path(__file__).parents[1] / "static")
 PAGE = "index.html"
 # First parts of addresses that are pages of the web page.
 PAGES = ("", "login", "experiments", "runs", "compute", "compare")

@@ -1,7 +1,7 @@
 """A real Chromium in front of a real collector, for the tests of the web page.
 
-`Browsing` logs in as a person does and gives out pages. Whatever page a test opens, at its end it is held against what holds for
-all of them: no request went to another host, and nothing failed in the browser's console.
+`Browsing` logs in as a person does and gives out pages. Whatever page a test opens, at its end it is held against what holds
+for all of them: no request went to another host, and nothing failed in the browser's console.
 """
 
 from __future__ import annotations

@@ -12,9 +12,8 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.collector_process import CollectorProcess, running_collector
 from tests.studio.browsing import Browsing, launch
 
-
 # A page that was built elsewhere, by whoever works on it.
-BUILT = {name: value for name, value in os.environ.items() if name == "RUNYARD_STUDIO_STATIC"}
+BUILT = {name: value for name, value in os.environ.items() if name == "STUDIO_STATIC"}
 
 
 @pytest.fixture(scope="session")
