@@ -31,8 +31,8 @@ for _ in range(rounds):
     runs.append(experiment.start_logging())
     taken.append(time.perf_counter() - begun)
 time.sleep(2)
-ours = [one for one in psutil.process_iter() if one.cmdline()[-1:] == [runs[0].id] or any(
-    word.endswith("/" + runs[0].id) for word in one.cmdline())]
+ours = [one for one in psutil.process_iter(["cmdline"]) if any(
+    word == runs[0].id or word.endswith("/" + runs[0].id) for word in one.info["cmdline"] or ())]
 rss = sum(one.memory_info().rss for one in ours)
 ends = []
 for run in runs:
