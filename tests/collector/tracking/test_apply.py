@@ -19,6 +19,7 @@ from runyard.collector.tracking.metric_routes import summary
 from runyard.collector.tracking.series import MOST_POINTS
 from runyard.tracking.records import (
     Artifact,
+    Cell,
     Child,
     FileMetric,
     Lifecycle,
@@ -66,8 +67,7 @@ class Model:
     """What has to be there: by run and name the kind and the points, and the labels."""
 
     def __init__(self) -> None:
-        self.runs = {"a": None}  # and their parents
-        self.named: set[str] = {"a"}
+        self.runs: dict[str, str | None] = {"a": None}  # and their parents
         self.series: dict[tuple[str, str], tuple[str, list[tuple[Any, Any, int]]]] = {}
         self.labels: dict[str, dict[tuple[str, str], str]] = {"p": {}, "y": {}, "g": {}}
 
@@ -80,7 +80,7 @@ class Model:
             return False
         if isinstance(record, Metric | Word | Row | FileMetric):
             return self._point(run_id, record)
-        table = self.labels[{Param: "p", Property: "y", Tag: "g", Untag: "g"}[type(record)]]
+        table = self.labels["p" if isinstance(record, Param) else "y" if isinstance(record, Property) else "g"]
         place = (run_id, record.key)
         if isinstance(record, Untag):
             table.pop(place, None)
@@ -99,9 +99,10 @@ class Model:
         return run_id if run_id in self.runs else None
 
     def _child(self, record: Child) -> bool:
+        if record.run == "a b":
+            return False
         parent = self._run(record.parent)
-        is_bad = record.run in ("b", "a b") or parent is None
-        if is_bad or self.runs.get(record.run, parent) != parent:
+        if record.run == "b" or self.runs.get(record.run, parent) != parent:
             return False
         self.runs[record.run] = parent
         return True
@@ -196,7 +197,8 @@ numbered = st.tuples(st.one_of(st.sampled_from([1.0, 2.0, -1.0]), st.just("NaN")
 def test_the_latest_value_is_that_of_the_greatest_step_then_time_then_value(catalog: Connection, batches: list[Any]) -> None:
     with taken_back(catalog) as connection:
         for batch in batches:
-            apply(connection, "a", [Metric("", "x", value, step, at_ms) for value, step, at_ms in batch], now_ms=NOW_MS)
+            said: list[Record] = [Metric("", "x", value, step, at_ms) for value, step, at_ms in batch]
+            apply(connection, "a", said, now_ms=NOW_MS)
         [row] = reading.rows(connection, "a", ["x"])
         told = summary(row)
         every = [one for batch in batches for one in batch]
@@ -210,7 +212,7 @@ def test_a_long_series_that_comes_a_little_at_a_time_is_exact_and_few_rows(catal
     count = 0
     with taken_back(catalog) as connection:
         for size in [1] * 300 + [100] * 60 + [3000] * 10:
-            some = [Metric("", "x", math.sin(n), n, n) for n in range(count, count + size)]
+            some: list[Record] = [Metric("", "x", math.sin(n), n, n) for n in range(count, count + size)]
             assert apply(connection, "a", some, now_ms=NOW_MS) == []
             count += size
         sizes = connection.execute(sa.select(chunks.c.count).order_by(chunks.c.first_index)).scalars().all()
@@ -222,7 +224,7 @@ def test_a_long_series_that_comes_a_little_at_a_time_is_exact_and_few_rows(catal
 
 @pytest.mark.row("B5")
 def test_what_cannot_be_taken_is_told_in_one_sentence_each_and_the_rest_is_kept(catalog: Connection) -> None:
-    many = {f"c{n}": 1 for n in range(201)}
+    many: dict[str, Cell] = {f"c{n}": 1 for n in range(201)}
     bad: list[tuple[Record, str]] = [
         (Metric("", "", 1, 1, 1), "a metric has no name: give it one of 1 to 255 characters"),
         (Metric("", "n" * 256, 1, 1, 1), "has 256 characters, at most 255 are allowed"),

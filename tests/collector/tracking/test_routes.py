@@ -27,8 +27,8 @@ def record(node: Node, *records: Any) -> None:
     assert (answer.status, answer.json["refused"]) == (200, []), answer.data
 
 
-def get(node: Node, path: str, token: str = "", **params: Any) -> Any:
-    return node.collector.client(token or None).json("GET", path, params=params or None)
+def get(node: Node, path: str, **params: Any) -> Any:
+    return node.collector.client().json("GET", path, params=params or None)
 
 
 def loss(value: Any, step: int | None = 0, name: str = "loss", run: str = "") -> list[Any]:
