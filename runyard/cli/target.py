@@ -95,8 +95,8 @@ def _driver_log(run: Document, wanted: Wanted, nodes: list[Document], attempt: i
         return None
     if not found[0]["log"] and run.get("kind") == INTERACTIVE:
         raise InputError(
-            f"run {run['run_id']} is interactive: what process {found[0]['pid']} prints goes where it went before the run, so there"
-            f" is no driver log; --file shows another one, as in --file {names.SYSTEM_LOG}"
+            f"run {run['run_id']} is interactive: what process {found[0]['pid']} prints goes where it went before the run, so"
+            f" there is no driver log; --file shows another one, as in --file {names.SYSTEM_LOG}"
         )
     log = found[0]["log"] or names.driver_log(wanted_rank, len(run["processes"]))
     return f"{folders[found[0]['node_id']]}/{names.of_attempt(log, attempt)}"
