@@ -30,7 +30,7 @@ from . import batches, journals, lines, parents
 from .apply import apply
 from .warn import warn
 
-PIECE_BYTES = 192 << 10  # of a journal at a time
+PIECE_BYTES = 256 << 10  # of a journal at a time
 MOST_LINE_BYTES = 4 << 20
 # What has come in this time is applied together.
 GATHER_S = 0.02

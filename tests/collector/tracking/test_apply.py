@@ -179,7 +179,7 @@ def check_summary(connection: Connection, run_id: str, name: str, wanted: list[t
 
 def test_the_numbers_nan_and_infinity_are_told_from_the_words(catalog: Connection) -> None:
     with taken_back(catalog) as connection:
-        said = [Metric("", "x", "NaN", 1, 1), Word("", "x", "NaN", 1, 1), Metric("", "x", "-Infinity", 1, 1)]
+        said: list[Record] = [Metric("", "x", "NaN", 1, 1), Word("", "x", "NaN", 1, 1), Metric("", "x", "-Infinity", 1, 1)]
         assert apply(connection, "a", said, now_ms=NOW_MS) == []
         [row] = reading.rows(connection, "a", ["x"])
         told = summary(row)
