@@ -141,8 +141,11 @@ class _Showing:
                 self._sections.tick()
                 if now_s - max(asked_s, quiet_since_s) >= QUIET_S:
                     asked_s = now_s
-                    if self._is_over(_look(self._run), now_s - quiet_since_s):
+                    found = _look(self._run)
+                    if self._is_over(found, now_s - quiet_since_s):
                         return
+                    if found["is_complete"] and now_s - quiet_since_s >= 2 * QUIET_S:  # nobody has told the follower so
+                        watch, quiet_since_s = watch.again(), now_s
         finally:
             watch.close()
 

@@ -58,7 +58,7 @@ def test_a_script_is_submitted_and_its_page_is_linked(site: Lab, tmp_path: Path,
 @pytest.mark.parametrize("cluster", [CLUSTER, ""])
 def test_submitting_does_not_wait_and_a_run_can_be_cancelled(site: Lab, tmp_path: Path, cluster: str) -> None:
     run = site.waiter(tmp_path / "end", cluster)
-    wait_for(lambda: run.get_status() == "Running", "it runs")
+    wait_for(lambda: run.get_details()["startTimeUtc"], "it runs", limit_s=LIMIT_S)
     details = run.get_details()
     assert details["status"] == "Running"
     assert "endTimeUtc" not in details
@@ -188,6 +188,24 @@ def test_a_job_submits_children_of_its_own(site: Lab, where: str) -> None:
     assert json.loads(site.numbered_logs(child)[LOG]) == {"RUNYARD_RUN_ID": child.id}
     assert child.id not in [one.id for one in site.experiment.get_runs()]
     assert child.id in [one.id for one in site.experiment.get_runs(include_children=True)]
+
+
+LEAVER = """
+import sys
+from runyard import Run, ScriptRunConfig
+print(Run.get_context().submit_child(ScriptRunConfig("child", "child.py", [sys.argv[1]])).id, flush=True)
+"""
+
+
+def test_a_child_on_its_parents_machine_does_not_outlive_it(site: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNYARD_RUN__GRACE_S", "20")  # in which the child's wrapper tells the collector how it ended
+    code = site.code(LEAVER)
+    (code / "child").mkdir()
+    (code / "child" / "child.py").write_text(WAITER_OF_ITS_OWN)
+    parent = site.experiment.submit(ScriptRunConfig(code, "train.py", [tmp_path / "never"]))
+    assert ended(parent) == "Completed", site.log(parent).decode()
+    (child,) = parent.get_children()
+    assert ended(child) == "Canceled"
 
 
 def test_a_notebook_submits_children_of_a_run(site: Lab) -> None:
