@@ -1,0 +1,25 @@
+// The tabs of a run's page, /runs/<id>/<key>, in their order.
+
+import type { JSX } from "preact";
+import { lazy } from "../parts/lazy";
+import { EmptyNote } from "../parts/notes";
+import type { TabProps } from "./tab";
+
+export interface Tab {
+  readonly key: string;
+  readonly name: string;
+  readonly Show: (props: TabProps) => JSX.Element;
+}
+
+function Nothing() {
+  return <EmptyNote title="Nothing here yet" />;
+}
+
+export const TABS: readonly Tab[] = [
+  { key: "overview", name: "Overview", Show: lazy(() => import("./overview").then((all) => all.Overview)) },
+  { key: "metrics", name: "Metrics", Show: Nothing },
+  { key: "logs", name: "Outputs + logs", Show: Nothing },
+  { key: "monitoring", name: "Monitoring", Show: Nothing },
+  { key: "processes", name: "Processes", Show: Nothing },
+  { key: "children", name: "Children", Show: Nothing },
+];
