@@ -17,11 +17,12 @@ from schemathesis.generation import GenerationMode
 from runyard.collector import openapi
 from runyard.collector.api import ROUTES
 from runyard.collector.route import FRAMES_TYPE, TAR_TYPE, Route
+from runyard.collector.tracking.record_routes import NDJSON_TYPE
 from tests.collector.node import Node, call
 from tests.collector_process import CollectorProcess, running_collector
 
 
-@schemathesis.serializer(FRAMES_TYPE, TAR_TYPE)
+@schemathesis.serializer(FRAMES_TYPE, TAR_TYPE, NDJSON_TYPE)
 def as_it_is(context: Any, value: Any) -> bytes:
     """Bodies of these types are bytes as they are."""
     return value.encode() if isinstance(value, str) else bytes(value)
