@@ -208,3 +208,27 @@ def test_the_children_that_nobody_ended_end_with_their_parent(collector: Collect
     assert values(node, run_id=left) == [(1, None)]
     verified = node.client.json("GET", f"/runs/{left}/verify")
     assert (verified["is_complete"], verified["files"]) == (True, [])
+
+
+def test_a_client_run_that_nobody_has_spoken_of_for_a_day_does_not_respond(tmp_path: Path) -> None:
+    with running_collector(tmp_path) as collector:
+        node = Node(collector)
+        child = f"{node.run_id}_1"
+        stream = node.open_one(JOURNAL)
+        data = line("c", child, "", "", "", "", AT_MS) + line("s", child, "Running", "", AT_MS)
+        node.send(stream, 0, data)
+        wait_applied(node, len(data))
+        assert run_of(node, child)["status"] == "Running"
+        collector.stop()
+        database = sqlite3.connect(collector.data_dir / "collector.sqlite3")
+        with database:
+            database.execute("UPDATE runs SET said_ms = said_ms - 86400001 WHERE run_id = ?", (child,))
+        database.close()
+        collector.start()
+        assert run_of(node, child)["status"] == "NotResponding"
+        silent = node.client.json("GET", "/runs", params={"status": "NotResponding", "include_children": 1})["runs"]
+        assert [run["run_id"] for run in silent] == [child]
+        more = losses(0, 1, run=child)
+        node.send(stream, len(data), more)
+        wait_applied(node, len(data) + len(more))
+        assert run_of(node, child)["status"] == "Running"

@@ -186,11 +186,11 @@ def test_runs_are_a_table_with_columns_of_their_metrics_filtered_ordered_and_pag
     assert [run["run_id"] for run in whole] == kids[::-1], "the newest first"
     assert whole[-1]["metrics"] == [10, 0, 5, "NaN"]
     assert whole[-2]["metrics"] == [9, 1, 5, "text"]
-    assert whole[0] | {"metrics": 0, "created_ns": 0, "started_ns": 0} == {
-        "run_id": kids[5], "experiment": "exp", "name": "kid 5", "status": "Running", "user": "", "kind": "trial",
-        "number": whole[0]["number"], "parent_run_id": node.run_id, "cause": "", "created_ns": 0, "started_ns": 0,
-        "ended_ns": None, "best_run_id": None, "best_value": None, "metrics": 0, "params": {"lr": "0.5"}, "tags": {"half": "1"},
+    shown = {
+        "run_id": kids[5], "experiment": "exp", "name": "kid 5", "status": "Running", "kind": "trial", "ended_ns": None,
+        "parent_run_id": node.run_id, "best_run_id": None, "params": {"lr": "0.5"}, "tags": {"half": "1"},
     }  # fmt: skip
+    assert {name: whole[0][name] for name in shown} == shown
 
     def ids(filter_text: str = "", *order: str, value: str = "last") -> list[int]:
         rows = table(node, ("loss", value), filter=filter_text, order_by=list(order))["runs"]
@@ -210,3 +210,58 @@ def test_runs_are_a_table_with_columns_of_their_metrics_filtered_ordered_and_pag
     bad = call(collector, "POST", "/api/v1/runs/query", {"filter": "metrics.loss ~ 3", "parent": node.run_id})
     assert (bad.status, bad.json["code"]) == (400, "invalid")
     assert call(collector, "POST", "/api/v1/runs/query", {}, token=node.run_token).status == 403
+
+
+def query(collector: CollectorProcess, **body: Any) -> Any:
+    answer = call(collector, "POST", "/api/v1/runs/query", body)
+    assert answer.status == 200, answer.data
+    return answer.json
+
+
+@pytest.mark.row("C1")
+def test_a_table_is_read_from_any_place_with_its_length_and_the_labels_that_are_wanted(collector: CollectorProcess) -> None:
+    made = [Node(collector, experiment="places", tags={"n": str(n), "other": "x"}) for n in range(5)]
+    record(made[0], ["c", f"{made[0].run_id}_kid", "", "kid", "", "", AT_MS], ["p", "", "lr", "1"], ["p", "", "depth", "2"])
+    middle = query(collector, experiment="places", offset=3, page_size=1, with_total=True, tags=["n"], params=["lr"])
+    assert (middle["total"], [run["tags"] for run in middle["runs"]]) == (5, [{"n": "1"}])
+    last = query(collector, filter="experiment IN ('places')", offset=4, with_total=True, tags=[], params=["lr"])
+    assert (last["total"], last["next_page_token"]) == (5, None)
+    assert [(run["run_id"], run["child_count"], run["params"]) for run in last["runs"]] == [(made[0].run_id, 1, {"lr": "1"})]
+    first = query(collector, experiment="places", page_size=1)
+    assert first["total"] is None
+    both = call(collector, "POST", "/api/v1/runs/query", {"page_token": first["next_page_token"], "offset": 1})
+    assert (both.status, both.json["detail"]) == (400, "offset and page_token both say where the page begins; give one of them")
+
+
+@pytest.mark.row("C1")
+def test_runs_are_found_by_their_nodes_and_how_long_they_took(collector: CollectorProcess) -> None:
+    near, far = (Node(collector, experiment="found", ip=ip) for ip in ("10.1.0.1", "10.1.0.2"))
+    near.put_state("Completed", exit_code=0, started_ns=10**9, ended_ns=3 * 10**9, is_complete=True)
+
+    def found(filter_text: str, *order: str) -> list[str]:
+        rows = query(collector, experiment="found", filter=filter_text, order_by=list(order))["runs"]
+        return [row["run_id"] for row in rows]
+
+    assert found("node = '10.1.0.1'") == [near.run_id]
+    assert found(f"node IN ('{near.node_id}', '{far.node_id}') AND node != '10.1.0.1'") == [far.run_id]
+    assert found("node LIKE '10.1.%'", "created ASC") == [near.run_id, far.run_id]
+    assert found("node NOT IN ('host')") == []
+    assert found("duration >= 2000 AND duration < 2001 AND node_count = 1") == [near.run_id]
+    assert found("", "duration ASC") == [near.run_id, far.run_id], "what has not started comes last"
+    assert found("cluster = ''", "cluster ASC", "created ASC") == [near.run_id, far.run_id]
+    assert found("experiment != 'found'") == []
+
+
+@pytest.mark.row("C1")
+def test_names_that_are_in_use_are_told_of_one_experiment_or_of_all(collector: CollectorProcess) -> None:
+    node = Node(collector, experiment="named", user="ada", tags={"team": "a"})
+    record(node, loss(0.5, 1), ["v", "", "note", "a text", None, AT_MS], ["p", "", "lr", "0.1"], ["p", "", "long", "x" * 300])
+    assert call(collector, "GET", "/api/v1/known-names?experiment=named").json == {
+        "metrics": ["loss"], "params": {"long": [], "lr": ["0.1"]}, "tags": {"team": ["a"]}, "users": ["ada"], "kinds": [],
+        "clusters": [], "nodes": ["host"],
+    }  # fmt: skip
+    assert "ada" in call(collector, "GET", "/api/v1/known-names").json["users"]
+    nothing = call(collector, "GET", "/api/v1/known-names?experiment=none-such").json
+    assert {name: len(values) for name, values in nothing.items()} == dict.fromkeys(nothing, 0)
+    [listed] = call(collector, "GET", "/api/v1/experiments?name=named").json["experiments"]
+    assert (listed["run_count"], listed["statuses"]) == (1, {"NotStarted": 1})
