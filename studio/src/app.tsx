@@ -8,6 +8,7 @@ import { LoginPage } from "./pages/login";
 import { NotFoundPage } from "./pages/not_found";
 import { Link } from "./parts/link";
 import { ErrorNote } from "./parts/notes";
+import { Notices } from "./parts/notices";
 import { ThemeChoice } from "./parts/theme";
 import { parts } from "./router";
 
@@ -60,6 +61,7 @@ function Frame({ children }: { children: ComponentChildren }) {
       <main id="main" tabIndex={-1}>
         {children}
       </main>
+      <Notices />
     </div>
   );
 }
