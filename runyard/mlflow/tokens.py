@@ -28,9 +28,9 @@ _PATTERN = re.compile(
     rf"""
     (?P<space>\s+)
     | (?P<text>'(?:[^']|'')*')
-    | (?P<name>{_PART}(?:\.(?:[\w$#]+|{_QUOTED}))*)
     | (?P<decimal>-?(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?(?!\w)|-?\d+[eE][+-]?\d+(?!\w))
     | (?P<integer>-?\d+(?!\w))
+    | (?P<name>{_PART}(?:\.(?:[\w$#]+|{_QUOTED}))*)
     | (?P<operator><=|>=|!=|<>|==|=|<|>)
     | (?P<list>\([^()]*\))
     """,

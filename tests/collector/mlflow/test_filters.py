@@ -98,6 +98,11 @@ def test_the_sentence_names_what_is_wrong(text: str, said: str) -> None:
         parse_filter(text)
 
 
+@pytest.mark.parametrize("text", ["1e-12", "-1E5", "5", "-0.5", ".5", "3.", "1.5e+300"])
+def test_a_number_is_read_however_it_is_written(text: str) -> None:
+    assert parse_filter(f"metrics.9 < {text}") == [Clause("metric", "9", "<", float(text))]
+
+
 def test_other_names_of_attributes_mean_the_same() -> None:
     assert parse_filter("`Run name` = 'x'") == parse_filter('attributes.run_name = "x"') == parse_filter("attr.run_name = 'x'")
     assert parse_order("created") == Order("attribute", "start_time", True)
