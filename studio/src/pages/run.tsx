@@ -12,6 +12,7 @@ import { Status } from "../parts/status";
 import { Duration, Moment } from "../parts/time";
 import { address } from "../router";
 import { RunActions } from "../run/actions";
+import { DownloadAll } from "../run/download_all";
 import { TABS } from "../run/tabs";
 import "./run.css";
 
@@ -65,8 +66,10 @@ function Header({ run, refresh }: { run: RunInFull; refresh: () => void }) {
         <h1>{run.name || run.run_id}</h1>
         <Status status={run.status} />
         <span class="grow" />
+        {!run.removed_ns && <DownloadAll run={run} />}
         <RunActions run={run} refresh={refresh} />
       </div>
+      <Gone run={run} />
       <dl class="run-facts">
         <Fact name="Run id">
           <code>{run.run_id}</code> <Copy text={run.run_id} what="run id" />
@@ -93,6 +96,24 @@ function Header({ run, refresh }: { run: RunInFull; refresh: () => void }) {
         </Fact>
       </dl>
     </header>
+  );
+}
+
+function Gone({ run }: { run: RunInFull }) {
+  return (
+    <>
+      {run.removed_ns && (
+        <p class="note">
+          The files of this run were removed <Moment ns={run.removed_ns} />: {run.removed_why}. What it recorded, and the list of its
+          files, are still here.
+        </p>
+      )}
+      {run.deleted_ms && (
+        <p class="note">
+          This run was archived <Moment ns={run.deleted_ms * 1e6} />; lists leave it out.
+        </p>
+      )}
+    </>
   );
 }
 
