@@ -1,0 +1,51 @@
+// What is drawn behind and over the lines of a chart: named stretches of x, and marks where a line has NaN or an infinity.
+
+import uPlot from "uplot";
+import { toneOf } from "./lines";
+import { colourOf } from "./palette";
+import type { Shape, Span, View } from "./plot";
+
+export function drawSpans(plot: uPlot, spans: readonly Span[], fill: string, text: string): void {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.font = `${10 * uPlot.pxRatio}px system-ui, "DejaVu Sans", sans-serif`;
+  ctx.textBaseline = "top";
+  spans.forEach((span, place) => {
+    const left = Math.max(bbox.left, plot.valToPos(span.from, "x", true));
+    const right = Math.min(bbox.left + bbox.width, plot.valToPos(span.to, "x", true));
+    if (right <= left) return;
+    ctx.globalAlpha = place % 2 ? 0.15 : 0.4;
+    ctx.fillStyle = fill;
+    ctx.fillRect(left, bbox.top, right - left, bbox.height);
+    if (ctx.measureText(span.label).width + 6 > right - left) return;
+    ctx.globalAlpha = 0.9;
+    ctx.fillStyle = text;
+    ctx.fillText(span.label, left + 4 * uPlot.pxRatio, bbox.top + 3 * uPlot.pxRatio);
+  });
+  ctx.restore();
+}
+
+/** A small cross at the foot of the chart where a line has NaN or an infinity. */
+export function drawGaps(plot: uPlot, { lines, hidden, x }: View, shape: Shape): void {
+  const { ctx, bbox } = plot;
+  const arm = 3 * uPlot.pxRatio;
+  const y = bbox.top + bbox.height - 2 * arm;
+  ctx.save();
+  ctx.lineWidth = 1.5 * uPlot.pxRatio;
+  lines.forEach((line, place) => {
+    if (hidden.has(line.key)) return;
+    ctx.strokeStyle = colourOf(toneOf(line, place), shape.isDark);
+    ctx.beginPath();
+    for (let at = 0; at < line.xs.length; at++) {
+      const value = line.ys[at];
+      if (value == null || Number.isFinite(value) || line.xs[at]! < x[0] || line.xs[at]! > x[1]) continue;
+      const centre = plot.valToPos(line.xs[at]!, "x", true);
+      ctx.moveTo(centre - arm, y - arm);
+      ctx.lineTo(centre + arm, y + arm);
+      ctx.moveTo(centre + arm, y - arm);
+      ctx.lineTo(centre - arm, y + arm);
+    }
+    ctx.stroke();
+  });
+  ctx.restore();
+}
