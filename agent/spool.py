@@ -20,6 +20,7 @@ from runyard.atomic import read_json, write_json
 from runyard.distribution import Distribution
 from runyard.errors import InputError, SpoolError
 
+from . import properties
 from .node import node_id
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ class NewRun:
             from . import reserve
 
             reserve.make(str(self.run_dir))
+        properties.record(self.run_dir, spec.snapshot, spec.spec.environment if spec.spec and is_phased(spec.spec) else None)
         write_json(str(self.run_dir / names.RUN_FILE), self.description, durable=False)
 
     def discard(self) -> None:
@@ -215,7 +217,11 @@ class NewRun:
 
     def _secrets(self) -> dict[str, str]:
         """The variables that the phases may look up: those that the spec names, and object stores' own."""
-        named = secret_variables(self.spec.spec) if self.spec.spec else set()
+        named: set[str] = set()
+        if self.spec.spec:
+            from runyard.spec_secrets import secret_variables  # not loaded for a bare command
+
+            named = secret_variables(self.spec.spec)
         return {
             name: value
             for name, value in self.spec.environment.items()
@@ -253,13 +259,6 @@ def is_phased(spec: Spec) -> bool:
     """Whether there is anything to do around the driver: to build, fetch, enter or limit."""
     asked = (spec.environment.kind != "host", spec.code, spec.datastores, spec.context_managers, spec.sidecar)
     return any(asked) or spec.resources.gpus != "auto"
-
-
-def secret_variables(spec: Spec) -> set[str]:
-    """The names of the variables that hold the spec's secrets."""
-    references = [*(one.secrets for one in spec.datastores), *(one.options.get("secrets", {}) for one in spec.context_managers)]
-    words = (word for secrets in references if isinstance(secrets, dict) for word in secrets.values())
-    return {word.removeprefix("env:") for word in words if isinstance(word, str) and word.startswith("env:")}
 
 
 def _why_taken(run_dir: Path, spec: RunSpec) -> str:

@@ -20,7 +20,7 @@ from .artifacts import api as artifact_routes
 from .auth import ADMIN, JOIN, NODE, RUN, USER
 from .cluster import answers as cluster_answers
 from .cluster import messages as cluster_messages
-from .cluster import node_routes, queue_routes
+from .cluster import node_routes, order_api, queue_routes
 from .route import FRAMES_TYPE, TAR_TYPE, Answer, Call, Route
 from .studio import api as studio_routes
 from .tracking import api as tracking_routes
@@ -232,6 +232,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     *artifact_routes.make_routes(V1),
     *child_api.make_routes(V1),
+    *order_api.make_routes(V1),
     *studio_routes.make_routes(V1),
     *tracking_routes.make_routes(V1),
 )  # fmt: skip

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .errors import InputError
 from .spec_kinds import shown, why_wrong
+
+if TYPE_CHECKING:
+    from .spec import Spec
 
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/.+", re.DOTALL)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -62,3 +65,10 @@ def looks_secret(name: str) -> bool:
     """Whether an option of this name is likely to hold a secret."""
     words = [word.lower() for word in _WORD.findall(name)]
     return bool(words) and words[-1] not in _PLACE_WORDS and not _SECRET_WORDS.isdisjoint(words)
+
+
+def secret_variables(spec: Spec) -> set[str]:
+    """The names of the variables that hold the spec's secrets."""
+    references = [*(one.secrets for one in spec.datastores), *(one.options.get("secrets", {}) for one in spec.context_managers)]
+    words = (word for secrets in references if isinstance(secrets, dict) for word in secrets.values())
+    return {word.removeprefix("env:") for word in words if isinstance(word, str) and word.startswith("env:")}

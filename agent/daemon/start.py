@@ -17,11 +17,12 @@ from typing import Any
 from runyard import names, spec_check
 from runyard.agent.node import ip_towards
 from runyard.agent.ship.register import register
-from runyard.agent.spool import TOOL_VARIABLES, NewRun, RunSpec, SpoolLock, secret_variables
+from runyard.agent.spool import TOOL_VARIABLES, NewRun, RunSpec, SpoolLock
 from runyard.distribution import MPI, MPIRUN, SHEPHERD, why_wrong
 from runyard.errors import InputError, SpoolError
 from runyard.settings import Settings
 from runyard.spec import CONTAINER, HOST, Snapshot, Spec, from_json
+from runyard.spec_secrets import secret_variables
 
 from .users import User, check_way, user_of
 

@@ -81,11 +81,13 @@ class NodeList(Body, frozen=True, kw_only=True):
 
 
 class Cluster(Body, frozen=True, kw_only=True):
-    """A cluster: how many of its nodes are in which status, what they have together, and how many runs it has."""
+    """A cluster: how many of its nodes are in which status, what they have together, how many of its GPUs are taken, and
+    how many runs it has."""
 
     cluster: str
     nodes: dict[str, int]
     capacity: Capacity
+    gpus_taken: int
     queued: int
     active: int
 

@@ -17,7 +17,7 @@ from runyard.collector.problems import invalid
 from runyard.collector.route import Call, json_response
 from runyard.collector.standing import PLACED, QUEUED
 
-from . import registry, samples
+from . import registry, samples, use
 from .answers import Cluster, ClusterList, ClusterNode, HeartbeatAnswer, Joined, JoinToken, NodeList, Samples
 from .changes import Changes
 from .dispatch import Dispatch
@@ -177,11 +177,13 @@ async def show_cluster(call: Call) -> web.Response:
 async def _clusters(call: Call, names: list[str]) -> list[Cluster]:
     rows = await call.parts.database.read(registry.nodes)
     counts = await call.parts.database.read(registry.runs_by_stage)
+    taken = await call.parts.database.read(use.gpus_taken)
     return [
         Cluster(
             cluster=name,
             nodes=dict(Counter(shown_status(row, call.parts.dispatch) for row in rows if row.cluster == name)),
             capacity=together([row.capacity for row in rows if row.cluster == name]),
+            gpus_taken=taken.get(name, 0),
             queued=counts.get((name, QUEUED), 0),
             active=counts.get((name, PLACED), 0),
         )

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from runyard import distribution
+from runyard import distribution, spec_check
 from runyard import spec as specs
 from runyard.collector import auth, catalog, rendezvous, standing
 from runyard.collector.auth import Principal
 from runyard.collector.messages import CreateRun
 from runyard.collector.problems import Problem, invalid, not_allowed
-from runyard.collector.schema import cluster_nodes, queue, runs
+from runyard.collector.schema import cluster_nodes, queue, runs, snapshots
 from runyard.collector.standing import QUEUED
+from runyard.errors import InputError
 
 from . import registry
 from .messages import SubmitRun
@@ -39,10 +41,7 @@ def submit(connection: Connection, cluster: str, wanted: SubmitRun, who: Princip
         _require_same(connection, cluster, wanted, is_own=known.creator == rendezvous.name_of(who))
         return False
     described = _described(wanted, who.subject if parent is None or who.kind != auth.RUN else parent.user)
-    nodes = connection.execute(sa.select(cluster_nodes.c.capacity).where(cluster_nodes.c.cluster == cluster))
-    short = shortage(cluster, wanted.node_count, wanted.request, list(nodes.scalars()))
-    if short:
-        raise Problem(400, "too-large-for-cluster", short)
+    _require_room(connection, cluster, wanted)
     catalog.add_run(connection, described, rendezvous.name_of(who), "")
     now_ns = time.time_ns()
     values: dict[str, Any] = {name: getattr(wanted, name) for name in _ASKED}
@@ -51,6 +50,42 @@ def submit(connection: Connection, cluster: str, wanted: SubmitRun, who: Princip
     connection.execute(sa.insert(queue).values(values))
     standing.refresh(connection, wanted.run_id)
     return True
+
+
+def why_not(connection: Connection, cluster: str, wanted: SubmitRun, who: Principal) -> str:
+    """Why the run could not be submitted so, or could not start on any node; empty where it could. Writes nothing."""
+    try:
+        registry.require_cluster(connection, cluster)
+        _parent(connection, wanted, who)
+        if connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == wanted.run_id)).first() is not None:
+            return f"there is a run {wanted.run_id!r} already; choose another run id"
+        if not wanted.order.spec.get("command"):
+            return "there is no command yet; write it as in: python train.py"
+        _described(wanted, who.subject)
+        spec = specs.from_json(wanted.order.spec)
+        # The code's folder was the submitter's: where there is a snapshot of it, nothing is to be found here.
+        spec_check.check(replace(spec, code="", cwd="" if spec.code else spec.cwd), is_elsewhere=True)
+        _require_room(connection, cluster, wanted)
+    except (Problem, InputError) as error:
+        return str(error)
+    return _why_no_code(connection, spec, wanted)
+
+
+def _why_no_code(connection: Connection, spec: specs.Spec, wanted: SubmitRun) -> str:
+    if spec.code and not wanted.order.snapshot:
+        return f"the run's code {spec.code} was not sent to the collector; submit it with its snapshot"
+    snapshot_id = str((wanted.order.snapshot or {}).get("id", ""))
+    known = sa.select(snapshots.c.id).where(snapshots.c.id == snapshot_id)
+    if snapshot_id and connection.execute(known).first() is None:
+        return f"the code snapshot {snapshot_id[:16]} is not at the collector any more; submit the run with its code again"
+    return ""
+
+
+def _require_room(connection: Connection, cluster: str, wanted: SubmitRun) -> None:
+    nodes = connection.execute(sa.select(cluster_nodes.c.capacity).where(cluster_nodes.c.cluster == cluster))
+    short = shortage(cluster, wanted.node_count, wanted.request, list(nodes.scalars()))
+    if short:
+        raise Problem(400, "too-large-for-cluster", short)
 
 
 def _parent(connection: Connection, wanted: SubmitRun, who: Principal) -> Any:

@@ -21,7 +21,7 @@ from runyard.collector.problems import Problem
 FOLDER = Path(os.environ.get("STUDIO_STATIC") or Path(__file__).parents[1] / "static")
 PAGE = "index.html"
 # First parts of addresses that are pages of the web page.
-PAGES = ("", "login", "experiments", "runs", "compute", "compare")
+PAGES = ("", "login", "experiments", "runs", "compute", "compare", "new")
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; "

@@ -17,6 +17,7 @@ from runyard.errors import InputError
 from runyard.spec import CONTAINER, MOUNT, VENV, Datastore, Environment, Limits, Manager, Resources, Retries, Spec
 from runyard.spec_check import check
 from runyard.spec_kinds import nearest
+from runyard.spec_secrets import secret_variables
 
 from . import run_distribution
 from .run_common import over, pairs, spec_values
@@ -78,8 +79,6 @@ def _why_wrong(spec: Spec, is_elsewhere: bool) -> str:
 
 def _check_variables(spec: Spec, environ: Mapping[str, str]) -> None:
     """What takes a secret from a variable fails before it starts where there is none."""
-    from runyard.agent.spool import secret_variables
-
     for name in sorted(secret_variables(spec) - set(environ)):
         raise InputError(f"a secret is taken from the variable {name} (env:{name}), which is not set; set it before the run")
 
