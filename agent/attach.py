@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .ship.shipper import Shipper
     from .spool import NewRun
 
-# As Azure ML calls it.
-SNAPSHOT_PROPERTY = "ContentSnapshotId"
 # The collector has so long to answer before the process goes on without it.
 REGISTER_S = 1.0
 LOOK_S = 0.25
@@ -107,7 +105,6 @@ class Attachment:
 
     def _made(self, wanted: dict[str, Any]) -> NewRun:
         from runyard import names
-        from runyard.tracking.journal import Journal
 
         from . import proctree
         from .node import ip_towards
@@ -141,9 +138,6 @@ class Attachment:
         )
         new = NewRun(Path(settings.spool.dir).expanduser().absolute(), spec)
         (new.run_dir / names.process_dir(0)).mkdir(mode=names.DIR_MODE, parents=True)
-        if snapshot is not None:
-            property_ = ["y", "", SNAPSHOT_PROPERTY, snapshot.id]
-            Journal(str(new.run_dir / names.TRACKING_DIR)).append(json.dumps(property_).encode() + b"\n")
         return new
 
     def _packed(self, folder: str) -> Snapshot | None:
