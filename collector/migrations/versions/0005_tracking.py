@@ -243,7 +243,9 @@ def _model_metrics() -> None:
     op.create_table(
         "model_metrics",
         sa.Column("id", _ID),
-        sa.Column("model_id", sa.String(64), sa.ForeignKey("models.model_id", name="fk_model_metrics_model_id"), nullable=False),
+        sa.Column(
+            "model_id", sa.String(64), sa.ForeignKey("models.model_id", name="fk_model_metrics_model_id"), nullable=False
+        ),
         sa.Column("key", sa.Text, nullable=False),
         sa.Column("value", sa.Float),
         sa.Column("exact", sa.String(16), nullable=False),
