@@ -127,9 +127,10 @@ runs = Table(
     Column("goal", Json(Goal)),  # of a run with children: what they are compared by
     Column("best_run_id", String(128)),  # of its children; kept as their metrics come
     Column("best_value", Float),
-    Index(None, "parent_run_id"),
     Index(None, "created_ns", "run_id"),
-    Index(None, "experiment"),
+    # Along these the table of runs is read, newest first: of all, of a run's children, of an experiment.
+    Index(None, "parent_run_id", "deleted_ms", "created_ns", "run_id"),
+    Index(None, "experiment", "parent_run_id", "deleted_ms", "created_ns", "run_id"),
     Index(None, "status"),
 )
 

@@ -165,7 +165,8 @@ class MetricColumn(Body, frozen=True, kw_only=True):
 
 
 class QueryRuns(Body, frozen=True, kw_only=True):
-    """Which runs are shown, in which order, and with which columns."""
+    """Which runs are shown, in which order, and with which columns. The page begins at `offset`, or where `page_token` says;
+    `params` and `tags`: those that are wanted, null: all; `with_total`: the answer says how many runs there are in all."""
 
     filter: Annotated[str, Meta(max_length=16_384, pattern=r"^[^\x00]*$")] = ""
     order_by: Annotated[list[Text], Meta(max_length=20)] = []
@@ -176,10 +177,15 @@ class QueryRuns(Body, frozen=True, kw_only=True):
     include_deleted: bool = False
     page_size: PageSize = 100
     page_token: Text | None = None
+    offset: Annotated[int, Meta(ge=0, le=10**9)] = 0
+    with_total: bool = False
+    params: Annotated[list[Text], Meta(max_length=200)] | None = None
+    tags: Annotated[list[Text], Meta(max_length=200)] | None = None
 
 
 class QueriedRun(Body, frozen=True, kw_only=True):
-    """A row of the table; `metrics` are in the order of the columns that were asked for, null where a run has no such value."""
+    """A row of the table; `metrics` are in the order of the columns that were asked for, null where a run has no such value.
+    `cluster` is empty of a run that no queue has placed; `child_count` leaves out hidden children."""
 
     run_id: str
     experiment: str
@@ -198,10 +204,19 @@ class QueriedRun(Body, frozen=True, kw_only=True):
     metrics: list[Any]
     params: dict[str, str]
     tags: dict[str, str]
+    cluster: str
+    phase: str
+    hostname: str
+    node_count: int
+    world_size: int
+    is_pinned: bool
+    deleted_ms: int | None
+    child_count: int
 
 
 class RunTable(Body, frozen=True, kw_only=True):
-    """A page of the table of runs."""
+    """A page of the table of runs. `total`: of all pages together, where it was asked for."""
 
     runs: list[QueriedRun]
     next_page_token: str | None = None
+    total: int | None = None

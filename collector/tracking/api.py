@@ -5,7 +5,7 @@ from __future__ import annotations
 from runyard.collector.auth import ADMIN, NODE, RUN, USER
 from runyard.collector.route import Answer, Route
 
-from . import answers, experiment_routes, metric_routes, query_routes, record_routes
+from . import answers, experiment_routes, known_names, metric_routes, query_routes, record_routes
 
 _PEOPLE = frozenset({ADMIN, USER})
 _READERS = frozenset({ADMIN, USER, RUN})
@@ -53,5 +53,9 @@ def make_routes(v1: str) -> tuple[Route, ...]:
         Route(
             "POST", f"{v1}/runs/query", query_routes.query, "Runs as a table, with columns of metrics", _READERS,
             (Answer(200, answers.RunTable),), body=answers.QueryRuns,
+        ),
+        Route(
+            "GET", f"{v1}/known-names", known_names.list_known_names, "Names that are in use", _PEOPLE,
+            (Answer(200, known_names.KnownNames),), query=known_names.KnownNamesQuery,
         ),
     )  # fmt: skip

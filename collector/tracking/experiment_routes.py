@@ -25,7 +25,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
 
 
 class Experiment(Body, frozen=True, kw_only=True):
-    """An experiment. `run_count` and `newest_ns` are of its runs that are nobody's children and not hidden."""
+    """An experiment. `run_count`, `statuses` and `newest_ns` are of its runs that are nobody's children and not hidden."""
 
     experiment_id: int
     name: str
@@ -35,6 +35,7 @@ class Experiment(Body, frozen=True, kw_only=True):
     deleted_ms: int | None
     tags: dict[str, str]
     run_count: int
+    statuses: dict[str, int]  # how many of them are in which status, as their nodes said
     newest_ns: int | None  # when the newest of them was created
 
 
@@ -116,15 +117,20 @@ def _answers(connection: Connection, rows: Any) -> list[Experiment]:
     tags: dict[int, dict[str, str]] = {}
     for tag in connection.execute(sa.select(experiment_tags).where(experiment_tags.c.experiment_id.in_(ids))):
         tags.setdefault(tag.experiment_id, {})[tag.key] = tag.value
-    counted = sa.select(runs.c.experiment, sa.func.count(), sa.func.max(runs.c.created_ns))
+    counted = sa.select(runs.c.experiment, runs.c.status, sa.func.count(), sa.func.max(runs.c.created_ns))
     shown = runs.c.parent_run_id.is_(None) & runs.c.deleted_ms.is_(None) & runs.c.experiment.in_(folders)
-    counts = {row[0]: (row[1], row[2]) for row in connection.execute(counted.where(shown).group_by(runs.c.experiment))}
+    counts: dict[str, dict[str, int]] = {}
+    newest: dict[str, int] = {}
+    for folder, status, count, at_ns in connection.execute(counted.where(shown).group_by(runs.c.experiment, runs.c.status)):
+        counts.setdefault(folder, {})[status] = count
+        newest[folder] = max(newest.get(folder, 0), at_ns)
     same = ("experiment_id", "name", "artifact_location", "created_ms", "updated_ms", "deleted_ms")
     found = []
     for row in rows:
-        count, newest_ns = counts.get(row.folder, (0, None))
-        values = {name: getattr(row, name) for name in same}
-        found.append(Experiment(**values, tags=tags.get(row.experiment_id, {}), run_count=count, newest_ns=newest_ns))
+        statuses = counts.get(row.folder, {})
+        values = {name: getattr(row, name) for name in same} | {"tags": tags.get(row.experiment_id, {}), "statuses": statuses}
+        values |= {"run_count": sum(statuses.values()), "newest_ns": newest.get(row.folder)}
+        found.append(Experiment(**values))
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -19,33 +19,18 @@ from sqlalchemy.engine import Connection
 from runyard.collector import catalog, listing, state
 from runyard.collector.catalog import RunRow
 from runyard.collector.problems import invalid
-from runyard.collector.schema import FreeText, experiments, params, runs, series, tags
+from runyard.collector.schema import FreeText, experiments, params, queue, runs, series, tags
 from runyard.mlflow.errors import MlflowError
-from runyard.mlflow.filters import ATTRIBUTE, DATASET, METRIC, PARAM, TAG, Clause, Language, Order, parse_filter, parse_orders
+from runyard.mlflow.filters import ATTRIBUTE, METRIC, PARAM, Clause, Order, parse_filter, parse_orders
 
-from . import search
+from . import run_attributes, search
 from .answers import MetricColumn, QueriedRun, QueryRuns, RunTable
 
-# `created`, `started` and `ended` are Unix milliseconds.
-LANGUAGE: Final = Language(
-    entities=frozenset({METRIC, PARAM, TAG, ATTRIBUTE, DATASET}),
-    texts=frozenset({"run_id", "name", "status", "user", "kind", "parent", "experiment"}),
-    numbers=frozenset({"created", "started", "ended", "number"}),
-    lists=frozenset({"run_id", "name", "status", "user", "kind", "parent", "experiment"}),
-    orders=frozenset(
-        {"run_id", "name", "status", "user", "kind", "parent", "experiment", "created", "started", "ended", "number"}
-    ),
-    ordered=frozenset({METRIC, PARAM, TAG, ATTRIBUTE}),
-    has_null_params=True,
-    aliases=(
-        *(("run_name", "name"), ("user_id", "user"), ("start_time", "started"), ("end_time", "ended")),
-        ("parent_run_id", "parent"),
-    ),
-)
 _BATCH = 1000  # ids in one query: SQLite and PostgreSQL both limit the parameters
 _SHOWN = (
     *("run_id", "name", "status", "user", "kind", "number", "parent_run_id", "cause"),
     *("created_ns", "started_ns", "ended_ns", "best_run_id", "best_value"),
+    *("phase", "hostname", "node_count", "world_size", "is_pinned", "deleted_ms"),
 )
 _COLUMNS: dict[str, Any] = {
     "last": series.c.last,
@@ -69,7 +54,7 @@ class _Scope:
 def query_runs(connection: Connection, query: QueryRuns, status_of: StatusOf) -> RunTable:
     """A page of the table. `status_of` tells the status as it is shown. Raises a 400."""
     clauses, orders = _parsed(query)
-    offset = listing.position_of(query.page_token, tuple[int])[0] if query.page_token is not None else 0
+    offset = _offset(query)
     condition = _condition(query)
     silent: list[str] = []
     if {(ATTRIBUTE, "status")} & ({(one.entity, one.key) for one in clauses} | {(one.entity, one.key) for one in orders}):
@@ -77,16 +62,28 @@ def query_runs(connection: Connection, query: QueryRuns, status_of: StatusOf) ->
     context = search.Context(connection.dialect.name, time.time_ns() // 10**6, silent)
     scope = _Scope({one.name: one.value for one in reversed(query.metrics)}, context)
     wanted = sa.and_(condition, *(_clause(clause, scope) for clause in clauses))
-    columns = [runs.c[name] for name in (*_SHOWN, "experiment")]
-    page = sa.select(*columns).where(wanted).order_by(*_keys(orders, scope)).offset(offset).limit(query.page_size + 1)
-    rows = connection.execute(page).all()
-    token = listing.page_token([offset + query.page_size]) if len(rows) > query.page_size else None
-    return RunTable(runs=_answers(connection, rows[: query.page_size], query.metrics, status_of), next_page_token=token)
+    page = sa.select(runs.c.run_id).where(wanted).order_by(*_keys(orders, scope)).offset(offset).limit(query.page_size + 1)
+    ids = connection.execute(page).scalars().all()
+    token = listing.page_token([offset + query.page_size]) if len(ids) > query.page_size else None
+    total = None
+    if query.with_total:
+        total = connection.execute(sa.select(sa.func.count()).select_from(runs).where(wanted)).scalar_one()
+    shown = _answers(connection, ids[: query.page_size], query, status_of)
+    return RunTable(runs=shown, next_page_token=token, total=total)
+
+
+def _offset(query: QueryRuns) -> int:
+    if query.page_token is None:
+        return query.offset
+    if query.offset:
+        raise invalid("offset and page_token both say where the page begins; give one of them")
+    position: int = listing.position_of(query.page_token, tuple[int])[0]
+    return position
 
 
 def _parsed(query: QueryRuns) -> tuple[list[Clause], list[Order]]:
     try:
-        return parse_filter(query.filter, LANGUAGE), parse_orders(query.order_by, LANGUAGE)
+        return parse_filter(query.filter, run_attributes.LANGUAGE), parse_orders(query.order_by, run_attributes.LANGUAGE)
     except MlflowError as error:
         raise invalid(str(error)) from error
 
@@ -106,7 +103,8 @@ def _condition(query: QueryRuns) -> Any:
 def _silent(connection: Connection, condition: Any, status_of: StatusOf) -> list[str]:
     """Which of the runs do not respond."""
     rows = connection.execute(sa.select(runs).where(condition & runs.c.status.not_in(state.FINAL))).all()
-    found = catalog.with_details(connection, list(rows))
+    some = (list(rows[start : start + _BATCH]) for start in range(0, len(rows), _BATCH))
+    found = (row for batch in some for row in catalog.with_details(connection, batch))
     return [row.row.run_id for row in found if status_of(row) == listing.NOT_RESPONDING]
 
 
@@ -114,7 +112,7 @@ def _clause(clause: Clause, scope: _Scope) -> Any:
     if clause.entity == METRIC:
         return search.compare(_metric(clause.key, scope), clause.comparator, clause.value, scope.context.dialect)
     if clause.entity == ATTRIBUTE:
-        return search.compare(_attribute(clause.key, scope), clause.comparator, clause.value, scope.context.dialect)
+        return run_attributes.condition(clause, scope.context)
     return search.condition([clause], scope.context)
 
 
@@ -131,7 +129,7 @@ def _value(order: Order, scope: _Scope) -> Any:
     if order.entity == METRIC:
         return _metric(order.key, scope)
     if order.entity == ATTRIBUTE:
-        return _attribute(order.key, scope)
+        return run_attributes.value(order.key, scope.context)
     table = params if order.entity == PARAM else tags
     return sa.select(table.c.value).where((table.c.run_id == runs.c.run_id) & (table.c.key == order.key)).scalar_subquery()
 
@@ -141,33 +139,25 @@ def _metric(name: str, scope: _Scope) -> Any:
     return sa.select(column).where((series.c.run_id == runs.c.run_id) & (series.c.name == name)).scalar_subquery()
 
 
-def _attribute(key: str, scope: _Scope) -> Any:
-    if key in ("created", "started", "ended"):
-        return runs.c[f"{key}_ns"] // 1_000_000
-    if key == "status":
-        return sa.case((runs.c.run_id.in_(scope.context.silent), listing.NOT_RESPONDING), else_=runs.c.status)
-    if key == "experiment":
-        return sa.select(experiments.c.name).where(experiments.c.folder == runs.c.experiment).scalar_subquery()
-    return runs.c.parent_run_id if key == "parent" else runs.c[key]
-
-
-def _answers(
-    connection: Connection, rows: Sequence[Any], columns: Sequence[MetricColumn], status_of: StatusOf
-) -> list[QueriedRun]:
+def _answers(connection: Connection, ids: Sequence[str], query: QueryRuns, status_of: StatusOf) -> list[QueriedRun]:
+    columns = [runs.c[name] for name in (*_SHOWN, "experiment")]
+    rows = {row.run_id: row for row in connection.execute(sa.select(*columns).where(_is_among(connection, runs.c.run_id, ids)))}
     names = dict(connection.execute(sa.select(experiments.c.folder, experiments.c.name)).tuples().all())
     made: dict[str, dict[str, Any]] = {}
-    for *shown, folder in rows:
+    for *shown, folder in (rows[run_id] for run_id in ids):
         values = dict(zip(_SHOWN, shown, strict=True))
-        values |= {"experiment": names[folder], "metrics": [None] * len(columns), "params": {}, "tags": {}}
+        values |= {"experiment": names[folder], "metrics": [None] * len(query.metrics), "params": {}, "tags": {}}
+        values |= {"cluster": "", "child_count": 0}
         made[values["run_id"]] = values
     for some in _batches([run_id for run_id, values in made.items() if values["status"] not in state.FINAL]):
         found = connection.execute(sa.select(runs).where(runs.c.run_id.in_(some))).all()
         for run in catalog.with_details(connection, list(found)):
             made[run.row.run_id]["status"] = status_of(run)
     for some in _batches(list(made)):
-        _add_metrics(connection, some, columns, made)
-        _add_labels(connection, some, params, "params", made)
-        _add_labels(connection, some, tags, "tags", made)
+        _add_metrics(connection, some, query.metrics, made)
+        _add_labels(connection, some, (params, "params", query.params), made)
+        _add_labels(connection, some, (tags, "tags", query.tags), made)
+        _add_relations(connection, some, made)
     return [QueriedRun(**values) for values in made.values()]
 
 
@@ -207,15 +197,27 @@ def _add_metrics(connection: Connection, ids: list[str], columns: Sequence[Metri
             metrics[place] = values[number]
 
 
-def _add_labels(connection: Connection, ids: list[str], table: Any, what: str, made: dict[str, Any]) -> None:
+def _add_labels(
+    connection: Connection, ids: list[str], labels: tuple[Any, str, Sequence[str] | None], made: dict[str, Any]
+) -> None:
+    table, what, keys = labels
     texts = [sa.type_coerce(column, sa.Text) for column in (table.c.key, table.c.value)]
-    query = (
-        sa.select(table.c.run_id, *texts)
-        .where(_is_among(connection, table.c.run_id, ids))
-        .order_by(table.c.run_id, table.c.key)
-    )
+    asked = _is_among(connection, table.c.run_id, ids)
+    if keys is not None:
+        asked &= table.c.key.in_(keys)
+    query = sa.select(table.c.run_id, *texts).where(asked).order_by(table.c.run_id, table.c.key)
     for run_id, key, value in connection.execute(query).all():
         made[run_id][what][_text(key)] = _text(value)
+
+
+def _add_relations(connection: Connection, ids: list[str], made: dict[str, Any]) -> None:
+    in_queue = sa.select(queue.c.run_id, queue.c.cluster).where(_is_among(connection, queue.c.run_id, ids))
+    for run_id, cluster in connection.execute(in_queue):
+        made[run_id]["cluster"] = cluster
+    of_these = _is_among(connection, runs.c.parent_run_id, ids) & runs.c.deleted_ms.is_(None)
+    counted = sa.select(runs.c.parent_run_id, sa.func.count()).where(of_these).group_by(runs.c.parent_run_id)
+    for run_id, count in connection.execute(counted):
+        made[run_id]["child_count"] = count
 
 
 def _text(kept: str) -> str:

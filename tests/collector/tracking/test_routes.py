@@ -257,8 +257,8 @@ def test_names_that_are_in_use_are_told_of_one_experiment_or_of_all(collector: C
     node = Node(collector, experiment="named", user="ada", tags={"team": "a"})
     record(node, loss(0.5, 1), ["v", "", "note", "a text", None, AT_MS], ["p", "", "lr", "0.1"], ["p", "", "long", "x" * 300])
     assert call(collector, "GET", "/api/v1/known-names?experiment=named").json == {
-        "metrics": ["loss"], "params": {"long": [], "lr": ["0.1"]}, "tags": {"team": ["a"]}, "users": ["ada"], "kinds": [],
-        "clusters": [], "nodes": ["host"],
+        "metrics": ["loss"], "params": {"long": [], "lr": ["0.1"]}, "tags": {"team": ["a"]}, "users": ["ada"], "clusters": [],
+        "nodes": ["host"], "kinds": ["script"],
     }  # fmt: skip
     assert "ada" in call(collector, "GET", "/api/v1/known-names").json["users"]
     nothing = call(collector, "GET", "/api/v1/known-names?experiment=none-such").json
