@@ -81,7 +81,7 @@ def crowd(collector: CollectorProcess, *, nodes: int = 4, ranks: int = 1000, run
     each = ranks // nodes
     for n, node in enumerate(made):
         tell_running(node, range(n * each, (n + 1) * each), now)
-    _tell_stacks(made[0], [rank for rank in range(4)])
+    _tell_stacks(made[0], list(range(4)))
     return made
 
 

@@ -69,12 +69,12 @@ function spans(run: RunInFull): Reached[] {
   return reached;
 }
 
-/** From its creation until its first word, a run of a queue has waited there. */
+/** Before its first word a run of a queue has waited there; of a run that no node has, that is all there is. */
 function beginning(run: RunInFull): Transition[] {
   const first = run.transitions[0];
-  if (!run.cluster && first) return [];
-  const status = run.transitions.length ? "Queued" : run.status === "Queued" || run.cluster ? "Queued" : run.status;
-  return first && first.wall_ns <= run.created_ns ? [] : [{ status, phase: "", wall_ns: run.created_ns }];
+  if (first && (!run.cluster || first.wall_ns <= run.created_ns)) return [];
+  const status = run.cluster ? "Queued" : FINAL.has(run.status) ? "Running" : run.status;
+  return [{ status, phase: "", wall_ns: run.created_ns }];
 }
 
 function keyOf({ status, phase }: { status: RunStatus; phase: Phase }, before: string | undefined): string {

@@ -20,6 +20,6 @@ export const TABS: readonly Tab[] = [
   { key: "metrics", name: "Metrics", Show: Nothing },
   { key: "logs", name: "Outputs + logs", Show: Nothing },
   { key: "monitoring", name: "Monitoring", Show: Nothing },
-  { key: "processes", name: "Processes", Show: Nothing },
+  { key: "processes", name: "Processes", Show: lazy(() => import("./processes").then((all) => all.Processes)) },
   { key: "children", name: "Children", Show: Nothing },
 ];
