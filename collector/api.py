@@ -22,6 +22,7 @@ from .cluster import answers as cluster_answers
 from .cluster import messages as cluster_messages
 from .cluster import node_routes, order_api, queue_routes
 from .route import FRAMES_TYPE, TAR_TYPE, Answer, Call, Route
+from .search import api as search_routes
 from .studio import api as studio_routes
 from .tracking import api as tracking_routes
 from .tracking import child_api
@@ -232,6 +233,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     *artifact_routes.make_routes(V1),
     *child_api.make_routes(V1),
+    *search_routes.make_routes(V1),
     *order_api.make_routes(V1),
     *studio_routes.make_routes(V1),
     *tracking_routes.make_routes(V1),

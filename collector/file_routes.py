@@ -98,12 +98,13 @@ def named(streams: list[Stream], path: str, *, is_single: bool) -> Stream | None
 
 def type_of(path: str) -> str:
     """As what a file is shown: as text the logs, and what is named as text; pictures as such; all else as bytes."""
-    if _is_text(path):
+    if is_text(path):
         return "text/plain; charset=utf-8"
     return _PICTURES.get(path.rpartition(".")[2].lower(), "application/octet-stream")
 
 
-def _is_text(path: str) -> bool:
+def is_text(path: str) -> bool:
+    """Whether a file is named as text."""
     return path.removesuffix("~").lower().endswith(_TEXT_SUFFIXES) or ".txt.~" in path or ".log.~" in path
 
 
