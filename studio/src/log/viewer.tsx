@@ -1,0 +1,261 @@
+// The rows of one open file, in a window that one scrolls, and the bar beside it that leads anywhere in the file.
+
+import type { JSX } from "preact";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { bytes } from "../format";
+import { ErrorNote } from "../parts/notes";
+import type { Found } from "./found";
+import type { LogModel } from "./model";
+import { prepare, type Prepared, unitsOf } from "./prepared";
+import type { Row } from "./rows";
+import { RowView } from "./row_view";
+import { type Stamp, stampAt } from "./timeindex";
+
+/** So near to an end of the window, more is read. */
+const NEAR_PX = 900;
+const AT_END_PX = 24;
+
+export interface ViewOptions {
+  readonly isWrapped: boolean;
+  readonly isRaw: boolean;
+  readonly hasTimes: boolean;
+}
+
+export interface ViewerProps {
+  readonly model: LogModel;
+  readonly isOverall: boolean;
+  readonly options: ViewOptions;
+  readonly target: number | null;
+  readonly found: readonly Found[];
+  readonly linkTo: (at: number) => string;
+  readonly onLink: (at: number) => void;
+}
+
+export function Viewer(props: ViewerProps): JSX.Element {
+  const { model, options, target } = props;
+  const version = model.version.value;
+  const stamps = model.stamps.value;
+  const isFollowing = model.isFollowing.value;
+  const place = useRef<HTMLDivElement>(null);
+  const anchor = useRef<{ start: number; top: number } | null>(null);
+  const shownTarget = useRef<number | null>(null);
+  const [open, setOpen] = useState<ReadonlySet<number>>(new Set());
+  const [folded, setFolded] = useState<ReadonlySet<number>>(new Set());
+  const [isAbove, setIsAbove] = useState(0);
+  const { rows } = model.window;
+
+  const prepared = useMemo(() => rows.map((row) => prepare(row, props.isOverall)), [rows, props.isOverall]);
+  const traces = useMemo(() => tracesOf(prepared, folded), [prepared, folded]);
+
+  useLayoutEffect(() => {
+    const box = place.current;
+    if (!box) return;
+    if (isFollowing) box.scrollTop = box.scrollHeight;
+    else if (target !== null && shownTarget.current !== target && rowOf(rows, target)) {
+      shownTarget.current = target;
+      elementOf(box, rowOf(rows, target)?.start ?? -1)?.scrollIntoView({ block: "center" });
+    } else if (anchor.current) keepInPlace(box, anchor.current);
+    anchor.current = topRow(box);
+    if (anchor.current) setIsAbove(anchor.current.start);
+  }, [version, isFollowing, target, options.isWrapped, options.isRaw, options.hasTimes, folded, open]);
+
+  useEffect(() => {
+    if (target === null) shownTarget.current = null;
+  }, [target]);
+
+  const look = useCallback(() => {
+    const box = place.current;
+    if (!box) return;
+    anchor.current = topRow(box);
+    if (anchor.current) setIsAbove(anchor.current.start);
+    const { window } = model;
+    const below = box.scrollHeight - box.clientHeight - box.scrollTop;
+    if (model.isFollowing.value) {
+      if (below > AT_END_PX) model.isFollowing.value = false;
+      return;
+    }
+    if (below <= AT_END_PX && window.isAtEnd && model.isLive.value && box.scrollTop > 0) model.isFollowing.value = true;
+    if (window.isLoading || window.error) return;
+    if (box.scrollTop < NEAR_PX && !window.isAtStart) void window.extendUp();
+    else if (below < NEAR_PX && !window.isAtEnd) void window.extendDown();
+  }, [model]);
+
+  useEffect(() => look(), [version]);
+  useEffect(() => {
+    const box = place.current;
+    if (!box) return;
+    const watcher = new ResizeObserver(() => {
+      if (model.isFollowing.value) box.scrollTop = box.scrollHeight;
+    });
+    watcher.observe(box);
+    return () => watcher.disconnect();
+  }, [model]);
+
+  const toggleOpen = useCallback((start: number) => setOpen((before) => toggled(before, start)), []);
+  const toggleFold = useCallback((start: number) => setFolded((before) => toggled(before, start)), []);
+  const numbers = numbersOf(rows, model.window.firstLine);
+  const isWhole = model.window.isAtStart && model.window.isAtEnd;
+  const found = useMemo(() => foundIn(rows, props.found), [rows, props.found]);
+
+  return (
+    <div class={`log ${options.isWrapped ? "wrapped" : ""} ${isWhole ? "whole" : ""}`}>
+      <div
+        class="rows"
+        ref={place}
+        tabIndex={0}
+        role="region"
+        aria-label="Lines of the file"
+        onScroll={look}
+        onKeyDown={(event) => onKey(event, model)}
+      >
+        {model.window.error && !rows.length && <ErrorNote>{model.window.error.message}</ErrorNote>}
+        {!rows.length && !model.window.error && version > 0 && <p class="soft">{model.isLive.value ? "Nothing has been written yet." : "This file is empty."}</p>}
+        {prepared.map((one, at) => {
+          const trace = traces[at];
+          if (trace?.kind === "hidden") return null;
+          const stamp = stampAt(stamps, one.row.start);
+          const hit = found[at];
+          return (
+            <RowView
+              key={one.row.start}
+              prepared={one}
+              number={numbers[at]}
+              href={props.linkTo(one.row.start)}
+              time={options.hasTimes ? timeOf(stamp) : "-"}
+              exactTime={stamp?.ms ? new Date(stamp.ms).toISOString() : ""}
+              isStderr={stamp?.source === "stderr"}
+              isTarget={target !== null && one.row.start <= target && target < one.row.end}
+              isRaw={options.isRaw}
+              isOpen={open.has(one.row.start)}
+              found={hit ?? ""}
+              isFound={hit !== undefined}
+              trace={trace?.kind ?? ""}
+              traceTitle={trace?.title ?? ""}
+              onOpen={toggleOpen}
+              onFold={toggleFold}
+              onLink={props.onLink}
+            />
+          );
+        })}
+      </div>
+      <input
+        class="position"
+        type="range"
+        aria-label="Position in the file"
+        aria-valuetext={`${bytes(isAbove)} of ${bytes(model.window.size)}`}
+        title={`${bytes(isAbove)} of ${bytes(model.window.size)}`}
+        min={0}
+        max={Math.max(1, model.window.size)}
+        step={1}
+        value={isFollowing ? model.window.size : isAbove}
+        disabled={isWhole}
+        onInput={(event) => {
+          anchor.current = null;
+          goTo(model, Number(event.currentTarget.value), place.current);
+        }}
+      />
+    </div>
+  );
+}
+
+function goTo(model: LogModel, at: number, box: HTMLElement | null): void {
+  model.isFollowing.value = false;
+  const isEnd = at >= model.window.size;
+  void (isEnd ? model.window.jumpToEnd() : model.window.jump(at)).then(() => {
+    const row = rowOf(model.window.rows, isEnd ? model.window.size - 1 : at);
+    if (box && row) elementOf(box, row.start)?.scrollIntoView({ block: isEnd ? "end" : "start" });
+  });
+}
+
+function onKey(event: KeyboardEvent, model: LogModel): void {
+  if (event.altKey || event.metaKey || event.shiftKey || event.target !== event.currentTarget) return;
+  if (event.key === "End") {
+    event.preventDefault();
+    model.follow();
+    if (!model.isLive.value) window.setTimeout(() => (model.isFollowing.value = false), 400);
+  } else if (event.key === "Home") {
+    event.preventDefault();
+    goTo(model, 0, event.currentTarget as HTMLElement);
+  }
+}
+
+interface Trace {
+  readonly kind: "head" | "body" | "folded" | "hidden";
+  readonly title: string;
+}
+
+function tracesOf(rows: readonly Prepared[], folded: ReadonlySet<number>): (Trace | undefined)[] {
+  const traces: (Trace | undefined)[] = [];
+  for (const unit of unitsOf(rows)) {
+    const [head = 0, ...rest] = unit.rows;
+    const isFolded = folded.has(rows[head]?.row.start ?? -1);
+    traces[head] = { kind: isFolded ? "folded" : "head", title: unit.title };
+    for (const at of rest) traces[at] = { kind: isFolded ? "hidden" : "body", title: unit.title };
+  }
+  return traces;
+}
+
+function numbersOf(rows: readonly Row[], first: number | undefined): (number | undefined)[] {
+  let number = first;
+  return rows.map((row) => {
+    const own = number;
+    if (number !== undefined && row.endsLine) number += 1;
+    return own;
+  });
+}
+
+/** What was found in each row; "" in one where the words lie in another piece of the line. */
+function foundIn(rows: readonly Row[], found: readonly Found[]): (string | undefined)[] {
+  const places: (string | undefined)[] = [];
+  let at = 0;
+  const sorted = [...found].sort((a, b) => a.at - b.at);
+  rows.forEach((row, number) => {
+    while (at < sorted.length && (sorted[at]?.at ?? 0) < row.start) at += 1;
+    const hit = sorted[at];
+    if (hit && hit.at < row.end) places[number] = hit.match;
+  });
+  return places;
+}
+
+function timeOf(stamp: Stamp | undefined): string {
+  if (!stamp?.ms) return "";
+  const date = new Date(stamp.ms);
+  const two = (number: number) => String(number).padStart(2, "0");
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+}
+
+function rowOf(rows: readonly Row[], at: number): Row | undefined {
+  return rows.find((row) => row.start <= at && at < row.end);
+}
+
+function elementOf(box: HTMLElement, start: number): Element | null {
+  return box.querySelector(`[data-start="${start}"]`);
+}
+
+/** The row that is uppermost now, and where. */
+function topRow(box: HTMLElement): { start: number; top: number } | null {
+  const upper = box.getBoundingClientRect().top;
+  const elements = box.querySelectorAll<HTMLElement>("[data-start]");
+  let low = 0;
+  let high = elements.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((elements[middle]?.getBoundingClientRect().bottom ?? 0) > upper) high = middle;
+    else low = middle + 1;
+  }
+  const element = elements[low];
+  return element ? { start: Number(element.dataset["start"]), top: element.getBoundingClientRect().top - upper } : null;
+}
+
+function keepInPlace(box: HTMLElement, anchor: { start: number; top: number }): void {
+  const element = elementOf(box, anchor.start);
+  if (!element) return;
+  const top = element.getBoundingClientRect().top - box.getBoundingClientRect().top;
+  if (Math.abs(top - anchor.top) > 0.5) box.scrollTop += top - anchor.top;
+}
+
+function toggled(before: ReadonlySet<number>, one: number): ReadonlySet<number> {
+  const after = new Set(before);
+  if (!after.delete(one)) after.add(one);
+  return after;
+}
