@@ -18,7 +18,7 @@ function Nothing() {
 export const TABS: readonly Tab[] = [
   { key: "overview", name: "Overview", Show: lazy(() => import("./overview").then((all) => all.Overview)) },
   { key: "metrics", name: "Metrics", Show: Nothing },
-  { key: "logs", name: "Outputs + logs", Show: Nothing },
+  { key: "logs", name: "Outputs + logs", Show: lazy(() => import("../log/tab").then((all) => all.LogsTab)) },
   { key: "monitoring", name: "Monitoring", Show: Nothing },
   { key: "processes", name: "Processes", Show: lazy(() => import("./processes").then((all) => all.Processes)) },
   { key: "children", name: "Children", Show: Nothing },
