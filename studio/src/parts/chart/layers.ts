@@ -11,6 +11,7 @@ export function drawSpans(plot: uPlot, spans: readonly Span[], fill: string, tex
   ctx.font = `${10 * uPlot.pxRatio}px system-ui, "DejaVu Sans", sans-serif`;
   ctx.textBaseline = "top";
   spans.forEach((span, place) => {
+    if (span.isMark) return drawMark(plot, span);
     const left = Math.max(bbox.left, plot.valToPos(span.from, "x", true));
     const right = Math.min(bbox.left + bbox.width, plot.valToPos(span.to, "x", true));
     if (right <= left) return;
@@ -23,6 +24,18 @@ export function drawSpans(plot: uPlot, spans: readonly Span[], fill: string, tex
     ctx.fillText(span.label, left + 4 * uPlot.pxRatio, bbox.top + 3 * uPlot.pxRatio);
   });
   ctx.restore();
+}
+
+const MARK_COLOUR = "#e5484d";
+
+function drawMark(plot: uPlot, { from, label }: Span): void {
+  const { ctx, bbox } = plot;
+  const left = plot.valToPos(from, "x", true);
+  if (left < bbox.left || left > bbox.left + bbox.width) return;
+  ctx.globalAlpha = 1;
+  ctx.fillStyle = MARK_COLOUR;
+  ctx.fillRect(left - uPlot.pxRatio, bbox.top, 2 * uPlot.pxRatio, bbox.height);
+  ctx.fillText(label, left + 4 * uPlot.pxRatio, bbox.top + 14 * uPlot.pxRatio);
 }
 
 /** A small cross at the foot of the chart where a line has NaN or an infinity. */

@@ -13,6 +13,8 @@ export interface Span {
   readonly from: number;
   readonly to: number;
   readonly label: string;
+  /** What happened at `from`: a line that is seen, however short the stretch is. */
+  readonly isMark?: boolean;
 }
 
 /** All that a drawing depends on but data and ranges; where it changes, the drawing is made anew. */
