@@ -37,20 +37,25 @@ export function get<T>(path: string, query: Query = {}, signal?: AbortSignal): P
 }
 
 /** POST (or another method) with a JSON body; throws ApiError. */
-export function send<T>(method: "POST" | "PUT" | "DELETE", path: string, body?: unknown): Promise<T> {
-  return ask<T>(method, apiUrl(path), body);
+export function send<T>(method: "POST" | "PUT" | "DELETE", path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  return ask<T>(method, apiUrl(path), body, signal);
 }
 
-async function ask<T>(method: string, url: string, body: unknown, signal?: AbortSignal): Promise<T> {
+/** POST of lines, each a JSON value (records); throws ApiError. */
+export function sendLines<T>(path: string, lines: readonly unknown[]): Promise<T> {
+  return ask<T>("POST", apiUrl(path), lines.map((line) => JSON.stringify(line)).join("\n"), undefined, "application/x-ndjson");
+}
+
+async function ask<T>(method: string, url: string, body: unknown, signal?: AbortSignal, type = "application/json"): Promise<T> {
   const headers: Record<string, string> = {};
   if (method !== "GET") headers["X-Runyard-Studio"] = "1";
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (body !== undefined) headers["Content-Type"] = type;
   let response: Response;
   try {
     response = await fetch(url, {
       method,
       headers,
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: type === "application/json" ? JSON.stringify(body) : String(body) }),
       ...(signal ? { signal } : {}),
     });
   } catch (error) {
