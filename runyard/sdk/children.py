@@ -6,7 +6,7 @@ Writes records; reads from GET /runs.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from runyard import names
@@ -36,7 +36,11 @@ def create_children(
     """New children, not started: `count` of them, or one for each of `tag_values` with the tag `tag_key`."""
     if (count is None) == (tag_key is None or tag_values is None):
         raise InputError("create_children takes either count, or both tag_key and tag_values")
-    wanted = range(count) if count is not None else tag_values or []
+    if count is not None and (isinstance(count, bool) or not hasattr(count, "__index__")):
+        raise InputError(f"create_children: count is a whole number; {count!r} was given")
+    if count is None and (isinstance(tag_values, str) or not isinstance(tag_values, Iterable)):
+        raise InputError(f"create_children: tag_values is a list; {type(tag_values).__name__} was given")
+    wanted = range(count) if count is not None else list(tag_values or ())
     if not 1 <= len(wanted) <= MOST_CHILDREN:
         raise InputError(f"create_children makes 1 to {MOST_CHILDREN} children; {len(wanted)} were asked for")
     made = []

@@ -85,6 +85,8 @@ def upload_files(
 def upload_folder(run: Run, name: str, path: str | os.PathLike[str]) -> dict[str, Artifact]:
     """Keep all files below a folder, each under `name` and its path there; what was kept, by name. Links to files are followed,
     links to folders are not. As upload_file else."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a folder is a path; {type(path).__name__} was given")
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; upload_file takes a file")
@@ -108,6 +110,8 @@ def download_file(run: Run, name: str, output_file_path: str | os.PathLike[str] 
 
     The file appears whole, with its digest checked, or not at all. Blocks; raises InputError where there is no such file, or
     CollectorError."""
+    if not isinstance(name, str):
+        raise InputError(f"a file's name is a text, as 'outputs/model.pt', not {name!r}")
     target = Path(name.rpartition("/")[2] if output_file_path is None else output_file_path)
     if target.is_dir() or str(output_file_path or "").endswith("/"):
         target /= name.rpartition("/")[2]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from runyard import names
 from runyard.atomic import read_json
-from runyard.errors import CollectorError
+from runyard.errors import CollectorError, InputError, SpoolError
 from runyard.run_ids import checked_id, fresh_run_id
 
 from . import attachment, saying
@@ -167,8 +167,12 @@ def _take_outputs(run: Run) -> None:
 
     folder = Path(run._outputs)
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if not path.is_file():
+            continue
+        try:
             files.upload_file(run, f"{names.OUTPUTS_DIR}/{path.relative_to(folder).as_posix()}", str(path))
+        except (InputError, SpoolError) as error:  # the others are kept, and the run ends
+            saying.say(f"run {run.id}: {path} is not among its outputs: {error}")
 
 
 def _at_exit(run: Run, attached: attachment.Attachment, recorder: AttachedRecorder, exception: str) -> None:

@@ -37,12 +37,11 @@ def get_context(allow_offline: bool = True) -> Run:
                 _contexts[run_id] = run
         if run_id and run_id in _contexts:
             return _contexts[run_id]
+        why = _why_offline(run_id)
         if not allow_offline:
-            raise InputError(
-                "this process belongs to no run: RUNYARD_RUN_ID is not set; start it by `runyard run`, or allow an offline run"
-            )
+            raise InputError(f"{why}; start it by `runyard run`, or allow an offline run")
         if "" not in _contexts:
-            _contexts[""] = _offline()
+            _contexts[""] = _offline(why)
         return _contexts[""]
 
 
@@ -75,14 +74,23 @@ def _recorder(run_id: str, connection: Connection | None) -> Recorder | None:
     return None
 
 
-def _offline() -> Run:
+def _why_offline(run_id: str) -> str:
+    if not run_id:
+        return "this process belongs to no run: RUNYARD_RUN_ID is not set"
+    return (
+        f"this process cannot record: it belongs to run {run_id}, and neither RUNYARD_TRACKING_DIR nor RUNYARD_COLLECTOR_URL"
+        " is set"
+    )
+
+
+def _offline(why: str) -> Run:
     import uuid
 
     from .offline import OfflineRecorder
     from .run import Run
 
     run_id = f"OfflineRun_{uuid.uuid4()}"
-    saying.once(f"this process belongs to no run: what it records as {run_id} stays here")
+    saying.once(f"{why}; what it records as {run_id} stays here")
     return Run._made(run_id, "", None, OfflineRecorder(run_id), is_context=True)
 
 

@@ -44,12 +44,22 @@ def cancel(run: Run) -> None:
     if run._is_recorded or run._tell_status is not None:
         _tell(run, "Canceled", "canceled by its own process" if run._tell_status is not None else "")
         return
-    run._client.json("POST", f"/runs/{run.id}/cancel", {})
+    from runyard.reader import run_path  # loads what a training does without
+
+    run._client.json("POST", f"{run_path(run.id)}/cancel", {})
 
 
 def interrupted(run: Run) -> None:
     """Say that somebody has ended it from the keyboard; only said where it is the job's own run."""
     _tell(run, "Canceled", "interrupted from the keyboard")
+
+
+def exited(run: Run, code: object) -> None:
+    """Say how it ended by what is given to sys.exit: nothing or 0, another number, or what is wrong."""
+    if code is None or code == 0:
+        complete(run)
+    else:
+        fail(run, f"exit code {int(code)}" if isinstance(code, int) else str(code))
 
 
 def flush(run: Run, timeout_s: float) -> bool:

@@ -5,7 +5,7 @@ Writes records; reads from GET /runs/{run_id}, or where there is no collector fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from runyard.errors import InputError
@@ -33,6 +33,8 @@ def add_properties(run: Run, properties: Mapping[str, Any]) -> None:
 
 def remove_tags(run: Run, tags: Sequence[str] | str) -> None:
     """Take tags off by their keys; those that are not there are passed over."""
+    if not isinstance(tags, Iterable):
+        raise InputError(f"the keys of tags are a list of texts; {type(tags).__name__} was given")
     keys = [tags] if isinstance(tags, str) else list(tags)
     for key in keys:
         values.check_name(key, "a tag")

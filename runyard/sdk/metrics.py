@@ -24,18 +24,19 @@ MOST_KINDS = 10_000
 
 def log(run: Run, name: str, value: Any, step: Any = None) -> None:
     """Record one value. Raises InputError for a bad name and for several values."""
-    if not is_of_kind(run, name, SCALAR):
-        return
     if step is not None:
         step = values.step(step, name)
-    run._recorder.write(_scalar(run._record_key, name, values.plain(value, name), step))
+    record = _scalar(run._record_key, name, values.plain(value, name), step)
+    if is_of_kind(run, name, SCALAR):
+        run._recorder.write(record)
 
 
 def log_list(run: Run, name: str, value: Any) -> None:
     """Record several values, in order. Raises InputError before any of them is recorded."""
+    records = [_scalar(run._record_key, name, one, None) for one in values.several(value, name)]
     if not is_of_kind(run, name, SCALAR):
         return
-    for record in [_scalar(run._record_key, name, one, None) for one in values.several(value, name)]:
+    for record in records:
         run._recorder.write(record)
 
 
@@ -66,7 +67,7 @@ def now_ms() -> int:
 
 def is_of_kind(run: Run, name: str, kind: str) -> bool:
     """Whether metrics of that kind may come under that name; says so once where not. Raises InputError for a bad name."""
-    known = run._kinds.get(name)
+    known = run._kinds.get(name) if isinstance(name, str) else None
     if known == kind:
         return True
     values.check_name(name, "a metric")

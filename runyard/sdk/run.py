@@ -93,6 +93,8 @@ class Run:
             self.complete()
         elif isinstance(value, KeyboardInterrupt):
             lifecycle.interrupted(self)
+        elif isinstance(value, SystemExit):
+            lifecycle.exited(self, value.code)
         else:
             self.fail(value)
 

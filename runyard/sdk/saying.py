@@ -20,6 +20,8 @@ def once(line: str) -> None:
 
 def say(line: str) -> None:
     """Say `line`."""
+    if sys.stderr is None:  # print would take stdout in its place, which is the program's
+        return
     # stderr may be closed, full, gone, or in use by what a signal's handler interrupts: nothing that should end a training.
     with suppress(OSError, ValueError, AttributeError, RuntimeError):
         print(f"runyard: {line}", file=sys.stderr, flush=True)

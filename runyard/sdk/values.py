@@ -56,7 +56,10 @@ def plain(value: Any, name: str) -> Plain:
     for convert in (operator.index, float):
         # TypeError: it is no number of that kind; ValueError: a signalling NaN.
         with suppress(TypeError, ValueError):
-            return convert(value)
+            try:
+                return convert(value)
+            except OverflowError:
+                raise InputError(f"metric {name!r}: the number is larger than any double") from None
     return _checked_text(repr(value), name)
 
 

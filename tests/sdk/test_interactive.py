@@ -137,6 +137,19 @@ def test_a_with_block_ends_the_run_and_the_process_goes_on(begin: Begin, shared:
     assert (second["status"], counts(shared, script.run_id + ".2")) == ("Completed", {"b": 1})
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "cause"),
+    [("", "Completed", ""), ("0", "Completed", ""), ("3", "Failed", "exit code 3"), ("'no'", "Failed", "no")],
+)
+def test_a_with_block_that_leaves_the_program_ends_as_the_program_does(
+    begin: Begin, shared: CollectorProcess, code: str, status: str, cause: str
+) -> None:
+    script = begin(f"with run:\n    sys.exit({code})\n")
+    script.end()
+    run = complete_run(shared, script.run_id)
+    assert (run["status"], run["cause"]) == (status, cause)
+
+
 def test_several_runs_of_one_process_are_told_apart(begin: Begin, shared: CollectorProcess) -> None:
     script = begin(
         "other = experiment.start_logging(run_id=run.id + '.2', name='the other one', tags={'a': 'b'})\n"
@@ -286,6 +299,22 @@ def test_a_folder_of_outputs_is_the_runs(begin: Begin, shared: CollectorProcess,
     complete_run(shared, script.run_id)
     found = shared.client().json("GET", f"/runs/{script.run_id}/artifacts", params={"path": "outputs"})
     assert "outputs/model.bin" in str(found), said
+
+
+def test_an_output_that_cannot_be_kept_does_not_keep_the_run_from_its_end(
+    begin: Begin, shared: CollectorProcess, tmp_path: Path
+) -> None:
+    (tmp_path / "results").mkdir()
+    code = WITH_COLLECTOR.replace('run_id=os.environ["RUN"]', 'run_id=os.environ["RUN"], outputs="results"')
+    rest = (
+        "open('results/a\\nb', 'wb').close()\nopen('results/z', 'wb').close()\nrun.complete()\n"
+        "print('completed', flush=True)\nsys.stdin.readline()"
+    )
+    script = begin(rest, code)
+    script.wait_for_line("completed")
+    run = complete_run(shared, script.run_id)
+    assert run["status"] == "Completed"
+    assert "outputs/z" in str(shared.client().json("GET", f"/runs/{script.run_id}/artifacts", params={"path": "outputs"}))
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root, for a PID namespace")

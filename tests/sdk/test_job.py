@@ -65,7 +65,9 @@ def test_a_script_that_belongs_to_no_run_keeps_what_it_logs(tmp_path: Path) -> N
     assert metrics == {"loss": 1.5, "acc": [1, 2], "t": {"x": 1}}
     assert lists == {"loss": [1.5], "acc": [1, 2], "t": {"x": [1]}}
     assert (tags, deep, is_parent) == ({"k": "v"}, [{"deep": 3}], True)
-    assert done.stderr == f"runyard: this process belongs to no run: what it records as {run_id} stays here\n"
+    assert done.stderr == (
+        f"runyard: this process belongs to no run: RUNYARD_RUN_ID is not set; what it records as {run_id} stays here\n"
+    )
 
 
 def test_an_offline_runs_files_lie_in_a_folder_here_under_their_names(tmp_path: Path) -> None:
@@ -89,6 +91,17 @@ def test_without_a_run_and_without_offline_there_is_one_sentence(tmp_path: Path)
     del job.env["RUNYARD_RUN_ID"]
     done = job.script("from runyard import Run\nRun.get_context()\nRun.get_context(allow_offline=False)")
     assert "RUNYARD_RUN_ID is not set; start it by `runyard run`, or allow an offline run" in done.stderr
+
+
+def test_a_job_that_cannot_tell_where_to_write_says_so(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    del job.env["RUNYARD_TRACKING_DIR"]
+    job.env["PWD"] = str(tmp_path)
+    done = job.script("from runyard import Run\nrun = Run.get_context()\nrun.log('a', 1)\nprint(run.id[:11])")
+    assert done.stdout == "OfflineRun_\n"
+    assert "it belongs to run r, and neither RUNYARD_TRACKING_DIR nor RUNYARD_COLLECTOR_URL is set" in done.stderr
+    done = job.script("from runyard import Run\nRun.get_context(allow_offline=False)")
+    assert "InputError: this process cannot record: it belongs to run r, and neither" in done.stderr
 
 
 @pytest.mark.parametrize("end", ["complete()", "fail('it broke')", "cancel()"])

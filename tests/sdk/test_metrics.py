@@ -85,6 +85,8 @@ BAD: list[tuple[Callable[[Run], object], str]] = [
     (lambda run: run.log("", 1), "the name of a metric is empty; it has to have 1 to 255 characters"),
     (lambda run: run.log("x" * 256, 1), "the name of a metric has 256 characters, at most 255 are allowed: 'xxxx"),
     (lambda run: run.log(3, 1), "the name of a metric has to be a str; int was given"),  # type: ignore[arg-type]
+    (lambda run: run.log(["m"], 1), "the name of a metric has to be a str; list was given"),  # type: ignore[arg-type]
+    (lambda run: run.log("m", Fraction(10**400)), "metric 'm': the number is larger than any double"),
     (lambda run: run.log("a\ud800", 1), "the name of a metric holds half of a character"),
     (lambda run: run.log("a\0", 1), "the name of a metric holds a NUL"),
     (lambda run: run.log("m", [1, 2]), "metric 'm': log takes one value, a list was given; use log_list"),
@@ -113,10 +115,14 @@ BAD: list[tuple[Callable[[Run], object], str]] = [
     (lambda run: run.log_residuals("m", {}), "metric 'm' is no residuals: 'schema_type' is missing"),
     (lambda run: run.tag("", "x"), "the name of a tag is empty"),
     (lambda run: run.tag("k", "x" * 70_000), "a tag 'k': its value has 70000 characters, at most 65536 are allowed"),
+    (lambda run: run.remove_tags(3), "the keys of tags are a list of texts; int was given"),  # type: ignore[arg-type]
     (lambda run: run.add_properties({"": 1}), "the name of a property is empty"),
     (lambda run: run.log_param("", 1), "the name of a parameter is empty"),
     (lambda run: run.child_run(run_id="a/b"), "the child's id 'a/b' may hold only letters"),
     (lambda run: run.create_children(count=101), "create_children makes 1 to 100 children; 101 were asked for"),
+    (lambda run: run.create_children("3"), "create_children: count is a whole number; '3' was given"),  # type: ignore[arg-type]
+    (lambda run: run.create_children(tag_key="k", tag_values=3), "create_children: tag_values is a list; int was given"),  # type: ignore[arg-type]
+    (lambda run: run.upload_folder("x", 3), "a folder is a path; int was given"),  # type: ignore[arg-type]
     (lambda run: run.create_children(), "create_children takes either count, or both tag_key and tag_values"),
 ]
 
@@ -142,6 +148,15 @@ def test_two_kinds_under_one_name_are_said_once_and_the_later_is_left_out(job: J
     assert values_of(job.records(), "loss_of_kinds") == [1, 2]
     told = "metric 'loss_of_kinds' of run r is of kind scalar: what comes under that name as row is not recorded"
     assert capfd.readouterr().err == f"runyard: {told}\n"
+
+
+def test_what_is_refused_claims_no_name(job: Job) -> None:
+    run = job.run()
+    for refused in (lambda: run.log("m", [1]), lambda: run.log("m", 1, step="x"), lambda: run.log_list("m", [[1]])):  # type: ignore[arg-type]
+        with pytest.raises(InputError):
+            refused()
+    run.log_row("m", x=1)
+    assert [(record.name, record.cells) for record in job.records()] == [("m", {"x": 1})]
 
 
 def test_a_step_that_runs_backwards_is_kept_in_order(job: Job) -> None:

@@ -190,6 +190,16 @@ def test_a_folder_that_cannot_be_written_ends_no_training(job: Job, tmp_path: Pa
     assert "the newest records wait for room" in done.stderr
 
 
+def test_what_is_said_never_comes_into_the_programs_own_output(job: Job) -> None:
+    job.env["RUNYARD_TRACKING_DIR"] = "/proc/nowhere"
+    job.env["PYTHONPATH"] = str(Path.cwd())
+    script = "from runyard import Run\nRun.get_context().log('a', 1)\nprint('trained')"
+    for stderr in ("2>&-", "2>/dev/full"):
+        argv = ["sh", "-c", f'exec "$0" -c "$1" {stderr}', sys.executable, script]
+        done = subprocess.run(argv, env=job.env, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.stdout, done.returncode) == ("trained\n", 0)
+
+
 def test_logging_takes_microseconds_and_no_memory(job: Job) -> None:
     # The bench has the figures; here, bounds that hold on a busy machine, too.
     done = job.script(
