@@ -130,7 +130,8 @@ runs = Table(
     Index(None, "created_ns", "run_id"),
     # Along these the table of runs is read, newest first: of all, of a run's children, of an experiment.
     Index(None, "parent_run_id", "deleted_ms", "created_ns", "run_id"),
-    Index(None, "experiment", "parent_run_id", "deleted_ms", "created_ns", "run_id"),
+    # The status is there to be counted.
+    Index("ix_runs_of_experiment", "experiment", "parent_run_id", "deleted_ms", "created_ns", "run_id", "status"),
     Index(None, "status"),
 )
 

@@ -17,12 +17,12 @@ def upgrade() -> None:
     op.drop_index("ix_runs_parent_run_id", "runs")
     op.drop_index("ix_runs_experiment", "runs")
     op.create_index("ix_runs_parent_run_id_deleted_ms_created_ns_run_id", "runs", _SHOWN)
-    op.create_index("ix_runs_experiment_parent_run_id_deleted_ms_created_ns_run_id", "runs", ["experiment", *_SHOWN])
+    op.create_index("ix_runs_of_experiment", "runs", ["experiment", *_SHOWN, "status"])
 
 
 def downgrade() -> None:
     """Make those of the parent and of the experiment alone."""
-    op.drop_index("ix_runs_experiment_parent_run_id_deleted_ms_created_ns_run_id", "runs")
+    op.drop_index("ix_runs_of_experiment", "runs")
     op.drop_index("ix_runs_parent_run_id_deleted_ms_created_ns_run_id", "runs")
     op.create_index("ix_runs_experiment", "runs", ["experiment"])
     op.create_index("ix_runs_parent_run_id", "runs", ["parent_run_id"])

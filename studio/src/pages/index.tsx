@@ -10,9 +10,16 @@ export interface Page {
 }
 
 const RunPage = lazy(() => import("./run").then((all) => all.RunPage));
+const RunsPage = lazy(() => import("./runs").then((all) => all.RunsPage));
+const ExperimentsPage = lazy(() => import("./experiments").then((all) => all.ExperimentsPage));
+const NewRunPage = lazy(() => import("./new").then((all) => all.NewRunPage));
+const ComputePage = lazy(() => import("./compute").then((all) => all.ComputePage));
+const ComparePage = lazy(() => import("./compare").then((all) => all.ComparePage));
 
 export const PAGES: Readonly<Record<string, Page>> = {
-  runs: { name: "Runs", show: (rest) => (rest.length ? <RunPage rest={rest} /> : <NotFoundPage />) },
-  experiments: { name: "Experiments", show: () => <NotFoundPage /> },
-  compute: { name: "Compute", show: () => <NotFoundPage /> },
+  runs: { name: "Runs", show: (rest) => (rest.length ? <RunPage rest={rest} /> : <RunsPage />) },
+  experiments: { name: "Experiments", show: (rest) => <ExperimentsPage rest={rest} /> },
+  compute: { name: "Compute", show: (rest) => <ComputePage rest={rest} /> },
+  new: { name: "", show: () => <NewRunPage /> },
+  compare: { name: "", show: () => <ComparePage /> },
 };

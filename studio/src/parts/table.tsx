@@ -1,0 +1,317 @@
+// A table of any length: only the rows that are seen are in the page. Its keys are those of a spreadsheet; the focus stays on the
+// table itself, which tells the active cell. What is shown in which order is its owner's: it asks for changes.
+
+import { Virtualizer, elementScroll, observeElementOffset, observeElementRect } from "@tanstack/virtual-core";
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useLayoutEffect, useReducer, useRef, useState } from "preact/hooks";
+import "./table.css";
+import { TableHead } from "./table_head";
+import { HEAD_ROW, moved, reordered, type Spot } from "./table_keys";
+import { type Cells, TableRow } from "./table_row";
+
+export interface Column<R> {
+  readonly id: string;
+  readonly title: string;
+  /** CSS pixels. */
+  readonly width: number;
+  readonly isSortable?: boolean;
+  /** Right-aligned, in figures of one width. */
+  readonly isNumeric?: boolean;
+  /** Stays at the left while one scrolls, and is neither moved nor hidden; only the first may be. */
+  readonly isFixed?: boolean;
+  /** More about it, on hover. */
+  readonly hint?: string;
+  readonly cell: (row: R) => ComponentChildren;
+}
+
+export interface Sort {
+  readonly column: string;
+  readonly isAscending: boolean;
+}
+
+/** What there is to show; another object whenever any of it has changed. */
+export interface Rows<R> {
+  readonly count: number;
+  /** The row at a place; undefined while it is loaded. The same object as long as it looks the same. */
+  readonly at: (index: number) => R | undefined;
+  readonly keyOf: (row: R) => string;
+  /** What a screen reader calls it. */
+  readonly nameOf: (row: R) => string;
+  /** Of a tree: how deep the row is, from 1, and whether what is below it is shown; undefined: nothing is. */
+  readonly levelOf?: (row: R) => number;
+  readonly isOpen?: (row: R) => boolean | undefined;
+}
+
+export interface ColumnLayout {
+  readonly id: string;
+  readonly width: number;
+}
+
+export interface TableProps<R> {
+  readonly label: string;
+  readonly columns: readonly Column<R>[];
+  readonly rows: Rows<R>;
+  /** Rows [start, end) are looked at. */
+  readonly onLook?: (start: number, end: number) => void;
+  readonly sort?: Sort | undefined;
+  readonly onSort?: (sort: Sort) => void;
+  /** Columns were moved, resized or hidden: those that are left, in their order. */
+  readonly onLayout?: (columns: readonly ColumnLayout[]) => void;
+  readonly selected?: ReadonlySet<string>;
+  readonly onSelect?: (selected: ReadonlySet<string>) => void;
+  /** Enter on a row's name, where the cell holds no link of its own. */
+  readonly onOpen?: (row: R) => void;
+  readonly onToggle?: (row: R) => void;
+  /** By how many rows what is looked at has moved since `rows` were others: the table scrolls along, and nothing jumps. */
+  readonly shift?: { readonly by: number };
+}
+
+export const ROW_PX = 32;
+export const HEAD_PX = 34;
+const CHOICE_PX = 36;
+const LEAST_PX = 48;
+const STEP_PX = 24;
+
+export function Table<R>(props: TableProps<R>) {
+  const { columns, rows, onSelect, selected } = props;
+  const box = useRef<HTMLDivElement>(null);
+  const id = useId();
+  const [active, setActive] = useState<Spot>({ row: 0, column: 0 });
+  const [sizing, setSizing] = useState<ColumnLayout>();
+  const [said, say] = useState("");
+  const anchor = useRef(0);
+  const first = onSelect ? 1 : 0;
+  const spot = { row: Math.min(active.row, rows.count - 1), column: Math.min(active.column, columns.length - 1 + first) };
+  const seen = useVirtualRows(box, rows.count);
+  const items = spot.row < 0 || seen.includes(spot.row) ? seen : [...seen, spot.row].sort((one, other) => one - other);
+  useLooking(seen, props.onLook);
+  useShift(box, props.shift);
+  useLayoutEffect(() => {
+    document.getElementById(cellId(id, spot))?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [active]);
+
+  const layout = columns.map((column) => ({ id: column.id, width: sizing?.id === column.id ? sizing.width : column.width }));
+  const width = layout.reduce((sum, one) => sum + one.width, first * CHOICE_PX);
+
+  function select(row: number, isRange: boolean): void {
+    if (!onSelect) return;
+    const after = new Set(selected);
+    const here = keyAt(rows, row);
+    const isOn = here !== undefined && !after.has(here);
+    const from = isRange ? Math.min(anchor.current, row) : row;
+    for (let at = from; at <= (isRange ? Math.max(anchor.current, row) : row); at += 1) {
+      const key = keyAt(rows, at);
+      if (key === undefined) continue;
+      if (isOn || isRange) after.add(key);
+      else after.delete(key);
+    }
+    anchor.current = row;
+    onSelect(after);
+  }
+
+  function changeColumn(place: number, change: "wider" | "narrower" | "left" | "right" | "hide"): void {
+    const column = columns[place];
+    const own = layout[place];
+    if (!column || !own || !props.onLayout) return;
+    if (change === "wider" || change === "narrower") {
+      const wanted = Math.max(LEAST_PX, own.width + (change === "wider" ? STEP_PX : -STEP_PX));
+      props.onLayout(layout.map((one) => (one.id === own.id ? { ...one, width: wanted } : one)));
+      return say(`${column.title}: ${wanted} pixels wide`);
+    }
+    if (column.isFixed) return;
+    if (change === "hide") {
+      props.onLayout(layout.filter((one) => one.id !== own.id));
+      return say(`${column.title} is hidden`);
+    }
+    const to = place + (change === "left" ? -1 : 1);
+    if (!columns[to] || columns[to].isFixed) return;
+    props.onLayout(reordered(layout, place, to));
+    setActive({ row: HEAD_ROW, column: to + first });
+    say(`${column.title} is column ${to + 1} of ${columns.length}`);
+  }
+
+  const cells: Cells = {
+    id,
+    first,
+    onActivate: setActive,
+    onChoose: select,
+    toggle: (row) => {
+      const shown = rows.at(row);
+      if (shown !== undefined) props.onToggle?.(shown);
+    },
+  };
+  const latest = useRef(cells);
+  latest.current = cells;
+  const [stable] = useState<Cells>(() => ({
+    id,
+    first,
+    onActivate: (to) => latest.current.onActivate(to),
+    onChoose: (row, isRange) => latest.current.onChoose(row, isRange),
+    toggle: (row) => latest.current.toggle(row),
+  }));
+
+  function sortBy(place: number): void {
+    const column = columns[place];
+    if (!column?.isSortable) return;
+    const isAscending = props.sort?.column === column.id ? !props.sort.isAscending : !column.isNumeric;
+    props.onSort?.({ column: column.id, isAscending });
+  }
+
+  function onKeyDown(event: KeyboardEvent): void {
+    if (event.target !== box.current) return;
+    const isHead = spot.row === HEAD_ROW;
+    const action = isHead ? headAction(event, spot.column - first) : rowAction(event);
+    if (action) {
+      event.preventDefault();
+      return action();
+    }
+    if (event.altKey || event.shiftKey || (isHead && event.ctrlKey)) return;
+    const page = Math.max(1, Math.floor(((box.current?.clientHeight ?? 0) - HEAD_PX) / ROW_PX) - 1);
+    const to = moved(spot, event.key, event.ctrlKey || event.metaKey, {
+      rows: rows.count,
+      columns: columns.length + first,
+      page,
+    });
+    if (!to) return;
+    event.preventDefault();
+    reveal(box.current, to.row);
+    setActive(to);
+  }
+
+  function headAction(event: KeyboardEvent, place: number): (() => void) | undefined {
+    const { key } = event;
+    if (key === "Enter" || key === " ") return () => sortBy(place);
+    if (key === "Delete") return () => changeColumn(place, "hide");
+    if (key !== "ArrowLeft" && key !== "ArrowRight") return undefined;
+    if (event.ctrlKey) return () => changeColumn(place, key === "ArrowLeft" ? "left" : "right");
+    if (event.shiftKey) return () => changeColumn(place, key === "ArrowLeft" ? "narrower" : "wider");
+    return undefined;
+  }
+
+  function rowAction(event: KeyboardEvent): (() => void) | undefined {
+    const row = rows.at(spot.row);
+    if (row === undefined) return undefined;
+    const isOpen = rows.isOpen?.(row);
+    if (event.key === "ArrowRight" && isOpen === false && spot.column <= first) return () => props.onToggle?.(row);
+    if (event.key === "ArrowLeft" && isOpen === true && spot.column <= first) return () => props.onToggle?.(row);
+    if (event.key === " " && onSelect) return () => select(spot.row, event.shiftKey);
+    if (event.key === "Enter") return () => (click(id, spot) ? undefined : props.onOpen?.(row));
+    return undefined;
+  }
+
+  return (
+    <>
+      <div
+        ref={box}
+        class="grid"
+        role={rows.levelOf ? "treegrid" : "grid"}
+        tabIndex={0}
+        aria-label={props.label}
+        aria-rowcount={rows.count + 1}
+        aria-colcount={columns.length + first}
+        aria-multiselectable={onSelect ? true : undefined}
+        aria-activedescendant={cellId(id, spot)}
+        aria-describedby={`${id}-hint`}
+        onKeyDown={onKeyDown}
+        style={{
+          "--columns": [...(first ? [`${CHOICE_PX}px`] : []), ...layout.map((one) => `${one.width}px`)].join(" "),
+          "--width": `${width}px`,
+          "--left": `${first * CHOICE_PX}px`,
+          "--pinned": `${first * CHOICE_PX + (columns[0]?.isFixed ? (layout[0]?.width ?? 0) : 0)}px`,
+        }}
+      >
+        <TableHead
+          table={props}
+          cells={stable}
+          layout={layout}
+          active={spot.row === HEAD_ROW ? spot.column : undefined}
+          onSort={sortBy}
+          onSizing={setSizing}
+        />
+        <div class="grid-body" role="rowgroup" style={{ height: `${rows.count * ROW_PX}px`, width: `max(100%, ${width}px)` }}>
+          {items.map((index) => {
+            const row = rows.at(index);
+            const key = row === undefined ? undefined : rows.keyOf(row);
+            return (
+              <TableRow
+                key={index}
+                index={index}
+                row={row}
+                name={row === undefined ? "" : rows.nameOf(row)}
+                level={row === undefined ? undefined : rows.levelOf?.(row)}
+                isOpen={row === undefined ? undefined : rows.isOpen?.(row)}
+                columns={columns as readonly Column<unknown>[]}
+                isSelected={onSelect ? key !== undefined && Boolean(selected?.has(key)) : undefined}
+                active={spot.row === index ? spot.column : undefined}
+                cells={stable}
+              />
+            );
+          })}
+        </div>
+      </div>
+      <span id={`${id}-hint`} class="hidden">
+        Arrow keys move between cells. In a column's head Enter sorts, Control with an arrow moves the column, Shift with an arrow
+        changes its width, Delete hides it. In a row Enter opens{onSelect ? ", the space bar selects, with Shift all rows between" : ""}.
+      </span>
+      <span class="hidden" role="status">
+        {said}
+      </span>
+    </>
+  );
+}
+
+/** The id of a cell in the page. */
+export function cellId(table: string, { row, column }: Spot): string {
+  return `${table}-${row}-${column}`;
+}
+
+function keyAt<R>(rows: Rows<R>, index: number): string | undefined {
+  const row = rows.at(index);
+  return row === undefined ? undefined : rows.keyOf(row);
+}
+
+/** Clicks the first link or button in a cell; false where it holds none. */
+function click(table: string, spot: Spot): boolean {
+  const found = document.getElementById(cellId(table, spot))?.querySelector<HTMLElement>("a, button, input");
+  found?.click();
+  return Boolean(found);
+}
+
+function reveal(box: HTMLElement | null, row: number): void {
+  if (!box || row < 0) return;
+  const top = row * ROW_PX;
+  const seen = box.clientHeight - HEAD_PX;
+  if (top < box.scrollTop) box.scrollTop = top;
+  else if (top + ROW_PX > box.scrollTop + seen) box.scrollTop = top + ROW_PX - seen;
+}
+
+/** The rows that are seen, and some around them. */
+function useVirtualRows(box: { readonly current: HTMLDivElement | null }, count: number): readonly number[] {
+  const [, again] = useReducer((times: number, _: null) => times + 1, 0);
+  const options = {
+    count,
+    getScrollElement: () => box.current,
+    estimateSize: () => ROW_PX,
+    overscan: 8,
+    scrollToFn: elementScroll,
+    observeElementRect,
+    observeElementOffset,
+    onChange: () => again(null),
+  };
+  const [virtualizer] = useState(() => new Virtualizer<HTMLDivElement, HTMLDivElement>(options));
+  virtualizer.setOptions(options);
+  useLayoutEffect(() => virtualizer._didMount(), []);
+  useLayoutEffect(() => virtualizer._willUpdate());
+  return virtualizer.getVirtualItems().map((item) => item.index);
+}
+
+function useLooking(seen: readonly number[], onLook: TableProps<unknown>["onLook"]): void {
+  const [start, end] = [seen[0] ?? 0, (seen.at(-1) ?? -1) + 1];
+  useEffect(() => onLook?.(start, end), [start, end, onLook]);
+}
+
+function useShift(box: { readonly current: HTMLDivElement | null }, shift: { readonly by: number } | undefined): void {
+  useLayoutEffect(() => {
+    if (box.current && shift?.by) box.current.scrollTop += shift.by * ROW_PX;
+  }, [shift]);
+}

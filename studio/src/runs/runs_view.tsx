@@ -1,0 +1,142 @@
+// A table of runs with all that belongs to it: filter, views, columns, selection. Of all runs, or of one experiment's.
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { knownNames, listExperiments } from "../api/table";
+import { useLive } from "../live";
+import { ErrorNote } from "../parts/notes";
+import { type ColumnLayout, Table } from "../parts/table";
+import { place, setQuery } from "../router";
+import { columnsOf, printLayout } from "./columns";
+import { ColumnsDialog } from "./columns_dialog";
+import { NoRuns } from "./empty";
+import { printFilter } from "./filter";
+import { FilterBar } from "./filter_bar";
+import "./runs_view.css";
+import { SelectionBar } from "./selection";
+import { RunSource } from "./source";
+import { changes, forgetLayout, hasLayout, keepLayout, queryOf, viewOf } from "./view";
+import { ViewsMenu } from "./views_menu";
+
+interface Props {
+  readonly experiment?: string;
+  /** What stands between the filter and the table; it is told which runs are selected. */
+  readonly above?: (filter: string, selected: readonly string[]) => ComponentChildren;
+}
+
+const NAMES_EVERY_MS = 60_000;
+
+export function RunsView({ experiment, above }: Props) {
+  const known = useLive(`names of ${experiment ?? "all"}`, (signal) => knownNames(experiment, signal), NAMES_EVERY_MS);
+  const listed = useLive("experiments", listExperiments);
+  const isWaiting = experiment !== undefined && !hasLayout(place.value.query, experiment);
+  if (isWaiting && !known.data && !known.error) return <div class="booting" />; // the first columns are of them
+  return <Loaded experiment={experiment} above={above} names={known.data} experiments={(listed.data ?? []).map(({ name }) => name)} />;
+}
+
+interface LoadedProps {
+  readonly experiment: string | undefined;
+  readonly above: Props["above"];
+  readonly names: ReturnType<typeof useLive<Awaited<ReturnType<typeof knownNames>>>>["data"];
+  readonly experiments: readonly string[];
+}
+
+function Loaded({ experiment, above, names, experiments }: LoadedProps) {
+  const query = place.value.query;
+  const view = viewOf(query, experiment, names);
+  const [isChoosing, setChoosing] = useState(false);
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  const layoutKey = printLayout(view.layout);
+  const columns = useMemo(() => columnsOf(view.layout), [layoutKey]);
+  const source = useSource(JSON.stringify({ ...queryOf(view, experiment), filter: printFilter(view.clauses) }), () =>
+    queryOf(view, experiment),
+  );
+  const filter = queryOf(view, experiment).filter;
+  const total = source.total.value;
+
+  function relayout(layout: readonly ColumnLayout[]): void {
+    keepLayout(experiment, layout);
+    setQuery(changes({ layout }));
+  }
+
+  return (
+    <div class="runs">
+      <FilterBar
+        clauses={view.clauses}
+        onChange={(clauses) => setQuery(changes({ clauses }), false)}
+        names={names}
+        experiments={experiments}
+        without={experiment === undefined ? [] : ["experiment"]}
+      />
+      {view.fault && <ErrorNote>The filter in the address cannot be used. {view.fault}</ErrorNote>}
+      {source.error.value && <ErrorNote>{source.error.value}</ErrorNote>}
+      {above?.(filter, [...selected])}
+      <div class="runs-head">
+        <span class="runs-count" role="status">
+          {total === undefined ? "Loading runs" : `${total.toLocaleString()} ${total === 1 ? "run" : "runs"}`}
+        </span>
+        <SelectionBar runIds={[...selected]} onClear={() => setSelected(new Set())} />
+        <span class="grow" />
+        <label class="switch">
+          <input
+            type="checkbox"
+            checked={view.hasArchived}
+            onChange={(event) => setQuery(changes({ hasArchived: event.currentTarget.checked }))}
+          />
+          Archived
+        </label>
+        <ViewsMenu experiment={experiment} query={query.toString()} />
+        <button type="button" onClick={() => setChoosing(true)}>
+          Columns
+        </button>
+      </div>
+      {total === 0 ? (
+        <NoRuns experiment={experiment} isFiltered={view.clauses.length > 0} onClear={() => setQuery(changes({ clauses: [] }), false)} />
+      ) : (
+        <Table
+          label="Runs"
+          columns={columns}
+          rows={source.rows.value}
+          onLook={source.look}
+          sort={view.sort}
+          onSort={(sort) => setQuery(changes({ sort }), false)}
+          onLayout={relayout}
+          selected={selected}
+          onSelect={setSelected}
+          onToggle={source.toggle}
+          shift={source.shift.value}
+        />
+      )}
+      {isChoosing && (
+        <ColumnsDialog
+          layout={view.layout}
+          names={names}
+          onDone={relayout}
+          onReset={() => {
+            forgetLayout(experiment);
+            setQuery({ columns: null });
+          }}
+          onClose={() => setChoosing(false)}
+        />
+      )}
+    </div>
+  );
+}
+
+/** The source of a query. Another query's rows are shown once they are there, so that the table is never empty in between. */
+function useSource(key: string, query: () => ReturnType<typeof queryOf>): RunSource {
+  const [shown, setShown] = useState(() => ({ key, source: new RunSource(query) }));
+  useEffect(() => {
+    if (shown.key === key) return;
+    const next = new RunSource(query);
+    const settle = next.settled.subscribe((isSettled) => {
+      if (isSettled) setShown({ key, source: next });
+    });
+    return () => {
+      settle();
+      if (!next.settled.peek()) next.stop();
+    };
+  }, [key]);
+  useEffect(() => () => shown.source.stop(), [shown]);
+  return shown.source;
+}
