@@ -2,7 +2,6 @@
 
 import type { JSX } from "preact";
 import { lazy } from "../parts/lazy";
-import { NotFoundPage } from "./not_found";
 
 export interface Page {
   readonly name: string;
