@@ -17,9 +17,9 @@ function Nothing() {
 
 export const TABS: readonly Tab[] = [
   { key: "overview", name: "Overview", Show: lazy(() => import("./overview").then((all) => all.Overview)) },
-  { key: "metrics", name: "Metrics", Show: Nothing },
+  { key: "metrics", name: "Metrics", Show: lazy(() => import("../charts/run_metrics").then((all) => all.RunMetrics)) },
   { key: "logs", name: "Outputs + logs", Show: lazy(() => import("../log/tab").then((all) => all.LogsTab)) },
-  { key: "monitoring", name: "Monitoring", Show: Nothing },
+  { key: "monitoring", name: "Monitoring", Show: lazy(() => import("./monitoring").then((all) => all.Monitoring)) },
   { key: "processes", name: "Processes", Show: lazy(() => import("./processes").then((all) => all.Processes)) },
   { key: "children", name: "Children", Show: Nothing },
 ];

@@ -9,6 +9,7 @@ export function drawSpans(plot: uPlot, spans: readonly Span[], fill: string, tex
   const { ctx, bbox } = plot;
   ctx.save();
   ctx.font = `${10 * uPlot.pxRatio}px system-ui, "DejaVu Sans", sans-serif`;
+  ctx.textAlign = "left";
   ctx.textBaseline = "top";
   spans.forEach((span, place) => {
     if (span.isMark) return drawMark(plot, span);
