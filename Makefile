@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: studio demo test lint bench faults mlflow-differential rows wheel deb clean
+.PHONY: studio demo test lint bench bench-studio faults mlflow-differential rows wheel deb clean
 
 $(STAMP): pyproject.toml constraints.txt tools/make_venv.sh
 	PYTHON="$(PYTHON)" sh tools/make_venv.sh $(VENV)
@@ -22,6 +22,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	[ ! -d studio/node_modules ] || PYTHON="$(PYTHON)" sh tools/build_studio.sh check
 
 rows: $(STAMP)
 	$(BIN)/python -m tests.rows
@@ -40,11 +41,15 @@ mlflow-differential: $(STAMP)
 studio:
 	PYTHON="$(PYTHON)" sh tools/build_studio.sh
 
-deb: $(STAMP)
+# The page as a person has it, in a Chromium: `make studio` first.
+bench-studio: $(STAMP)
+	$(BIN)/python -m bench studio
+
+deb: $(STAMP) studio
 	$(BIN)/python tools/make_deb.py
 
-wheel: $(STAMP)
+wheel: $(STAMP) studio
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:
-	rm -rf $(VENV) .demo .cache build dist *.egg-info
+	rm -rf $(VENV) .demo .cache build dist *.egg-info collector/static studio/node_modules

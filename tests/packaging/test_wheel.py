@@ -1,8 +1,9 @@
-"""The wheel holds every module and nothing else, and works where the user has packages called agent and collector."""
+"""The wheel holds every module, the web page and nothing else, and works beside packages called agent and collector."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from runyard import __version__
 ROOT = Path(__file__).parents[2]
 # Folders of the repository, and where they lie in the wheel.
 PLACES = {"runyard": "runyard", "agent": "runyard/agent", "collector": "runyard/collector", "systemd": "runyard/systemd"}
+# What is built from studio/, and not known to git.
+STUDIO = "runyard/collector/static/"
 
 
 def tracked() -> list[str]:
@@ -26,16 +29,29 @@ def tracked() -> list[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the tracked files alone."""
-    copy = tmp_path_factory.mktemp("tree")
-    for path in tracked():
-        (copy / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / path, copy / path, follow_symlinks=False)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(copy / "dist"), str(copy)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    """The wheel, built from a copy of the tracked files alone, and of what a build of the page takes long to fetch."""
+    copy = copied(tmp_path_factory.mktemp("tree"))
+    modules = ROOT / "studio" / "node_modules"
+    if modules.is_dir():
+        shutil.copytree(modules, copy / "studio" / "node_modules", symlinks=True)
+    done = built(copy, f"{ROOT / '.cache' / 'node' / 'bin'}:{os.environ['PATH']}")
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = (copy / "dist").glob("*.whl")
     return found
+
+
+def copied(copy: Path) -> Path:
+    """What git knows, in another folder."""
+    for path in tracked():
+        (copy / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, copy / path, follow_symlinks=False)
+    return copy
+
+
+def built(copy: Path, path: str) -> subprocess.CompletedProcess[str]:
+    """The command that builds a wheel there, with these folders of commands."""
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(copy / "dist"), str(copy)]
+    return subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +84,27 @@ def test_the_wheel_holds_every_tracked_module_and_nothing_else(wheel: Path) -> N
         if top in PLACES and not (ROOT / path).is_symlink():
             expected.add(f"{PLACES[top]}/{rest}")
     with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        held = {name for name in archive.namelist() if ".dist-info/" not in name and not name.startswith(STUDIO)}
     assert held == expected
+
+
+def test_the_wheel_holds_the_web_page_as_it_is_built_and_nothing_that_it_is_built_from(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        page = archive.read(f"{STUDIO}index.html").decode()
+    named = set(re.findall(r'"/(assets/[^"]+)"', page))
+    assert named
+    assert {f"{STUDIO}{name}{form}" for name in named for form in ("", ".br", ".gz")} <= names
+    assert not [name for name in names if name.endswith((".ts", ".tsx", "package.json")) or "node_modules" in name]
+
+
+def test_a_wheel_without_the_page_is_not_built_and_one_sentence_says_why(tmp_path: Path) -> None:
+    copy = copied(tmp_path / "tree")
+    (copy / "tools" / "build_studio.sh").unlink()
+    done = built(copy, os.environ["PATH"])
+    assert done.returncode
+    assert "the wheel needs the web page in collector/static" in done.stdout + done.stderr
+    assert not list(copy.glob("dist/*.whl"))
 
 
 def test_what_is_installed_is_the_wheel(installed: dict[str, str]) -> None:
