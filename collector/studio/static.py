@@ -7,8 +7,8 @@ address what to show. Nothing is ever loaded from elsewhere, which the policy in
 from __future__ import annotations
 
 import hashlib
-import mimetypes
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,18 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+# The better ones first.
 _ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
+# Not the machine's own list, which differs from system to system: a script of another type is not run.
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}
+_WEIGHT = re.compile(r"[01](\.\d{0,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +106,7 @@ def _read(path: Path) -> _File:
         packed = path.with_name(path.name + suffix)
         if packed.is_file():
             bodies[encoding] = packed.read_bytes()
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    if kind.startswith("text/") or kind.endswith(("javascript", "json")):
-        kind += "; charset=utf-8"
+    kind = _TYPES.get(path.suffix, "application/octet-stream")
     return _File(kind, f'"{hashlib.sha256(plain).hexdigest()[:32]}"', bodies)
 
 
@@ -105,8 +114,25 @@ def _answer(request: web.Request, file: _File, cache: str) -> web.Response:
     headers = HEADERS | {"ETag": file.etag, "Cache-Control": cache, "Vary": "Accept-Encoding"}
     if etag_matches(request.headers.get("If-None-Match"), file.etag):
         return web.Response(status=304, headers=headers)
-    accepted = request.headers.get("Accept-Encoding", "")
-    encoding = next((name for name, _ in _ENCODINGS if name in file.bodies and name in accepted), "")
+    encoding = _encoding(request.headers.get("Accept-Encoding", ""), file)
     if encoding:
         headers["Content-Encoding"] = encoding
     return web.Response(body=file.bodies[encoding], headers=headers | {"Content-Type": file.content_type})
+
+
+def _encoding(header: str, file: _File) -> str:
+    """The form that the client likes best of those that there are; empty: as it is."""
+    weights = dict(_weight(part) for part in header.lower().split(","))
+    of_others = weights.get("*", 0.0)
+    liked = [(weights.get(name, of_others), name) for name, _ in _ENCODINGS if name in file.bodies]
+    weight, name = max(liked, key=lambda one: one[0], default=(0.0, ""))
+    return name if weight > 0 else ""
+
+
+def _weight(part: str) -> tuple[str, float]:
+    """`gzip;q=0.5` as its name and weight; what is no weight is none."""
+    name, _, parameter = part.partition(";")
+    key, _, value = parameter.partition("=")
+    if key.strip() != "q":
+        return name.strip(), 1.0
+    return name.strip(), float(value) if _WEIGHT.fullmatch(value.strip()) else 0.0
