@@ -10,12 +10,16 @@ import { Link } from "./parts/link";
 import { ErrorNote } from "./parts/notes";
 import { Notices } from "./parts/notices";
 import { ThemeChoice } from "./parts/theme";
-import { parts } from "./router";
+import { parts, place } from "./router";
+import { titleOf } from "./title";
 
 export function App() {
   useEffect(() => {
     void lookAtSession();
   }, []);
+  useEffect(() => {
+    document.title = titleOf(parts.value, Boolean(session.value));
+  }, [parts.value, session.value]);
   if (session.value === undefined) return isReachable.value ? <div class="booting" /> : <ErrorNote>The collector does not answer.</ErrorNote>;
   if (session.value === null || parts.value[0] === "login") return <LoginPage />;
   return <Frame>{page(parts.value)}</Frame>;
@@ -27,6 +31,10 @@ function page([first = "runs", ...rest]: readonly string[]): JSX.Element {
 
 function Frame({ children }: { children: ComponentChildren }) {
   const current = parts.value[0] ?? "runs";
+  useEffect(() => {
+    // Whose focus went with the page before goes on from the content of this one.
+    if (document.activeElement === document.body) document.getElementById("main")?.focus();
+  }, [place.value.path]);
   return (
     <div class="frame">
       <a class="skip" href="#main">
