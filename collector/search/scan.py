@@ -38,12 +38,14 @@ class Progress:
     position: int
 
 
-def scan(read: Read, start: int, end: int, finds: Sequence[Find]) -> Iterator[Hit | Progress]:
+def scan(
+    read: Read, start: int, end: int, finds: Sequence[Find], *, block_bytes: int = BLOCK_BYTES
+) -> Iterator[Hit | Progress]:
     """What is found in the lines of [start, end), in order; after each block, how far it is. `start` is the start of a line."""
     position = line_start = start
     lines, last = 1 if start == 0 else 0, -1
     while position < end:
-        data = read(position, min(BLOCK_BYTES, end - position))
+        data = read(position, min(block_bytes, end - position))
         if not data:
             return
         newline = data.rfind(b"\n") + 1
@@ -61,7 +63,7 @@ def scan(read: Read, start: int, end: int, finds: Sequence[Find]) -> Iterator[Hi
             yield _hit(block.data, position, (low, high), place, (lines, begins))
         if lines:
             lines += block.data.count(b"\n", counted)
-        position += len(block.data) if newline or is_last else len(data) - OVERLAP_BYTES
+        position += len(block.data) if newline or is_last else len(data) - min(OVERLAP_BYTES, block_bytes // 4)
         line_start = position if newline else line_start
         yield Progress(position)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -103,7 +104,7 @@ async def searching(question: dict[str, Any]) -> AsyncIterator[Search]:
     )
     try:
         assert process.stdin is not None
-        process.stdin.write(msgspec.json.encode(question) + b"\n")
+        process.stdin.write(json.dumps(question).encode() + b"\n")  # msgspec takes no half characters
         process.stdin.close()
         yield Search(process, time.monotonic() + question["limit_s"])
     finally:
