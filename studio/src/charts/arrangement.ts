@@ -59,7 +59,8 @@ const WORTH = [/loss/i, /acc|f1|auc|score|reward|bleu|map\b/i, /err|mae|mse|rmse
 /** Charts for someone who has not made any: the metrics that say most, and how parameters bear on the first of them. */
 export function defaults(metrics: readonly string[], params: readonly string[]): Charts {
   const ranked = [...metrics].sort((a, b) => worth(a) - worth(b) || (a < b ? -1 : 1));
-  const charts: ChartSpec[] = ranked.slice(0, MOST_AT_FIRST).map((name, place) => linesOf(`c${place + 1}`, [name]));
+  const size = ranked.length > 2 ? "small" : "medium";
+  const charts: ChartSpec[] = ranked.slice(0, MOST_AT_FIRST).map((name, place) => linesOf(`c${place + 1}`, [name], size));
   const first = ranked[0];
   if (first === undefined || !params.length) return charts;
   const axes: Source[] = params.slice(0, 6).map((name) => ({ from: "param", name }));

@@ -99,7 +99,7 @@ function Shown({ chart, rows, shown, place }: { chart: ChartSpec; rows: readonly
   const { tones, labels } = shown;
   if (chart.kind === "lines") return <LineChart {...{ chart, height, labels }} runs={shown.runs} cursorKey={place} />;
   if (chart.kind === "scatter") return <ScatterChart {...{ chart, height, labels, rows, tones }} />;
-  if (chart.kind === "parallel") return <ParallelChart {...{ chart, height, labels, rows, tones }} />;
+  if (chart.kind === "parallel") return <ParallelChart {...{ chart, height, labels, rows }} />;
   return <BarChart {...{ chart, height, labels, rows, tones }} />;
 }
 

@@ -44,7 +44,7 @@ function numberScale(name: string, values: readonly number[]): Scale {
   const isLog = least > 0 && most / least >= IS_LOG_FROM;
   const place = (value: number) =>
     isLog ? Math.log(value / least) / Math.log(most / least) : (value - least) / (most - least);
-  const ticks = (isLog ? logTicks : linearTicks)(least, most, MOST_TICKS);
+  const ticks = isLog ? logTicks(least, most, MOST_TICKS) : linearTicks(least, most, MOST_TICKS, values.every(Number.isInteger) ? 1 : 0);
   return {
     name,
     isLog,

@@ -2,7 +2,6 @@
 
 import { useState } from "preact/hooks";
 import { number } from "../format";
-import { colourOf, isDark } from "../parts/chart/palette";
 import { AxisBrush } from "./axis_brush";
 import { passes, scaleOf, type Brushes, type Scale } from "./coordinates";
 import { sourceName, titleOf, type ParallelChart as Spec } from "./model";
@@ -13,14 +12,13 @@ import { short, useWidth } from "./scatter_chart";
 interface Props {
   readonly chart: Spec;
   readonly rows: readonly Row[];
-  readonly tones: ReadonlyMap<string, number>;
   readonly labels: ReadonlyMap<string, string>;
   readonly height: number;
 }
 
 const EDGE = { left: 70, right: 70, top: 34, bottom: 12 };
 
-export function ParallelChart({ chart, rows, tones, labels, height }: Props) {
+export function ParallelChart({ chart, rows, labels, height }: Props) {
   const { place, width } = useWidth();
   const [brushes, setBrushes] = useState<Brushes>({});
   const names = chart.axes.map(sourceName);
@@ -42,7 +40,7 @@ export function ParallelChart({ chart, rows, tones, labels, height }: Props) {
             key={row.run_id}
             d={pathOf(places, leftOf, inner)}
             class={`parallel-run${isIn ? "" : " out"}${pointed.value === row.run_id ? " pointed" : ""}`}
-            stroke={tones.has(row.run_id) ? colourOf(tones.get(row.run_id)!, isDark.value) : "var(--soft)"}
+            style={{ stroke: shadeOf(places[places.length - 1] ?? null) }}
             onMouseEnter={() => (pointed.value = row.run_id)}
             onMouseLeave={() => (pointed.value = null)}
           >
@@ -51,7 +49,7 @@ export function ParallelChart({ chart, rows, tones, labels, height }: Props) {
         ))}
         {scales.map((scale, at) => (
           <g key={scale.name} transform={`translate(${leftOf(at)},${EDGE.top})`}>
-            <AxisMarks scale={scale} height={inner} isLast={at === scales.length - 1 && at > 0} />
+            <AxisMarks scale={scale} height={inner} isLast={at === scales.length - 1 && at > 0} most={Math.floor((leftOf(1) - leftOf(0)) / 7.5)} />
             <AxisBrush
               name={scale.name}
               height={inner}
@@ -62,7 +60,7 @@ export function ParallelChart({ chart, rows, tones, labels, height }: Props) {
         ))}
       </svg>
       <p class="chart-note" role="status">
-        {isBrushed ? `${kept} of ${rows.length} runs pass. ` : "Drag along an axis to keep the runs within. "}
+        {isBrushed ? `${kept} of ${rows.length} runs pass. ` : `Coloured by ${names[names.length - 1] ?? ""}. Drag along an axis to keep the runs within. `}
         {isBrushed && (
           <button type="button" class="quiet" onClick={() => setBrushes({})}>
             Clear the brushes
@@ -96,11 +94,16 @@ function pathOf(places: readonly (number | null)[], leftOf: (at: number) => numb
     .join("");
 }
 
-function AxisMarks({ scale, height, isLast }: { scale: Scale; height: number; isLast: boolean }) {
+/** From one colour to the other along the last axis; what has no value there is grey. */
+function shadeOf(place: number | null): string {
+  return place === null ? "var(--soft)" : `color-mix(in oklab, var(--shade-high) ${Math.round(place * 100)}%, var(--shade-low))`;
+}
+
+function AxisMarks({ scale, height, isLast, most }: { scale: Scale; height: number; isLast: boolean; most: number }) {
   return (
     <>
       <text y={-18} text-anchor="middle" class="svg-name">
-        {short(scale.name)}
+        {short(scale.name, Math.max(5, most))}
         <title>{scale.name}</title>
       </text>
       <line y2={height} class="svg-axis" />

@@ -35,9 +35,11 @@ export function RunMetrics({ run }: Props) {
   return (
     <div class="run-metrics">
       <Numbers run={run} metrics={data.filter(isNumeric)} isLive={isLive} />
-      {typed.map((metric) => (
-        <TypedMetric key={metric.name} runId={run.run_id} metric={metric} />
-      ))}
+      <div class="typed-list">
+        {typed.map((metric) => (
+          <TypedMetric key={metric.name} runId={run.run_id} metric={metric} />
+        ))}
+      </div>
     </div>
   );
 }

@@ -117,8 +117,8 @@ function axisOf(values: readonly Value[], isLog: boolean, most: number): Axis {
   return { at, ticks: ticks.map((value) => ({ at: at(value)!, label: numberLabel(value) })) };
 }
 
-export function short(label: string): string {
-  return label.length > 14 ? `${label.slice(0, 13)}…` : label;
+export function short(label: string, most = 14): string {
+  return label.length > most ? `${label.slice(0, Math.max(1, most - 1))}…` : label;
 }
 
 /** The width of an element, followed. */

@@ -103,5 +103,5 @@ export function sampledNote(series: readonly Sampled[]): string {
   const sampled = series.filter((one) => one.is_sampled);
   if (!sampled.length) return "";
   const most = Math.max(...sampled.map((one) => one.count));
-  return `Sampled from up to ${most.toLocaleString("en")} points a line; the band is from the least to the greatest. Zoom in for more.`;
+  return `Sampled from ${most.toLocaleString("en")} points a line, with their range; zoom in for more`;
 }

@@ -41,7 +41,7 @@ export interface ChartProps {
   /** Named stretches of x behind the lines, such as phases. */
   readonly spans?: readonly Span[];
   readonly hasLegend?: boolean;
-  /** A sentence below the chart, such as that it is sampled; its room is kept when it is "". */
+  /** A few words below the chart, such as that it is sampled. */
   readonly note?: string | undefined;
 }
 
@@ -62,25 +62,28 @@ export function Chart(props: ChartProps) {
   const plot = usePlot({ place, shape, view, height, cursor, setZoom, isTable });
   return (
     <div class="chart">
-      <div class="chart-tools">
-        {zoom && (
-          <button type="button" onClick={() => setZoom(null)}>
-            Reset zoom
-          </button>
-        )}
-        <button type="button" aria-pressed={isTable} aria-label={`Values of ${title} as a table`} onClick={() => setTable(!isTable)}>
-          Table
-        </button>
-      </div>
       {isTable ? (
         <ValuesTable {...{ title, xIs, height }} lines={view.lines} shown={view.x} xLabel={shape.xLabel} formatY={props.formatY} />
       ) : (
         <PlotArea {...{ title, view, shape, cursor, place, plot, height, setZoom }} formatY={props.formatY} />
       )}
-      {props.note !== undefined && <p class="chart-note">{props.note}</p>}
-      {hasLegend && (
-        <Legend lines={view.lines} hidden={hidden} onHidden={setHidden} onPoint={(key) => focusOn(plot.current, view, key)} />
-      )}
+      <div class="chart-foot">
+        {hasLegend && (
+          <Legend lines={view.lines} hidden={hidden} onHidden={setHidden} onPoint={(key) => focusOn(plot.current, view, key)} />
+        )}
+        <span class="grow" />
+        {props.note && <span class="chart-note">{props.note}</span>}
+        <div class="chart-tools">
+          {zoom && (
+            <button type="button" onClick={() => setZoom(null)}>
+              Reset zoom
+            </button>
+          )}
+          <button type="button" aria-pressed={isTable} aria-label={`Values of ${title} as a table`} onClick={() => setTable(!isTable)}>
+            Table
+          </button>
+        </div>
+      </div>
     </div>
   );
 }

@@ -11,6 +11,9 @@ const WAYS: Readonly<Record<Normalised, string>> = {
   all: "Parts of all",
 };
 
+// Percent of the colour; with more of it the numbers could not be read any more.
+const STRONGEST = 70;
+
 export function ConfusionMatrix({ name, data }: { name: string; data: Readonly<Record<string, unknown>> }) {
   const [by, setBy] = useState<Normalised>("none");
   const confusion = confusionOf(data);
@@ -47,8 +50,7 @@ export function ConfusionMatrix({ name, data }: { name: string; data: Readonly<R
                 {row.map((cell, column) => (
                   <td
                     key={confusion.labels[column]}
-                    class={most && cell / most > 0.55 ? "strong" : ""}
-                    style={{ background: `color-mix(in srgb, var(--heat) ${most ? Math.round((cell / most) * 100) : 0}%, var(--ground))` }}
+                    style={{ background: `color-mix(in srgb, var(--heat) ${most ? Math.round((cell / most) * STRONGEST) : 0}%, var(--ground))` }}
                   >
                     {by === "none" ? cell : `${(cell * 100).toFixed(1)} %`}
                   </td>

@@ -84,7 +84,9 @@ export function rocOf(table: readonly Counts[]): Point[] {
 /** Recall against precision; where nothing is called positive there is no precision. */
 export function precisionRecallOf(table: readonly Counts[]): Point[] {
   const points = table.filter(([tp, fp]) => tp + fp > 0).map(([tp, fp, , fn]): Point => [tp / (tp + fn || 1), tp / (tp + fp)]);
-  return points.sort((a, b) => a[0] - b[0] || b[1] - a[1]);
+  points.sort((a, b) => a[0] - b[0] || b[1] - a[1]);
+  // Below the least recall that was measured, precision is taken to be as it was there.
+  return points.length ? [[0, points[0]![1]] as const, ...points] : [];
 }
 
 /** The area below a curve. */

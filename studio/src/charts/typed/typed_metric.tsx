@@ -1,6 +1,7 @@
 // A metric that is no number, drawn as what it is.
 
 import type { JSX } from "preact";
+import { useState } from "preact/hooks";
 import { ErrorNote } from "../../parts/notes";
 import { useSteady } from "../hooks";
 import type { Metric } from "../metrics";
@@ -11,7 +12,6 @@ import { askFile, askValues } from "./files";
 import { Images } from "./images";
 import { PredictionsChart, Residuals } from "./regression";
 import { RowsTable } from "./rows_table";
-import { useState } from "preact/hooks";
 import "./typed.css";
 
 type Data = Readonly<Record<string, unknown>>;
@@ -29,14 +29,15 @@ const NAMES: Readonly<Record<string, string>> = {
   accuracy_table: "accuracy table",
   residuals: "residuals",
   predictions: "predictions",
-  scalar: "texts",
+  scalar: "text",
 };
+const WIDE: ReadonlySet<string> = new Set(["row", "accuracy_table"]);
 
 export function TypedMetric({ runId, metric }: { runId: string; metric: Metric }) {
   const { name, kind, count } = metric;
   const Shown = DOCUMENTS[kind];
   return (
-    <section class="typed" aria-label={name}>
+    <section class={`typed${WIDE.has(kind) ? " wide" : ""}`} aria-label={name}>
       <h3>
         {name} <span class="soft">{NAMES[kind] ?? kind}</span>
       </h3>

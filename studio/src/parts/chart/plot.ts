@@ -98,7 +98,7 @@ export function optionsOf(shape: Shape, size: { width: number; height: number },
       x: { time: false, distr: shape.isLogX ? 3 : 1, range: () => [...handlers.view().x] },
       y: { distr: shape.isLogY ? 3 : 1, range: () => [...handlers.view().y] },
     },
-    axes: [xAxis(shape, ink), yAxis(shape, ink)],
+    axes: [xAxis(shape, ink, () => handlers.view().aligned.xs.every(Number.isInteger)), yAxis(shape, ink)],
     cursor: cursorOf(entries, handlers),
     focus: { alpha: 0.25 },
     padding: [10, 12, null, null],
@@ -204,7 +204,8 @@ interface Ink {
 
 const ruled = (ink: Ink) => ({ stroke: ink.grid, width: 1 });
 
-function xAxis({ xIs, isLogX, xLabel }: Shape, ink: Ink): uPlot.Axis {
+/** `areWhole`: between whole numbers there are no marks, since there are no steps. */
+function xAxis({ xIs, isLogX, xLabel }: Shape, ink: Ink, areWhole: () => boolean): uPlot.Axis {
   const room = xIs === "number" ? 70 : 80;
   return {
     stroke: ink.text,
@@ -219,7 +220,8 @@ function xAxis({ xIs, isLogX, xLabel }: Shape, ink: Ink): uPlot.Axis {
     splits: (plot, _, from, to) => {
       const most = Math.max(1, Math.floor(plot.bbox.width / uPlot.pxRatio / room));
       if (isLogX) return logTicks(from, to, most);
-      return (xIs === "time" ? timeTicks : xIs === "duration" ? durationTicks : linearTicks)(from, to, most);
+      if (xIs === "number") return linearTicks(from, to, most, areWhole() ? 1 : 0);
+      return (xIs === "time" ? timeTicks : durationTicks)(from, to, most);
     },
     filter: (_, splits) => splits,
     values: (_, splits) => (xIs === "time" ? timeLabels(splits) : splits.map(xIs === "duration" ? durationLabel : numberLabel)),
@@ -236,7 +238,7 @@ function yAxis({ isLogY, yLabel }: Shape, ink: Ink): uPlot.Axis {
     size: (_, values) => 16 + 6.5 * Math.max(3, ...(values ?? []).map((value) => String(value).length)),
     grid: ruled(ink),
     ticks: { show: false },
-    splits: (plot, _, from, to) => (isLogY ? logTicks : linearTicks)(from, to, Math.max(2, Math.floor(plot.bbox.height / uPlot.pxRatio / 34))),
+    splits: (plot, _, from, to) => (isLogY ? logTicks : linearTicks)(from, to, Math.max(2, Math.floor(plot.bbox.height / uPlot.pxRatio / 25))),
     filter: (_, splits) => splits,
     values: (_, splits) => splits.map(numberLabel),
   };

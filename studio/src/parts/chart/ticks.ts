@@ -14,9 +14,9 @@ const DURATIONS = [
 ];
 const MOST_MARKS = 200;
 
-/** Whole multiples of 1, 2 or 5 times a power of ten, at most `most` of them. */
-export function linearTicks(from: number, to: number, most: number): number[] {
-  const rough = (to - from) / Math.max(1, most);
+/** Whole multiples of 1, 2 or 5 times a power of ten, at most `most` of them, and no closer than `least` to each other. */
+export function linearTicks(from: number, to: number, most: number, least = 0): number[] {
+  const rough = Math.max(least, (to - from) / Math.max(1, most));
   if (!(rough > 0)) return [];
   const power = Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].find((factor) => factor * 10 ** power >= rough * (1 - 1e-9)) ?? 10;

@@ -7,7 +7,7 @@ import type { Cursor } from "./cursors";
 import { toneOf, type Line, type Range } from "./lines";
 import { colourOf, isDark } from "./palette";
 import { labelOfX, type XIs } from "./plot";
-import { readingsAt } from "./reading";
+import { readingsAt, type Reading } from "./reading";
 
 interface Props {
   readonly cursor: Signal<Cursor>;
@@ -40,7 +40,7 @@ export function Tooltip({ cursor, lines, hidden, shown, xIs, formatY, leftOf }: 
   const columns = Math.ceil(readings.length / IN_COLUMN);
   return (
     <div class="chart-tip" ref={box} aria-hidden="true">
-      <div class="chart-tip-x">{labelOfX(xIs, readings.length === 1 ? readings[0]!.x : x)}</div>
+      <div class="chart-tip-x">{labelOfX(xIs, closest(readings, x))}</div>
       <ol style={{ columnCount: columns }}>
         {readings.map(({ line, place, y }) => (
           <li key={line.key}>
@@ -52,4 +52,9 @@ export function Tooltip({ cursor, lines, hidden, shown, xIs, formatY, leftOf }: 
       </ol>
     </div>
   );
+}
+
+/** The x of the point that lies closest. */
+function closest(readings: readonly Reading[], x: number): number {
+  return readings.reduce((best, reading) => (Math.abs(reading.x - x) < Math.abs(best - x) ? reading.x : best), readings[0]!.x);
 }
