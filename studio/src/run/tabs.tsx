@@ -2,7 +2,6 @@
 
 import type { JSX } from "preact";
 import { lazy } from "../parts/lazy";
-import { EmptyNote } from "../parts/notes";
 import type { TabProps } from "./tab";
 
 export interface Tab {
@@ -11,15 +10,11 @@ export interface Tab {
   readonly Show: (props: TabProps) => JSX.Element;
 }
 
-function Nothing() {
-  return <EmptyNote title="Nothing here yet" />;
-}
-
 export const TABS: readonly Tab[] = [
   { key: "overview", name: "Overview", Show: lazy(() => import("./overview").then((all) => all.Overview)) },
   { key: "metrics", name: "Metrics", Show: lazy(() => import("../charts/run_metrics").then((all) => all.RunMetrics)) },
   { key: "logs", name: "Outputs + logs", Show: lazy(() => import("../log/tab").then((all) => all.LogsTab)) },
   { key: "monitoring", name: "Monitoring", Show: lazy(() => import("./monitoring").then((all) => all.Monitoring)) },
   { key: "processes", name: "Processes", Show: lazy(() => import("./processes").then((all) => all.Processes)) },
-  { key: "children", name: "Children", Show: Nothing },
+  { key: "children", name: "Children", Show: lazy(() => import("./children").then((all) => all.Children)) },
 ];
