@@ -55,6 +55,10 @@ class Hub:
     def __len__(self) -> int:
         return sum(len(subscriptions) for subscriptions in self._by_run.values())
 
+    def is_followed(self, run_id: str) -> bool:
+        """Whether there is a subscription to the run."""
+        return run_id in self._by_run
+
     def subscribe(self, run_id: str) -> Subscription:
         """A subscription that has missed nothing from now on; to be given back by `unsubscribe`."""
         subscription = Subscription(run_id)

@@ -18,6 +18,7 @@ from runyard.collector.auth import ADMIN, RUN, USER
 from runyard.collector.catalog import RunRow
 from runyard.collector.route import Parts, raw_tail
 from runyard.collector.run_routes import shown_status
+from runyard.collector.tracking.telling import tell
 from runyard.mlflow import answers, messages
 from runyard.mlflow.answers import SERVER_INFO, VERSION
 
@@ -126,6 +127,8 @@ def _entry(route: _Route, parts: Parts) -> Handler:
         wanted = await _wanted(request, route.kind)
         run = parts.database.write if route.is_write else parts.database.read
         answer = await run(route.work, ask, wanted, *request.match_info.values())
+        if isinstance(wanted, messages.UpdateRun):
+            await tell(parts.database, parts.hub, [wanted.run])
         return _json(answer)
 
     return entry

@@ -26,7 +26,7 @@ from runyard.collector.streams import Stream, Streams
 from runyard.errors import RunyardError
 from runyard.tracking.records import Record
 
-from . import batches, journals, lines, parents
+from . import batches, journals, lines, parents, telling
 from .apply import apply
 from .warn import warn
 
@@ -72,6 +72,7 @@ class Applier:
         self._database = database
         self._streams = streams
         self._store = store
+        self._hub = hub
         self._waiting: dict[int, Stream] = {}  # the one that has waited longest first
         self._applied: dict[int, int] = {}  # how far each journal is
         self._ended: set[str] = set()  # runs that have ended, whose children are to be looked at
@@ -122,10 +123,14 @@ class Applier:
         while True:
             await asyncio.sleep(SWEEP_S)
             try:
-                await self._database.write(parents.end_children, time.time_ns())
+                await self._end_children()
                 await self._database.write(batches.forget_old, time.time_ns() // 10**6)
             except RunyardError as error:
                 log.warning("the children of runs that have ended are not looked at", error=str(error))
+
+    async def _end_children(self) -> None:
+        ended = await self._database.write(parents.end_children, time.time_ns())
+        await telling.tell(self._database, self._hub, ended)
 
     async def _catch_up(self) -> None:
         """What a crash has left between the arrival of records and their application."""
@@ -134,7 +139,7 @@ class Applier:
             if stream is not None:
                 self._waiting.setdefault(stream.id, stream)
         await self._apply_all()
-        await self._database.write(parents.end_children, time.time_ns())
+        await self._end_children()
 
     async def _apply_all(self) -> None:
         while self._waiting:
@@ -145,11 +150,15 @@ class Applier:
                     await self._database.write(apply_pieces, list(pieces.values()), time.time_ns() // 10**6)
             except BaseException:
                 self._waiting |= {stream.id: stream for stream in chosen}
+                for stream in chosen:  # whether it was committed, the database knows
+                    self._applied.pop(stream.id, None)
                 raise
             self._put_back(chosen, pieces)
+            for piece in pieces.values():
+                await telling.tell(self._database, self._hub, telling.spoken_of(piece.run_id, piece.records))
         ended, self._ended = self._ended, set()
         if ended:
-            await self._database.write(parents.end_children, time.time_ns())
+            await self._end_children()
 
     async def _choose(self) -> list[Stream]:
         """Journals of which about as much waits as is applied at once; they are taken out of those that wait."""

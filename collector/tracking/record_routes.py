@@ -16,6 +16,7 @@ from .answers import Journal, Journals, RecordsAnswer, Refused
 from .batches import batch_id, take
 from .journals import applied, is_journal
 from .lines import NO_RECORD
+from .telling import spoken_of, tell
 
 NDJSON_TYPE = "application/x-ndjson"
 MOST_RECORDS = 20_000  # of a request: they are applied in one transaction
@@ -29,6 +30,7 @@ async def post_records(call: Call) -> web.Response:
         raise Problem(413, "too-large", f"a request holds at most {MOST_RECORDS} records")
     batch: str | None = call.query.batch
     taken = await take(call.parts.database, call.run_id, records, "" if batch is None else batch_id(call.run_id, batch))
+    await tell(call.parts.database, call.parts.hub, spoken_of(call.run_id, records))
     refused += [Refused(line=numbers[one.position], why=one.sentence) for one in taken.refusals]
     refused.sort(key=lambda one: one.line)
     applied_count = len(records) - taken.repeated - len(taken.refusals)

@@ -21,7 +21,7 @@ from runyard.errors import CollectorBusy, CollectorUnreachable, InputError, RunF
 from runyard.follow import Data, End, Follower, Gap, Happening, Query, Superseded
 from runyard.reader import FINAL_STATUSES, Document
 
-from . import details, saying, submitting
+from . import details, saying, settling, submitting
 from .sections import Sections
 from .watching import Watch
 
@@ -56,6 +56,8 @@ def wait_for_completion(
         again = f"Run.get(workspace, {run.id!r}).wait_for_completion(show_output=True)"
         print(f"\nLeft; run {run.id} goes on. To come back: {again}", file=stream or sys.stderr, flush=True)
         raise
+    if not found["is_complete"]:  # whoever asks for metrics now is to get all of them
+        settling.wait_until_all_applied(_connection(run), run.id, GIVE_UP_S)
     told = details.get_details(run)
     if found["status"] == details.FAILED and raise_on_error:
         decided = details.verdict(run._client, found)
@@ -144,8 +146,6 @@ class _Showing:
                     found = _look(self._run)
                     if self._is_over(found, now_s - quiet_since_s):
                         return
-                    if found["is_complete"] and now_s - quiet_since_s >= 2 * QUIET_S:  # nobody has told the follower so
-                        watch, quiet_since_s = watch.again(), now_s
         finally:
             watch.close()
 

@@ -9,7 +9,7 @@ import http.client
 import queue
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 
 from runyard.client import CollectorClient
@@ -30,19 +30,12 @@ class Watch:
         connection: Connection,
         run_id: str,
         tell: Callable[[str], None],
-        *,
-        cursor: str = "",
-        before: Iterable[Happening | Exception] = (),
     ) -> None:
-        self._connection = connection
         self._run_id = run_id
-        self._cursor = cursor  # behind what `get` has given or will give
         self._client = _Client(connection.url, connection.token, timeout_s=connection.timeout_s)
         self._tell = tell
         self._stop = threading.Event()
         self._queue: queue.Queue[Happening | Exception] = queue.Queue(MOST_WAITING)
-        for found in before:
-            self._queue.put_nowait(found)
         self._thread = threading.Thread(target=self._follow, name=f"following {run_id}", daemon=True)
         self._thread.start()
 
@@ -62,19 +55,12 @@ class Watch:
         self._client.interrupt()
         self._thread.join(PUT_S * 2)
 
-    def again(self) -> Watch:
-        """End it, and go on in another one from where it was, with what was not taken yet."""
-        self.close()
-        before = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
-        return Watch(self._connection, self._run_id, self._tell, cursor=self._cursor, before=before)
-
     def _follow(self) -> None:
-        follower = Follower(self._client, self._run_id, Query(), cursor=self._cursor, tell=self._say, sleep=self._sleep)
+        follower = Follower(self._client, self._run_id, Query(), tell=self._say, sleep=self._sleep)
         try:
             for happening in follower:
                 if not self._put(happening):
                     return
-                self._cursor = follower.cursor
         except _Stopped:
             pass
         except Exception as error:  # noqa: BLE001 - whoever waits for us has to learn of any, and raises it

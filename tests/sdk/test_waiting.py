@@ -173,6 +173,16 @@ def test_a_run_that_no_node_has_is_waited_for_as_any_other(site: Lab) -> None:
         run.wait_for_completion(wait_post_processing=True)
 
 
+MANY = 6_000  # metrics, each of which is more work than a point of one that is known
+LOGS_MANY = f"from runyard import Run\nrun = Run.get_context()\nfor number in range({MANY}): run.log(f'm{{number}}', number)"
+
+
+def test_who_has_waited_reads_all_metrics(site: Lab) -> None:
+    run = site.submit(LOGS_MANY)
+    run.wait_for_completion()
+    assert len(site.collector.client().json("GET", f"/runs/{run.id}/metrics")["metrics"]) == MANY
+
+
 def test_a_killed_script_has_failed(site: Lab, tmp_path: Path) -> None:
     run = site.waiter(tmp_path / "end")
     watcher = Watcher(run, raise_on_error=False)
