@@ -33,6 +33,7 @@ export class LogModel {
     this.file = new RunFile(url);
     this.index = indexUrl === null ? null : new RunFile(indexUrl);
     this.size = size;
+    performance.mark("log: opened");
     this.window = new LogWindow((start, end, abort) => this.file.read(start, end, abort), () => this.changed());
     this.window.size = size;
   }

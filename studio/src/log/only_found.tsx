@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import { display } from "./display";
 import type { Found } from "./found";
 import { hueOf, labelOf } from "./labels";
-import { SHOWN_CHARACTERS } from "./row_view";
+import { PieceView, SHOWN_CHARACTERS } from "./row_view";
 
 const AT_ONCE = 500;
 
@@ -68,7 +68,7 @@ function FoundRow({ hit, isOverall, hasTimes, linkTo, onShow }: Props & { hit: F
       <bdi class="text" dir="ltr">
         {hit.text_start > hit.start && <span class="mark">…</span>}
         {pieces.map((piece, at) => (
-          <span key={at}>{piece.text}</span>
+          <PieceView key={at} piece={piece} found={hit.match} />
         ))}
       </bdi>
     </div>

@@ -94,7 +94,8 @@ function classOf({ prepared, isStderr, isTarget, isFound, trace }: RowProps): st
   return names.filter(Boolean).join(" ");
 }
 
-function PieceView({ piece, found }: { piece: Piece; found: string }): JSX.Element {
+/** A piece of a line; `found` is marked in it. */
+export function PieceView({ piece, found }: { piece: Piece; found: string }): JSX.Element {
   const content = found ? marked(piece.text, found) : piece.text;
   const name = piece.meaning ? `${styleClass(piece.style)} mark` : styleClass(piece.style);
   if (!name) return <>{content}</>;

@@ -81,6 +81,10 @@ export function Viewer(props: ViewerProps): JSX.Element {
   }, [model]);
 
   useEffect(() => look(), [version]);
+  const hasRows = rows.length > 0;
+  useLayoutEffect(() => {
+    if (hasRows) performance.measure("log: first lines", "log: opened");
+  }, [hasRows]);
   useEffect(() => {
     const box = place.current;
     if (!box) return;
