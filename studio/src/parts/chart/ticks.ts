@@ -30,7 +30,7 @@ function multiples(from: number, to: number, step: number, power: number): numbe
   const found: number[] = [];
   const end = Math.floor((to * scale) / width + 1e-9);
   for (let count = Math.ceil((from * scale) / width - 1e-9); count <= end && found.length < MOST_MARKS; count++) {
-    found.push((count * width) / scale);
+    found.push((count * width) / scale + 0); // and 0 is never -0
   }
   return found;
 }
