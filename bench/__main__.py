@@ -28,6 +28,7 @@ NAMES = (
     "interactive",
     "metrics",
     "mlflow_ingest",
+    "studio",
 )
 
 
