@@ -27,6 +27,7 @@ class Wanted:
     retries: int = 0
     user: str = ""
     parent_run_id: str = ""
+    mlflow: bool = True  # MLflow in it is led to the run
 
     @property
     def node_count(self) -> int:
@@ -45,6 +46,8 @@ def body_of(wanted: Wanted, snapshot: Snapshot | None) -> dict[str, Any]:
         "max_queue_s": wanted.max_queue_s,
         "retries": wanted.retries,
     }
+    if not wanted.mlflow:
+        body["order"]["mlflow"] = False
     return body | ({"parent_run_id": wanted.parent_run_id} if wanted.parent_run_id else {})
 
 

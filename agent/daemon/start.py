@@ -99,7 +99,7 @@ def _run_spec(assignment: Mapping[str, Any], gpus: tuple[int, ...] | None, setti
         builder=settings.environment.builder,
         drain_s=settings.run.drain_s,
         excepthook=settings.run.excepthook == "on",
-        mlflow=settings.run.mlflow == "on",
+        mlflow=settings.run.mlflow == "on" and order.get("mlflow") is not False,
         progress=settings.run.progress == "on",
         distribution=spec.distribution,
         own_variables=tuple(spec.env),

@@ -114,6 +114,7 @@ class Order(Body, frozen=True, kw_only=True):
 
     spec: dict[str, Any]
     snapshot: dict[str, Any] | None = None
+    mlflow: bool = True  # MLflow in the drivers is led to the run, where the agent's setting does not say otherwise
     user: Annotated[str, Meta(max_length=64)] = ""  # who the drivers run as; empty: as the agent's setting says
 
 

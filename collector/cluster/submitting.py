@@ -35,6 +35,7 @@ def submit(connection: Connection, cluster: str, wanted: SubmitRun, who: Princip
     """Adds the run to the queue; False where the very same was submitted before. Raises a 404 for a cluster that is none, a 409
     where the run id is taken, and a 400 where the run cannot be or the cluster can never hold it."""
     registry.require_cluster(connection, cluster)
+    wanted = _as_own_user(connection, wanted, who)
     parent = _parent(connection, wanted, who)
     known = connection.execute(sa.select(runs.c.creator).where(runs.c.run_id == wanted.run_id)).first()
     if known is not None:
@@ -56,7 +57,7 @@ def why_not(connection: Connection, cluster: str, wanted: SubmitRun, who: Princi
     """Why the run could not be submitted so, or could not start on any node; empty where it could. Writes nothing."""
     try:
         registry.require_cluster(connection, cluster)
-        _parent(connection, wanted, who)
+        _parent(connection, _as_own_user(connection, wanted, who), who)
         if connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == wanted.run_id)).first() is not None:
             return f"there is a run {wanted.run_id!r} already; choose another run id"
         if not wanted.order.spec.get("command"):
@@ -90,17 +91,23 @@ def _require_room(connection: Connection, cluster: str, wanted: SubmitRun) -> No
 
 def _parent(connection: Connection, wanted: SubmitRun, who: Principal) -> Any:
     """The row of the run that this one is a child of; None: of none. Raises a 404 where it is not there, and a 403 where a run
-    submits what is no child of its own, or what is to run as another user than it does."""
+    submits what is no child of its own."""
     auth.require_parent(connection, who, wanted.parent_run_id)
     if wanted.parent_run_id is None:
         return None
     catalog.require_run(connection, wanted.parent_run_id)
-    ordered = sa.select(runs.c.user, queue.c.order).outerjoin(queue, queue.c.run_id == runs.c.run_id)
-    row = connection.execute(ordered.where(runs.c.run_id == wanted.parent_run_id)).one()
-    own = row.order.user if row.order is not None else ""
-    if who.kind == auth.RUN and wanted.order.user != own:
+    return connection.execute(sa.select(runs.c.user).where(runs.c.run_id == wanted.parent_run_id)).one()
+
+
+def _as_own_user(connection: Connection, wanted: SubmitRun, who: Principal) -> SubmitRun:
+    """What a run submits, for whichever of its descendants, runs as the user that it runs as itself; a 403 for another."""
+    if who.kind != auth.RUN:
+        return wanted
+    order = connection.execute(sa.select(queue.c.order).where(queue.c.run_id == who.subject)).scalar()
+    own = "" if order is None else order.user
+    if wanted.order.user not in ("", own):
         raise not_allowed(f"a run submits runs as its own user alone, {own!r}; {wanted.order.user!r} was given", "not-yours")
-    return row
+    return msgspec.structs.replace(wanted, order=msgspec.structs.replace(wanted.order, user=own))
 
 
 def _require_same(connection: Connection, cluster: str, wanted: SubmitRun, *, is_own: bool) -> None:

@@ -8,7 +8,6 @@ from runyard.collector.route import Answer, Route
 
 from . import client_run_routes, trial_routes
 
-_PEOPLE = frozenset({ADMIN, USER})
 _READERS = frozenset({ADMIN, USER, RUN})
 
 
@@ -16,8 +15,8 @@ def make_routes(v1: str) -> tuple[Route, ...]:
     """The routes below `v1`."""
     return (
         Route(
-            "POST", f"{v1}/client-runs", client_run_routes.create, "Make a run that no node has", _PEOPLE,
-            (Answer(201, answers.Run), Answer(200, answers.Run)), (409, 507), body=client_run_routes.CreateClientRun,
+            "POST", f"{v1}/client-runs", client_run_routes.create, "Make a run that no node has", _READERS,
+            (Answer(201, answers.Run), Answer(200, answers.Run)), (404, 409, 507), body=client_run_routes.CreateClientRun,
         ),
         Route(
             "GET", f"{v1}/runs/{{run_id}}/trials", trial_routes.show_trials, "A run's children as a table", _READERS,

@@ -66,6 +66,7 @@ def script(wanted: Wanted, snapshot: Snapshot | None, loaded: Settings, args: ar
             " texts as files of the code"
         )
     flags = [word for name in ("collector", "config") if getattr(args, name) for word in (f"--{name}", getattr(args, name))]
+    flags += [] if wanted.mlflow else ["--no-mlflow"]
     is_spool_set = any((one.section, one.key) == ("spool", "dir") and one.origin != "default" for one in loaded.sources)
     return SCRIPT.format(
         run_id=wanted.run_id,

@@ -49,6 +49,7 @@ def wanted_of(args: argparse.Namespace, loaded: settings.Settings) -> Wanted:
         max_queue_s=_span_s("--max-queue-time", args.max_queue_time),
         retries=retries,
         user=args.user,
+        mlflow=not args.no_mlflow,
     )
 
 

@@ -96,6 +96,13 @@ def pack(workspace: Workspace, config: ScriptRunConfig) -> Snapshot | None:
     return pack_code(code, workspace.settings, saying.say) if code else None
 
 
+def job_of(workspace: Workspace) -> str:
+    """The run that this process is a job of, where the workspace is known by that job's token: it makes nothing but children.
+    Empty: it may make what it likes."""
+    is_its_own = workspace.connection.token == os.environ.get("RUNYARD_TOKEN")
+    return os.environ.get("RUNYARD_RUN_ID", "") if is_its_own else ""
+
+
 def is_on_its_way(run_id: str) -> bool:
     """Whether this process has submitted the run to this machine, and the collector may yet learn of it."""
     process = _started.get(run_id)

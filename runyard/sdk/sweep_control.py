@@ -61,6 +61,9 @@ def open_parent(experiment: Experiment, sweep_id: str, plan: Plan, name: str, ta
     """The sweep's run, made where there is none. Blocks; raises InputError where it is another sweep, or one that has ended
     otherwise than by coming to its end, and CollectorError."""
     body = {"run_id": sweep_id, "experiment": experiment.name, "kind": KIND, "name": name, "tags": dict(tags)}
+    job = submitting.job_of(experiment.workspace)
+    if job:
+        body["parent_run_id"] = job
     experiment.workspace.connection.client.json("POST", "/client-runs", body)
     run = Run(experiment, sweep_id)
     text = plan.to_text()

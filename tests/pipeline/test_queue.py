@@ -290,3 +290,12 @@ def test_kills_of_agent_and_collector_in_the_middle_leave_runs_and_queue_as_they
     assert [(run["exit_code"], run["attempt"]) for run in runs] == [(5, 0)] * 3
     assert runs[0]["ended_ns"] < runs[1]["started_ns"] < runs[1]["ended_ns"] < runs[2]["started_ns"]
     assert node.log_of("goes-on") == b"attempt 0 as %d\ntold to end\n" % driver
+
+
+def test_mlflow_is_left_alone_where_who_submits_wants_that(collector: CollectorProcess, agents: MakeAgents) -> None:
+    (node,) = agents("one")
+    for run_id, flags, count in (("led", (), 1), ("alone", ("--no-mlflow",), 0)):
+        argv = ("submit", "--cluster", CLUSTER, "--run-id", run_id, *flags, "--", "env")
+        assert runyard(collector, *argv).returncode == 0
+        assert completed(collector, run_id)["status"] == "Completed"
+        assert node.log_of(run_id).count(b"MLFLOW_TRACKING_URI=") == count

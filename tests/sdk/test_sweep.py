@@ -180,6 +180,28 @@ def test_cancelling_the_sweep_cancels_its_children_and_those_that_are_on_their_w
         sweep.start(site.experiment("canceled"), site.config(), search, metric="loss", sweep_id=leading.id)
 
 
+IN_A_JOB = """
+import sys
+from runyard import Run, ScriptRunConfig, sweep
+config = ScriptRunConfig(sys.argv[1], "train.py", environment_variables={"PYTHONPATH": sys.argv[2]})
+found = sweep.run(Run.get_context().experiment, config, sweep.grid({"lr": [0.1, 0.5]}), metric="loss", at_once=2)
+print("led", found.run.id, found.status, len(found.table), found.best_value)
+"""
+
+
+def test_a_job_leads_a_sweep_that_is_its_child(site: Site) -> None:
+    (site.code / "lead.py").write_text(IN_A_JOB)
+    config = ScriptRunConfig(None, site.code / "lead.py", [site.code, ROOT], environment_variables={"PYTHONPATH": ROOT})
+    job = site.experiment("in-a-job").submit(config)
+    details = job.wait_for_completion(raise_on_error=False, wait_post_processing=True)
+    text = "".join(job.get_details_with_logs()["logFiles"].values())
+    assert details["status"] == "Completed", text
+    led = next(line.split() for line in text.splitlines() if line.startswith("led "))
+    assert led[2:4] == ["Completed", "2"]
+    found = site.shown(led[1])
+    assert (found["parent_run_id"], found["kind"], found["user"]) == (job.id, "sweep", site.shown(job.id)["user"])
+
+
 def test_a_sweep_none_of_whose_children_complete_has_failed(site: Site) -> None:
     found = sweep.run(site.experiment("lost"), site.config(), sweep.grid({"lr": 0.9}), metric="loss")
     assert (found.status, site.shown(found.run.id)["cause"]) == ("Failed", "none of its 1 children completed")

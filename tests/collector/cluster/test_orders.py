@@ -14,7 +14,7 @@ from runyard.errors import InputError
 from tests.collector.node import Node, call
 from tests.collector_process import CollectorProcess
 
-from .fleet import fleet, listed, submitted, whoever
+from .fleet import fleet, listed, submit, submitted, whoever
 
 TOML = """
 command = ["python", "train.py", "--lr", "0.1"]
@@ -142,3 +142,20 @@ def test_a_cluster_tells_how_many_of_its_gpus_are_taken(collector: CollectorProc
     shared.finish()
     whole.finish()
     assert taken() == 0
+
+
+def test_what_a_run_submits_is_its_own_users_whichever_descendant_it_is_for(collector: CollectorProcess) -> None:
+    (machine,) = fleet(collector, 1)
+    part = machine.take(submitted(collector, machine.cluster, order={"spec": {"command": ["true"]}, "user": "ada"}))
+    child, token = f"{part.run_id}_child", part.run_token
+    line = f'["c","{child}","","","child","",1000]\n'
+    collector.client(token).send("POST", f"/runs/{part.run_id}/records", line.encode(), "application/x-ndjson")
+    made = []
+    for parent in (child, part.run_id):
+        for user, status in (("root", 403), ("", 201), ("ada", 201)):
+            order = {"spec": {"command": ["true"]}, "user": user}
+            answer = submit(collector, machine.cluster, token=token, order=order, parent_run_id=parent)
+            assert answer.status == status, answer.data
+            made += [answer.json["run_id"]] if status == 201 else []
+    part.finish()
+    assert machine.take(made[0]).order["order"]["user"] == "ada"
