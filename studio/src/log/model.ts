@@ -7,8 +7,10 @@ import { RunFile } from "./run_file";
 import { type Stamp, stampsBetween } from "./timeindex";
 import { LogWindow } from "./window";
 
-/** What comes is drawn so often at most. */
+/** What comes is drawn so often at most; where very much comes, less often. */
 const PACE_MS = 120;
+const FLOOD_PACE_MS = 350;
+const FLOOD_BYTES = 64 * 1024;
 const RETRY_MS = 2000;
 const STAMPS_MS = 250;
 
@@ -25,6 +27,7 @@ export class LogModel {
   private retryTimer = 0;
   private stampTimer = 0;
   private isDrawing = false;
+  private isFlooded = false;
   private hasIndex = true;
   private stopListening: (() => void) | undefined;
   private readonly seen = () => this.soon();
@@ -99,13 +102,14 @@ export class LogModel {
     this.paceTimer = window.setTimeout(() => {
       this.paceTimer = 0;
       void this.draw();
-    }, PACE_MS);
+    }, this.size - this.window.size > FLOOD_BYTES || this.isFlooded ? FLOOD_PACE_MS : PACE_MS);
   }
 
   private async draw(): Promise<void> {
     if (this.isDrawing) return;
     this.isDrawing = true;
     const size = this.size;
+    this.isFlooded = size - this.window.size > FLOOD_BYTES;
     await this.window.grown(size, this.isFollowing.value);
     this.isDrawing = false;
     if (this.size !== size) this.soon();

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { isReachable } from "../api/client";
 import { bytes } from "../format";
+import { copy } from "../parts/copy";
 import { setQuery } from "../router";
 import { fileUrl, indexUrl, lineAt, offsetAt, offsetOfLine } from "./asking";
 import { type Described, isOverall } from "./files";
@@ -265,18 +266,18 @@ function GoTo({ model, one, runId }: ToolsProps): JSX.Element {
 
 function CopyLines({ model, isOverall, isRaw }: { model: LogModel; isOverall: boolean; isRaw: boolean }): JSX.Element {
   const [isDone, setDone] = useState(false);
-  async function copy(): Promise<void> {
+  async function copyLines(): Promise<void> {
     const chosen = getSelection()?.toString();
     const lines = model.window.rows.map((row) => {
       const one = prepare(row, isOverall);
       return plainText(isRaw ? one.raw : one.text) + (row.endsLine ? "\n" : "");
     });
-    await navigator.clipboard.writeText(chosen || lines.join(""));
+    await copy(chosen || lines.join(""));
     setDone(true);
     setTimeout(() => setDone(false), 1500);
   }
   return (
-    <button type="button" title="Copies what is selected, or the lines that are on the page" onClick={() => void copy()}>
+    <button type="button" title="Copies what is selected, or the lines that are on the page" onClick={() => void copyLines()}>
       {isDone ? "Copied" : "Copy"}
     </button>
   );

@@ -9,7 +9,7 @@ import type { Searched } from "./use_search";
 
 const SHOWN_CHARACTERS = 200;
 /** Characters of a line before what was found. */
-const BEFORE = 24;
+const BEFORE = 10;
 
 interface Props {
   readonly searched: Searched;
@@ -64,7 +64,7 @@ export function summary(searched: Searched, fileCount: number): string {
 
 function Excerpt({ hit }: { hit: Found }): JSX.Element {
   const place = hit.match ? hit.text.indexOf(hit.match) : -1;
-  const from = place > 2 * BEFORE ? place - BEFORE : 0;
+  const from = place > BEFORE + 4 ? place - BEFORE : 0;
   const before = hit.text.slice(from, Math.max(from, place));
   const after = place < 0 ? hit.text.slice(0, SHOWN_CHARACTERS) : hit.text.slice(place + hit.match.length, place + hit.match.length + SHOWN_CHARACTERS);
   return (

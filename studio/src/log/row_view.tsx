@@ -63,10 +63,11 @@ export const RowView = once(function RowView(props: RowProps): JSX.Element {
       )}
       <bdi class="text" dir="ltr">
         {(trace === "head" || trace === "folded") && (
-          <button type="button" class="fold" aria-expanded={trace === "head"} onClick={() => props.onFold(row.start)}>
-            {trace === "folded" ? `Traceback: ${props.traceTitle}` : "Traceback"}
+          <button type="button" class="fold" aria-label="Traceback" aria-expanded={trace === "head"} onClick={() => props.onFold(row.start)}>
+            {trace === "folded" ? "▸" : "▾"}
           </button>
         )}
+        {trace === "folded" && `Traceback: ${props.traceTitle}`}
         {trace !== "folded" && shown.pieces.map((piece, at) => <PieceView key={at} piece={piece} found={props.found} />)}
         {label?.gapBytes ? <span class="mark">{`${bytes(label.gapBytes)} were dropped by the node`}</span> : null}
         {prepared.states > 1 && !props.isRaw && (

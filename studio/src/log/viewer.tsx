@@ -53,7 +53,7 @@ export function Viewer(props: ViewerProps): JSX.Element {
     if (isFollowing) box.scrollTop = box.scrollHeight;
     else if (target !== null && shownTarget.current !== target && rowOf(rows, target)) {
       shownTarget.current = target;
-      elementOf(box, rowOf(rows, target)?.start ?? -1)?.scrollIntoView({ block: "center" });
+      bring(box, rowOf(rows, target)?.start ?? -1, 0.5);
     } else if (anchor.current) keepInPlace(box, anchor.current);
     anchor.current = topRow(box);
     if (anchor.current) setIsAbove(anchor.current.start);
@@ -167,7 +167,7 @@ function goTo(model: LogModel, at: number, box: HTMLElement | null): void {
   const isEnd = at >= model.window.size;
   void (isEnd ? model.window.jumpToEnd() : model.window.jump(at)).then(() => {
     const row = rowOf(model.window.rows, isEnd ? model.window.size - 1 : at);
-    if (box && row) elementOf(box, row.start)?.scrollIntoView({ block: isEnd ? "end" : "start" });
+    if (box && row) bring(box, row.start, isEnd ? 1 : 0);
   });
 }
 
@@ -234,6 +234,15 @@ function rowOf(rows: readonly Row[], at: number): Row | undefined {
 
 function elementOf(box: HTMLElement, start: number): Element | null {
   return box.querySelector(`[data-start="${start}"]`);
+}
+
+/** Scrolls so that a row stands at this share of the box's height; the page itself stays. */
+function bring(box: HTMLElement, start: number, share: number): void {
+  const element = elementOf(box, start);
+  if (!element) return;
+  const row = element.getBoundingClientRect();
+  const outer = box.getBoundingClientRect();
+  box.scrollTop += row.top - outer.top - share * (box.clientHeight - row.height);
 }
 
 /** The row that is uppermost now, and where. */

@@ -7,6 +7,8 @@ import type { Reading } from "./run_file";
 export const STEP_BYTES = 64 * 1024;
 export const STEP_ROWS = 300;
 export const MOST_ROWS = 1500;
+/** While the end is followed, so many are enough. */
+const FOLLOWED_ROWS = 400;
 
 export type ReadBytes = (start: number, end: number, signal?: AbortSignal) => Promise<Reading>;
 
@@ -60,7 +62,7 @@ export class LogWindow {
     return this.inTurn(async (signal) => {
       const { start, startsLine } = await this.startAt(place, signal);
       const below = await this.below(start, startsLine, signal);
-      const above = await this.above(start, signal, 100);
+      const above = await this.above(start, signal);
       this.firstLine = (above[0]?.start ?? start) === 0 ? 1 : undefined;
       this.rows = [...above, ...below];
     });
@@ -80,13 +82,13 @@ export class LogWindow {
   }
 
   /** More rows below. */
-  extendDown(): Promise<void> {
+  extendDown(most = MOST_ROWS): Promise<void> {
     return this.inTurn(async (signal) => {
       if (this.isAtEnd) return;
       const kept = this.settled();
       const last = kept.at(-1);
       const rows = await this.below(last?.end ?? this.start, last?.endsLine ?? this.rows[0]?.startsLine ?? true, signal);
-      this.keepLast([...kept, ...rows]);
+      this.keepLast([...kept, ...rows], most);
     });
   }
 
@@ -118,7 +120,7 @@ export class LogWindow {
   private async grewBy(): Promise<boolean> {
     const end = this.end;
     const jumps = this.jumps;
-    await this.extendDown();
+    await this.extendDown(FOLLOWED_ROWS);
     return this.end > end && jumps === this.jumps;
   }
 
@@ -132,8 +134,8 @@ export class LogWindow {
     return last && !last.endsLine && last.end - last.start < 2 * PIECE_BYTES ? this.rows.slice(0, -1) : this.rows;
   }
 
-  private keepLast(rows: readonly Row[]): void {
-    const dropped = rows.slice(0, Math.max(0, rows.length - MOST_ROWS));
+  private keepLast(rows: readonly Row[], most: number): void {
+    const dropped = rows.slice(0, Math.max(0, rows.length - most));
     if (this.firstLine !== undefined) this.firstLine += linesIn(dropped);
     this.rows = dropped.length ? rows.slice(dropped.length) : rows;
   }

@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import "./copy.css";
 
 /** Puts `text` into the clipboard; `what` says to screen readers what that is. */
 export function Copy({ text, what }: { text: string; what: string }) {
@@ -20,7 +21,8 @@ export function Copy({ text, what }: { text: string; what: string }) {
   );
 }
 
-async function copy(text: string): Promise<void> {
+/** Puts `text` into the clipboard. */
+export async function copy(text: string): Promise<void> {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   // Browsers keep the clipboard from pages that came over plain HTTP; a selection can be copied all the same.
   const field = document.createElement("textarea");
