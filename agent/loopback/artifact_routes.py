@@ -71,7 +71,7 @@ async def list_folder(request: web.Request) -> web.Response:
     place = files.place_of(asked.path)
     owner, _ = _owned(server, place)
     found = files.listed(server.book.files.get(owner, {}), place.path)
-    return answer(answers.Files(files=[answers.FileInfo(_name(one.path), one.is_dir, one.file_size) for one in found]))
+    return answer(answers.Files(files=[answers.FileInfo(_name(one.path), one.is_dir, one.file_size or None) for one in found]))
 
 
 async def list_artifacts(request: web.Request) -> web.Response:

@@ -118,7 +118,7 @@ def _in_folder(entries: list[Entry], folder: str, *, is_whole_path: bool) -> lis
     for entry in entries:
         name, slash, _ = entry.path[start:].partition("/")
         shown = entry.path[:start] + name if is_whole_path else name
-        found[name] = answers.FileInfo(shown, is_dir=bool(slash), file_size=None if slash else entry.size_bytes)
+        found[name] = answers.FileInfo(shown, is_dir=bool(slash), file_size=None if slash else entry.size_bytes or None)
     return [found[name] for name in sorted(found)]
 
 
