@@ -73,7 +73,7 @@ class Drivers:
     def open(self) -> None:
         """Before any driver starts: what they are to find."""
         if self._loopback is not None:
-            self._loopback.open()
+            self._loopback.open(may_move=all(process.started is None for process in self.processes))
 
     def step(self) -> None:
         """Look at every process; start what is to be started."""

@@ -62,8 +62,11 @@ class LoopbackStart:
         self._ended_s = 0.0  # when it was asked to end
         self._is_killed = self._is_told = False
 
-    def open(self) -> None:
-        """Listen, and write the port down. Where that cannot be: said in the system log, and no variables are set."""
+    def open(self, *, may_move: bool = False) -> None:
+        """Listen, and write the port down. Where that cannot be: said in the system log, and no variables are set.
+
+        `may_move`: no driver knows the port yet. If another program has got it by now, no token may be brought there.
+        """
         path = self._local.path(names.LOOPBACK_FILE)
         known = read_json(path)
         port, lock = int(known["port"]) if isinstance(known, dict) else 0, -1
@@ -71,7 +74,14 @@ class LoopbackStart:
             lock = self._free_lock()
             if lock < 0:
                 return  # a server that another shepherd has started has the socket
-            self._listen(port)
+            try:
+                self._listen(port)
+            except OSError:
+                if not (may_move and port):
+                    raise
+                port = 0
+                self._close()
+                self._listen(port)
             if not port:
                 write_json(path, {"port": self._listening.getsockname()[1]}, durable=False)
         except OSError as error:

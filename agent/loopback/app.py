@@ -74,4 +74,4 @@ def _may(request: web.Request, token: str) -> bool:
             return False
     elif kind.lower() != "bearer":
         return False
-    return hmac.compare_digest(given.encode(), token.encode())
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), token.encode())

@@ -32,7 +32,8 @@ class Journals:
         self._is_torn = False  # the last line has no end
 
     def append(self, new: Sequence[records.Record]) -> None:
-        """Write the records down. Raises OSError where the disk does not take them; then none of them counts."""
+        """Write the records down. Raises OSError where the disk does not take all of them: those whose lines are whole are
+        there, and `news` gives them."""
         data = b"".join(records.encoder.encode(record) + b"\n" for record in new)
         if self._descriptor < 0:
             self._open()

@@ -48,12 +48,14 @@ class Server:
         self._unanswered_models = {one.model_id for one in self.book.models.values() if one.document.get("status") == PENDING}
 
     def record(self, new: Sequence[records.Record]) -> None:
-        """Write records down and take them in. Raises MlflowError where the disk does not take them."""
+        """Write records down and take them in. Raises MlflowError where the disk does not take all of them; those that it has
+        taken are recorded."""
         if not new:
             return
         try:
             self._journals.append(new)
         except OSError as error:
+            self.catch_up()  # the lines that are whole are recorded: what comes again is known
             raise no_room(f"the run's folder on this node cannot be written: {error.strerror}") from error
         self.book.apply(new)
 

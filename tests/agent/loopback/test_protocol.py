@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 import urllib.request
@@ -39,7 +40,7 @@ def test_only_who_has_the_runs_token_may_ask_and_no_error_makes_a_client_wait(tm
         basic = base64.b64encode(f"anybody:{node.env['MLFLOW_TRACKING_TOKEN']}".encode()).decode()
         get = "/api/2.0/mlflow/runs/get?run_id=r"
         assert node.ask("GET", get, authorization=f"Basic {basic}").status == 200
-        for authorization in ("", "Bearer wrong", "Basic !", "Basic " + base64.b64encode(b"a:b").decode()):
+        for authorization in ("", "Bearer wrong", "Bearer \xff", "Basic !", "Basic " + base64.b64encode(b"a:b").decode()):
             answer = node.ask("GET", get, authorization=authorization)
             assert (answer.status, answer.body["error_code"]) == (401, "UNAUTHENTICATED")
         wrong: list[Answer] = [
@@ -176,6 +177,35 @@ def test_a_folder_that_takes_nothing_is_told_and_the_training_goes_on(tmp_path: 
         assert answer.status >= 400
         assert answer.body["message"]
     assert node.end() == 0
+
+
+TORN = """
+import resource, signal, sys
+from pathlib import Path
+from runyard.agent.loopback.elsewhere import Elsewhere
+from runyard.agent.loopback.server import Server
+from runyard.mlflow.errors import MlflowError
+from runyard.tracking import records
+run = {"run_id": "r", "experiment": "e", "created_ns": 10**18, "run_token": "t"}
+server = Server(Path(sys.argv[1]), run, "0", Elsewhere("", "t"))
+points = [records.Metric("", "m", float(step), step, 1764417000000) for step in range(4)]
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))  # as a disk that becomes full amid a line
+try:
+    server.record(points)
+except MlflowError:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    server.record([points[3]])
+lines = Path(sys.argv[1], ".runyard/tracking/loopback.jsonl").read_bytes().splitlines()
+kept = [int(line.split(b",")[4]) for line in lines if line.endswith(b"]")]
+print(kept, [point.step for point in points if server.book.is_known(point)])
+"""
+
+
+def test_of_what_a_full_disk_has_cut_it_knows_what_is_written(tmp_path: Path) -> None:
+    (tmp_path / names.TRACKING_DIR).mkdir(parents=True)
+    done = subprocess.run([sys.executable, "-c", TORN, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[0, 1, 3] [0, 1, 3]\n"
 
 
 ATTEMPT = """

@@ -100,3 +100,15 @@ def test_a_port_that_cannot_be_had_is_told_once_and_ends_nothing(tmp_path: Path)
         said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
     assert said == "True\n"
     assert (tmp_path / names.SYSTEM_LOG).read_text().count("will not come to this run: no port") == 1
+
+
+def test_a_port_that_somebody_else_has_taken_before_any_driver_knows_it_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / names.PRIVATE_DIR).mkdir()
+    (tmp_path / names.RUN_FILE).write_text('{"node_id": "node", "spec": null}')
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        (tmp_path / names.LOOPBACK_FILE).write_text(json.dumps({"port": taken.getsockname()[1]}))
+        program = PROGRAM.replace("start.open()", "start.open(may_move=True)", 1)
+        subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=60)
+        assert json.loads((tmp_path / names.LOOPBACK_FILE).read_text())["port"] != taken.getsockname()[1]
