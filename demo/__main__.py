@@ -15,12 +15,15 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from runyard import reader
+from runyard.cli.studio import login_link
 from runyard.cli.terminal import size
 from runyard.client import CollectorClient
 from runyard.errors import RunyardError
@@ -72,6 +75,7 @@ def demonstrate(folder: Path, command: list[str]) -> int:
     run_id = time.strftime("digits-%Y%m%d-%H%M%S") + f"-{os.getpid()}"
     with collector_in(folder) as collector:
         say(f"collector: {collector.url} (process {collector.pid}), its data in {shown(collector.data_dir)}")
+        say(studio_line(collector))
         run = [*RUNYARD, "run", "--experiment", "digits", "--run-id", run_id, "--", *command]
         environ = environment(folder, collector)
         with (folder / "wrapper.log").open("wb") as log:
@@ -106,6 +110,15 @@ def collector_in(folder: Path) -> Iterator[Collector]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def studio_line(collector: Collector) -> str:
+    """A link to the web page that is good for one login, or how the page is built."""
+    try:
+        with urllib.request.urlopen(collector.url, timeout=10):  # noqa: S310 - our own collector, on loopback
+            return f"Studio, its web page, while it runs: {login_link(collector.client)}"
+    except urllib.error.HTTPError:  # it has no page
+        return "Studio, its web page, is not built here; `make studio` builds it"
 
 
 def environment(folder: Path, collector: Collector | None = None) -> dict[str, str]:
@@ -158,6 +171,7 @@ def farewell(run_id: str, collector: Collector, folder: Path, code: int) -> None
 To look again, start the collector on the same data (it stops now), and ask it:
   {runyard} collector --port {port} --data-dir {shlex.quote(shown(collector.data_dir))} 2>/dev/null &
   export RUNYARD_COLLECTOR_URL={collector.url} RUNYARD_TOKEN="$(cat {shlex.quote(shown(collector.token_file))})"
+  {runyard} studio {run_id}
   {runyard} ps
   {runyard} show {run_id}
   {runyard} logs {run_id} --timestamps

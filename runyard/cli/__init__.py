@@ -24,6 +24,7 @@ VERBS = {
     "cancel": ("runyard.cli.cancel", "cancel runs, whatever state they are in"),
     "ps": ("runyard.cli.ps", "list runs"),
     "show": ("runyard.cli.show", "show one run: state, processes, files"),
+    "studio": ("runyard.cli.studio", "print a link to the web page that logs you in; --open: show it in a browser"),
     "metrics": ("runyard.cli.metrics", "show a run's metrics; --name: every value of one"),
     "stacks": ("runyard.cli.stacks", "show where a run's processes are, equal stacks together; --now: have them taken"),
     "download": ("runyard.cli.download", "download a run's files"),
