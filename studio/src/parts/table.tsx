@@ -69,6 +69,7 @@ export interface TableProps<R> {
 export const ROW_PX = 32;
 export const HEAD_PX = 34;
 const CHOICE_PX = 36;
+const SCROLLBAR_PX = 20;
 const LEAST_PX = 48;
 const STEP_PX = 24;
 
@@ -165,7 +166,7 @@ export function Table<R>(props: TableProps<R>) {
       event.preventDefault();
       return action();
     }
-    if (event.altKey || event.shiftKey || (isHead && event.ctrlKey)) return;
+    if (event.altKey || event.shiftKey) return;
     const page = Math.max(1, Math.floor(((box.current?.clientHeight ?? 0) - HEAD_PX) / ROW_PX) - 1);
     const to = moved(spot, event.key, event.ctrlKey || event.metaKey, {
       rows: rows.count,
@@ -216,6 +217,7 @@ export function Table<R>(props: TableProps<R>) {
         style={{
           "--columns": [...(first ? [`${CHOICE_PX}px`] : []), ...layout.map((one) => `${one.width}px`)].join(" "),
           "--width": `${width}px`,
+          "--content": rows.count ? `${HEAD_PX + rows.count * ROW_PX + SCROLLBAR_PX}px` : null,
           "--left": `${first * CHOICE_PX}px`,
           "--pinned": `${first * CHOICE_PX + (columns[0]?.isFixed ? (layout[0]?.width ?? 0) : 0)}px`,
         }}

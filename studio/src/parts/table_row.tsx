@@ -107,7 +107,7 @@ function Fold({ level, isOpen, name, onToggle }: FoldProps) {
   if (isOpen === undefined) return <span class="fold" style={style} />;
   return (
     <span
-      class={`fold ${isOpen ? "open" : ""}`}
+      class={`fold parent ${isOpen ? "open" : ""}`}
       style={style}
       title={isOpen ? `Hide what is below ${name}` : `Show what is below ${name}`}
       onClick={onToggle}

@@ -2,8 +2,9 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { knownNames, listExperiments } from "../api/table";
+import { type KnownNames, type TableRun, knownNames, listExperiments } from "../api/table";
 import { useLive } from "../live";
+import { lazy } from "../parts/lazy";
 import { ErrorNote } from "../parts/notes";
 import { type ColumnLayout, Table } from "../parts/table";
 import { place, setQuery } from "../router";
@@ -24,6 +25,7 @@ interface Props {
   readonly above?: (filter: string, selected: readonly string[]) => ComponentChildren;
 }
 
+const BulkActions = lazy(() => import("../act/bulk").then((all) => all.BulkActions));
 const NAMES_EVERY_MS = 60_000;
 
 export function RunsView({ experiment, above }: Props) {
@@ -37,7 +39,7 @@ export function RunsView({ experiment, above }: Props) {
 interface LoadedProps {
   readonly experiment: string | undefined;
   readonly above: Props["above"];
-  readonly names: ReturnType<typeof useLive<Awaited<ReturnType<typeof knownNames>>>>["data"];
+  readonly names: KnownNames | undefined;
   readonly experiments: readonly string[];
 }
 
@@ -45,7 +47,7 @@ function Loaded({ experiment, above, names, experiments }: LoadedProps) {
   const query = place.value.query;
   const view = viewOf(query, experiment, names);
   const [isChoosing, setChoosing] = useState(false);
-  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  const [chosen, setChosen] = useState<ReadonlyMap<string, TableRun>>(new Map());
   const layoutKey = printLayout(view.layout);
   const columns = useMemo(() => columnsOf(view.layout), [layoutKey]);
   const source = useSource(JSON.stringify({ ...queryOf(view, experiment), filter: printFilter(view.clauses) }), () =>
@@ -53,6 +55,14 @@ function Loaded({ experiment, above, names, experiments }: LoadedProps) {
   );
   const filter = queryOf(view, experiment).filter;
   const total = source.total.value;
+  const rows = source.rows.value;
+  const selected = useMemo(() => new Set(chosen.keys()), [chosen]);
+  const runs = useMemo(() => [...new Map([...chosen, ...source.loaded(chosen)]).values()], [chosen, rows]);
+
+  function select(ids: ReadonlySet<string>): void {
+    const known = new Map([...chosen, ...source.loaded(ids)]);
+    setChosen(new Map([...known].filter(([run_id]) => ids.has(run_id))));
+  }
 
   function relayout(layout: readonly ColumnLayout[]): void {
     keepLayout(experiment, layout);
@@ -75,7 +85,9 @@ function Loaded({ experiment, above, names, experiments }: LoadedProps) {
         <span class="runs-count" role="status">
           {total === undefined ? "Loading runs" : `${total.toLocaleString()} ${total === 1 ? "run" : "runs"}`}
         </span>
-        <SelectionBar runIds={[...selected]} onClear={() => setSelected(new Set())} />
+        <SelectionBar runIds={[...selected]} onClear={() => setChosen(new Map())}>
+          <BulkActions runs={runs} refresh={() => void source.refresh()} />
+        </SelectionBar>
         <span class="grow" />
         <label class="switch">
           <input
@@ -96,13 +108,13 @@ function Loaded({ experiment, above, names, experiments }: LoadedProps) {
         <Table
           label="Runs"
           columns={columns}
-          rows={source.rows.value}
+          rows={rows}
           onLook={source.look}
           sort={view.sort}
           onSort={(sort) => setQuery(changes({ sort }), false)}
           onLayout={relayout}
           selected={selected}
-          onSelect={setSelected}
+          onSelect={select}
           onToggle={source.toggle}
           shift={source.shift.value}
         />

@@ -68,13 +68,10 @@ export class RunSource {
     this.pump();
   };
 
-  /** The first rows, as far as they are loaded, without their children. */
-  first(count: number): TableRun[] {
-    const found: TableRun[] = [];
-    for (let at = 0; at < Math.min(count, this.root.total); at += 1) {
-      const run = this.root.at(at);
-      if (run) found.push(run);
-    }
+  /** The runs with these ids as they are now, as far as they are loaded. */
+  loaded(ids: { has(run_id: string): boolean }): Map<string, TableRun> {
+    const found = new Map<string, TableRun>();
+    for (const run of this.root.kept()) if (ids.has(run.run_id)) found.set(run.run_id, run);
     return found;
   }
 

@@ -51,6 +51,12 @@ export class Level {
     for (const { level } of this.open.values()) level.age();
   }
 
+  /** All rows that are kept, those that are open below them, too. */
+  *kept(): Generator<TableRun> {
+    for (const runs of this.pages.values()) yield* runs;
+    for (const { level } of this.open.values()) yield* level.kept();
+  }
+
   /** How many rows there are with those that are open below them. */
   get length(): number {
     let sum = this.total;
