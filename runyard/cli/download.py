@@ -1,7 +1,7 @@
 """`runyard download RUN`: brings a run's files into a folder, goes on where an earlier download stopped, checks the digests.
 
-Reads from GET files, writes below --to and a summary to stdout; exit code 1 where a file did not come as it was sealed, or
-has gaps.
+Reads from GET files and artifacts, writes below --to and a summary to stdout; exit code 1 where a file did not come as it was
+sealed, or has gaps.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _wanted(client: CollectorClient, args: argparse.Namespace) -> list[Document]:
     found = list(reader.files(client, args.run, prefix=args.prefix))
+    found += _uploads(client, args.run, args.prefix or "", {file["path"] for file in found})
     if not args.file:
         if not found and args.prefix:
             raise InputError(f"run {args.run} has no file whose path starts with {args.prefix}")
@@ -92,6 +93,22 @@ def _wanted(client: CollectorClient, args: argparse.Namespace) -> list[Document]
             close = reader.nearest(path, list(by_path))
             raise InputError(f"run {args.run} has no file {path}{f'; did you mean {close}?' if close else ''}")
     return [by_path[path] for path in dict.fromkeys(args.file)]
+
+
+def _uploads(client: CollectorClient, run_id: str, prefix: str, known: set[str]) -> list[Document]:
+    """The files that trainings and notebooks have uploaded, told as those that nodes have shipped are."""
+    return [
+        {
+            "path": one["path"],
+            "bytes": one["come_bytes"],
+            "sha256": one["sha256"],
+            "is_sealed": one["come_bytes"] == one["size_bytes"],
+            "gaps": [],
+            "is_upload": True,
+        }
+        for one in reader.artifacts(client, run_id)
+        if not one["node_id"] and one["path"].startswith(prefix) and one["path"] not in known
+    ]
 
 
 def _one(client: CollectorClient, run_id: str, file: Document, folder: Folder) -> Result:
@@ -148,7 +165,8 @@ def _fetch(client: CollectorClient, run_id: str, file: Document, target: int, *,
 def _stream(client: CollectorClient, run_id: str, file: Document, target: int, position: int) -> int:
     # Only as much as was listed: a file that still grows would never come to its end.
     headers = {"Range": f"bytes={position}-{file['bytes'] - 1}"}
-    path = f"{reader.run_path(run_id)}/files/{path_segments(file['path'])}"
+    where = "artifacts" if file.get("is_upload") else "files"
+    path = f"{reader.run_path(run_id)}/{where}/{path_segments(file['path'])}"
     with client.stream("GET", path, headers=headers, timeout_s=SILENCE_S) as response:
         if response.status != 206:  # a proxy that knows no ranges: it begins at the start
             position = 0

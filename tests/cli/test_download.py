@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runyard import Experiment, Run, Workspace
 from runyard.cli.folder import Folder, UnsafeName
 from tests.cli.scene import Driver, runyard
 from tests.collector.node import LOG, Node
@@ -47,6 +49,20 @@ def test_every_file_comes_as_it_was_written(collector: CollectorProcess, run: Dr
     assert (folder / "outputs/model/weights.bin").read_bytes() == MODEL
     assert (folder / "outputs/empty").read_bytes() == b""
     assert b"3 as sealed" in done.stdout
+
+
+def test_what_was_uploaded_comes_too(collector: CollectorProcess, run: Driver, tmp_path: Path) -> None:
+    fetched = Run(Experiment(Workspace(collector.url, collector.token), "e"), run.node.run_id)
+    for name in ("notes/a.txt", "outputs/empty"):  # the node has shipped the second one itself
+        fetched.upload_file(name, io.BytesIO(b"of " + name.encode()))
+    for fetched_bytes in (14, 0):
+        done = runyard(collector, "download", run.node.run_id, "--to", str(tmp_path), "-o", "json")
+        assert done.returncode == 0, done.stderr
+        found = by_path(done.stdout)["notes/a.txt"]
+        assert (found["result"], found["fetched_bytes"]) == ("ok", fetched_bytes)
+    assert (tmp_path / "notes/a.txt").read_bytes() == b"of notes/a.txt"
+    only = runyard(collector, "download", run.node.run_id, "--to", str(tmp_path / "only"), "--file", "notes/a.txt")
+    assert (only.returncode, (tmp_path / "only/notes/a.txt").exists()) == (0, True)
 
 
 def test_a_part_is_continued_and_a_whole_file_only_checked(collector: CollectorProcess, run: Driver, tmp_path: Path) -> None:
