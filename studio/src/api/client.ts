@@ -81,7 +81,9 @@ export async function getRange(
   end: number,
   signal?: AbortSignal,
 ): Promise<{ bytes: Uint8Array; size: number }> {
-  const response = await fetch(url, { headers: { Range: `bytes=${start}-${end - 1}` }, ...(signal ? { signal } : {}) });
+  // Without the browser's cache, which takes the size that a growing file had for its end.
+  const headers = { Range: `bytes=${start}-${end - 1}` };
+  const response = await fetch(url, { headers, cache: "no-store", ...(signal ? { signal } : {}) });
   if (response.status === 416) {
     const total = response.headers.get("Content-Range")?.split("/")[1];
     return { bytes: new Uint8Array(), size: Number(total ?? start) };
