@@ -63,10 +63,17 @@ function piecesOf(text: string): Piece[] {
     if (match.index > position) pieces.push({ text: text.slice(position, match.index), style });
     position = special.lastIndex;
     if (match[3] === "m" && !match[2]) style = styled(style, match[1] ?? "");
-    else if (!match[3]) pieces.push(markOf(match, style));
+    else if (!match[3]) addMark(pieces, markOf(match, style));
   }
   if (position < text.length) pieces.push({ text: text.slice(position), style });
   return pieces;
+}
+
+/** Many marks of one kind in a row are one piece. */
+function addMark(pieces: Piece[], mark: Piece): void {
+  const last = pieces.at(-1);
+  if (last?.meaning === mark.meaning && last.style === mark.style) pieces[pieces.length - 1] = { ...last, text: last.text + mark.text };
+  else pieces.push(mark);
 }
 
 function isPair(text: string, at: number): boolean {
