@@ -63,7 +63,8 @@ def _tab(server: Collector | CollectorProcess) -> Iterator[Tab]:
     client = CollectorClient(server.url, server.token)
     code = client.json("POST", "/session-codes")["code"]
     client.close()
-    with open_tab(server, code) as tab:
+    pid = server.process.pid if isinstance(server, Collector) else server.pid
+    with open_tab(server.url, code, pid) as tab:
         yield tab
 
 
@@ -78,6 +79,7 @@ def _first_view(tab: Tab) -> Iterator[Result]:
 def _table(tab: Tab, rounds: int) -> Iterator[Result]:
     visits = [tab.visit("/runs", ROW_IS_SEEN) for _ in range(rounds + 1)][1:]  # the first one fetches what others have
     yield Result("studio_table_first_rows", statistics.median(one.seen_ms for one in visits), "ms", ROWS_BAR_MS)
+    yield Result("studio_table_cpu", statistics.median(one.cpu_ms for one in visits), "ms", None)
     table = tab.page.locator("[role=grid], [role=treegrid]").first
     table.hover()
     begun_ms = tab.now_ms()
@@ -92,6 +94,7 @@ def _chart(tab: Tab, run_ids: list[str], rounds: int) -> Iterator[Result]:
     path = "/compare?" + "&".join(f"run={run_id}" for run_id in run_ids)
     visits = [tab.visit(path, CHART_IS_SEEN) for _ in range(rounds + 1)][1:]
     yield Result("studio_chart", statistics.median(one.seen_ms for one in visits), "ms", CHART_BAR_MS)
+    yield Result("studio_chart_cpu", statistics.median(one.cpu_ms for one in visits), "ms", None)
 
 
 def _log(folder: Path, rounds: int) -> Iterator[Result]:

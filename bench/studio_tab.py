@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -42,12 +42,6 @@ _WATCH = """
 """
 
 
-class Site(Protocol):
-    """A collector."""
-
-    url: str
-
-
 @dataclass(frozen=True, slots=True)
 class Visit:
     """How a page came to be: milliseconds since the navigation began, but for `shift`, the sum of its layouts' jumps."""
@@ -57,23 +51,27 @@ class Visit:
     largest_paint_ms: float
     shift: float
     compressed_bytes: int
+    cpu_ms: float  # of the tab's process and the collector until it was seen: holds on a machine that others use, too
 
 
 class Tab:
     """One tab. `Tab.page` is Playwright's."""
 
-    def __init__(self, browser: Browser, server: Site, page: Page) -> None:
-        self._browser, self._server, self.page = browser, server, page
+    def __init__(self, browser: Browser, url: str, collector_pid: int, page: Page) -> None:
+        self._browser, self._url, self.page = browser, url, page
+        self._collector = psutil.Process(collector_pid)
         self._session = page.context.new_cdp_session(page)
         self._session.send("Page.enable")
 
     def visit(self, path: str, is_there: str) -> Visit:
         """Goes to an address as if it were typed, and waits until that is seen."""
         script = {"source": f"{{{_WATCH} bench.await(() => {is_there});}}"}
+        cpu_s = self._all_cpu_s()
         added = self._session.send("Page.addScriptToEvaluateOnNewDocument", script)
-        self.page.goto(self._server.url + path)
+        self.page.goto(self._url + path)
         self._session.send("Page.removeScriptToEvaluateOnNewDocument", added)
         seen_ms = self._seen()
+        cpu_s = self._all_cpu_s() - cpu_s
         self.page.wait_for_timeout(500)  # largest paint and layout shifts are told later
         told: Any = self.page.evaluate(
             """() => ({
@@ -84,7 +82,7 @@ class Tab:
                 .filter((entry) => !entry.name.includes("/api/")).map((entry) => entry.encodedBodySize),
             })"""
         )
-        return Visit(seen_ms, told["paint"], told["largest"], told["shift"], sum(told["files"]))
+        return Visit(seen_ms, told["paint"], told["largest"], told["shift"], sum(told["files"]), cpu_s * 1000)
 
     def expect(self, is_there: str) -> None:
         """From now on that is waited for; `elapsed_ms` says how long it took after the next click or key."""
@@ -107,6 +105,10 @@ class Tab:
     def cpu_s(self) -> float:
         """CPU time that the tab's process has taken, as the browser counts it."""
         return float(self._renderer()["cpuTime"])
+
+    def _all_cpu_s(self) -> float:
+        times = self._collector.cpu_times()
+        return self.cpu_s() + times.user + times.system
 
     def memory_bytes(self) -> int:
         """Memory that is the tab's process's alone."""
@@ -133,14 +135,14 @@ class Tab:
 
 
 @contextmanager
-def open_tab(server: Site, code: str, *, width: int = 1280, height: int = 860) -> Iterator[Tab]:
+def open_tab(url: str, code: str, collector_pid: int, *, width: int = 1280, height: int = 860) -> Iterator[Tab]:
     """A browser of its own with one tab that has logged in by `code`, and holds nothing of the page yet but that."""
     with sync_playwright() as playwright:
         browser = launch(playwright)
         try:
             page = browser.new_page(viewport={"width": width, "height": height})
-            page.goto(f"{server.url}/login#code={code}")
+            page.goto(f"{url}/login#code={code}")
             page.get_by_role("navigation", name="Main").wait_for()
-            yield Tab(browser, server, page)
+            yield Tab(browser, url, collector_pid, page)
         finally:
             browser.close()
