@@ -29,7 +29,7 @@ with open("outputs/model.bin", "wb") as file:
 _STACKS = """\
 Stacks of rank {rank} on node {node}, taken 2026-09-21T14:13:20.123Z
 reason: rank 3 has written nothing for 600 s
-request: 0
+request: {request}
 
 process {pid} (py-spy): python train.py
   thread MainThread
@@ -72,8 +72,8 @@ def completed(collector: CollectorProcess, folder: Path, run_id: str = "all-went
 
 def crowd(collector: CollectorProcess, *, nodes: int = 4, ranks: int = 1000, run_id: str = "a-crowd") -> list[Node]:
     """A run on several nodes: all ranks go on but for one that was killed and one that has stalled. Rank 0 is on the first."""
-    shape = {"node_count": nodes, "world_size": ranks, "experiment": "crowds", "on_failure": "wait"}
-    key = {"command": ["python", "train.py", "--note", "it's large"], "name": "A thousand ranks"}
+    shape: dict[str, Any] = {"node_count": nodes, "world_size": ranks, "experiment": "crowds", "on_failure": "wait"}
+    key: dict[str, Any] = {"command": ["python", "train.py", "--note", "it's large"], "name": "A thousand ranks"}
     made = [
         Node(collector, run_id=run_id, ip=f"10.77.0.{n + 11}", node_id=f"node-{n:08}", **shape, **key) for n in range(nodes)
     ]
@@ -99,7 +99,8 @@ def _process(rank: int, now: int, step: int) -> dict[str, Any]:
     is_stalled, is_killed = rank == 3, rank == 7
     progress = {
         "step": 120 if is_stalled else step, "total": 1000, "done": step, "rate_per_s": 6.5, "eta_s": (1000 - step) / 6.5,
-        "at_ns": now, "last_output_ns": now - (600 if is_stalled else 1) * S, "is_stalled": is_stalled, "stalls": int(is_stalled),
+        "at_ns": now, "last_output_ns": now - (600 if is_stalled else 1) * S,
+        "is_stalled": is_stalled, "stalls": int(is_stalled),
     }  # fmt: skip
     ended = {"status": "Failed", "signal": 9, "ended_ns": now - 5 * S} if is_killed else {"status": "Started"}
     return {
@@ -111,8 +112,13 @@ def _process(rank: int, now: int, step: int) -> dict[str, Any]:
 def _tell_stacks(node: Node, ranks: list[int]) -> None:
     for rank in ranks:
         frame = "read_block (data.py:41)" if rank == 3 else "all_reduce (distributed_c10d.py:2810)"
-        text = _STACKS.format(rank=rank, node=node.node_id, pid=1000 + rank, frame=frame)
-        put_file(node, f"logs/azureml/stacks/{node.node_id}/2026-09-21T141320.123Z-rank{rank}.txt", text.encode())
+        name = f"logs/azureml/stacks/{node.node_id}/2026-09-21T141320.123Z-rank{rank}.txt"
+        put_file(node, name, stacks_text(rank, node.node_id, frame).encode())
+
+
+def stacks_text(rank: int, node_id: str, frame: str, request: int = 0) -> str:
+    """A file of stacks: the main thread is in `frame`."""
+    return _STACKS.format(rank=rank, node=node_id, pid=1000 + rank, frame=frame, request=request)
 
 
 def put_file(node: Node, name: str, data: bytes) -> None:
@@ -122,7 +128,7 @@ def put_file(node: Node, name: str, data: bytes) -> None:
 
 def measured(collector: CollectorProcess, *, samples: int = 400, run_id: str = "it-was-measured") -> list[Node]:
     """A run on two nodes with what they used every 5 s: two GPUs on each, a hole of a minute, and an Xid event."""
-    shape = {"node_count": 2, "world_size": 4, "experiment": "measured", "name": "Measured on two nodes"}
+    shape: dict[str, Any] = {"node_count": 2, "world_size": 4, "experiment": "measured", "name": "Measured on two nodes"}
     nodes = [Node(collector, run_id=run_id, ip=f"10.77.0.{n + 11}", node_id=f"node-{n:08}", **shape) for n in range(2)]
     now = time.time_ns()
     begun = now - (samples + 12) * 5 * S
@@ -134,13 +140,17 @@ def measured(collector: CollectorProcess, *, samples: int = 400, run_id: str = "
         ]
         processes = [{"rank": rank, "pid": 1 + rank, "status": "Started", "started_ns": begun} for rank in (2 * n, 2 * n + 1)]
         node.put_state("Running", phase="driver", started_ns=begun, transitions=told, processes=processes)
-        lines = [_sample(n, number, begun) for number in range(samples)]
+        data = telemetry(n, range(samples // 3), begun)
         if n == 1:
-            lines.insert(samples // 3, _xid(begun + samples // 3 * 5 * S))
-        put_file(
-            node, f"logs/azureml/telemetry-{node.node_id}.jsonl", b"".join(json.dumps(one).encode() + b"\n" for one in lines)
-        )
+            data += json.dumps(_xid(begun + samples // 3 * 5 * S)).encode() + b"\n"
+        data += telemetry(n, range(samples // 3, samples), begun)
+        put_file(node, f"logs/azureml/telemetry-{node.node_id}.jsonl", data)
     return nodes
+
+
+def telemetry(n: int, numbers: range, begun: int) -> bytes:
+    """Lines of what the run used on node `n`, one every 5 s."""
+    return b"".join(json.dumps(_sample(n, number, begun)).encode() + b"\n" for number in numbers)
 
 
 def _sample(n: int, number: int, begun: int) -> dict[str, Any]:
@@ -157,8 +167,8 @@ def _sample(n: int, number: int, begun: int) -> dict[str, Any]:
         for rank in (2 * n, 2 * n + 1)
     ]
     gpus = [
-        {"gpu": gpu, "percent": 80 + 15 * wave, "mem_used_bytes": 30 * GIB, "mem_total_bytes": 80 * GIB, "power_w": 300 + 90 * wave,
-         "temp_c": 60, "run_mem_used_bytes": 29 * GIB}
+        {"gpu": gpu, "percent": 80 + 15 * wave, "mem_used_bytes": 30 * GIB, "mem_total_bytes": 80 * GIB,
+         "power_w": 300 + 90 * wave, "temp_c": 60, "run_mem_used_bytes": 29 * GIB}
         for gpu in range(2)
     ]  # fmt: skip
     node = {
@@ -187,19 +197,33 @@ def sweep(collector: CollectorProcess, *, children: int = 30, run_id: str = "a-s
     at_ms = time.time_ns() // 10**6
     records: list[list[Any]] = [["w", "", "loss", "minimize"]]
     for n in range(children):
-        child = f"{run_id}_{n}"
-        records += [
-            ["c", child, "", f"trial {n}", "child", "ada", at_ms + n],
-            ["p", child, "lr", str(round(0.5 / (n + 1), 4))],
-            ["p", child, "depth", str(n % 5)],
-            ["m", child, "loss", loss_of(n), 0, at_ms + n * 1000],
-        ]
+        records += _trial(run_id, n, loss_of(n), at_ms)
         status = "Failed" if n == 5 else "Completed"
         if n < children - 1:
-            records.append(["s", child, status, "it diverged" if n == 5 else "", at_ms + n * 1000 + 900])
-    body = b"".join(json.dumps(record).encode() + b"\n" for record in records)
-    client.send("POST", f"/runs/{run_id}/records", body, "application/x-ndjson")
+            cause = "it diverged" if n == 5 else ""
+            records.append(["s", f"{run_id}_{n}", status, cause, at_ms + n * 1000 + 900])
+    _send(collector, run_id, records)
     return run_id
+
+
+def add_trial(collector: CollectorProcess, run_id: str, number: int, loss: float) -> None:
+    """One more child of a sweep."""
+    _send(collector, run_id, _trial(run_id, number, loss, time.time_ns() // 10**6))
+
+
+def _trial(run_id: str, n: int, loss: float, at_ms: int) -> list[list[Any]]:
+    child = f"{run_id}_{n}"
+    return [
+        ["c", child, "", f"trial {n}", "child", "ada", at_ms + n],
+        ["p", child, "lr", str(round(0.5 / (n + 1), 4))],
+        ["p", child, "depth", str(n % 5)],
+        ["m", child, "loss", loss, 0, at_ms + n * 1000],
+    ]
+
+
+def _send(collector: CollectorProcess, run_id: str, records: list[list[Any]]) -> None:
+    body = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+    collector.client().send("POST", f"/runs/{run_id}/records", body, "application/x-ndjson")
 
 
 def loss_of(number: int) -> float:

@@ -121,13 +121,19 @@ function Evidence({ run, one }: { run: RunInFull; one: Exhibit }) {
         {one.log && (
           <>
             {" · "}
-            <Link to={logAddress(run.run_id, one.log, one.start)}>Show in {one.log.split("/").at(-1)}</Link>
+            <Link to={logAddress(run.run_id, pathOf(run, one), one.start)}>Show in {one.log.split("/").at(-1)}</Link>
           </>
         )}
       </p>
       {!isShort && <Words text={one.text} />}
     </div>
   );
+}
+
+/** What a rank has written is named as the API names it; the log of a phase as its node does. */
+function pathOf(run: RunInFull, { rank, node, log }: Exhibit): string {
+  const of = rank === null ? run.nodes.find((one) => one.ip === node && one.failure?.log === log) : undefined;
+  return of ? filePath(run, of, log ?? "") : (log ?? "");
 }
 
 function Words({ text }: { text: string }) {
