@@ -72,7 +72,7 @@ function piecesOf(text: string): Piece[] {
 /** Many marks of one kind in a row are one piece. */
 function addMark(pieces: Piece[], mark: Piece): void {
   const last = pieces.at(-1);
-  if (last?.meaning === mark.meaning && last.style === mark.style) pieces[pieces.length - 1] = { ...last, text: last.text + mark.text };
+  if (last && last.meaning === mark.meaning && last.style === mark.style) pieces[pieces.length - 1] = { ...last, text: last.text + mark.text };
   else pieces.push(mark);
 }
 
