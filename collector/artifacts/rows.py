@@ -148,7 +148,7 @@ def run_of(connection: Connection, owner: str) -> str | None:
     if model_id is None:
         return owner
     found: str | None = connection.execute(sa.select(models.c.run_id).where(models.c.model_id == model_id)).scalar()
-    return found
+    return found or None
 
 
 def descendants(connection: Connection, run_id: str) -> list[str]:

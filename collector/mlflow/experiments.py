@@ -38,6 +38,7 @@ def create(connection: Connection, ask: Ask, request: messages.CreateExperiment)
     require_person(ask, "create experiments")
     limits.check_experiment_name(request.name)
     limits.check_artifact_location(request.artifact_location)
+    limits.check_count("tags", request.tags)
     for tag in request.tags:
         limits.check_experiment_tag(tag.key, tag.value)
     _require_free(connection, request.name)
@@ -205,7 +206,8 @@ def _answers(connection: Connection, rows: Sequence[Any]) -> list[answers.Experi
 def datasets(connection: Connection, ask: Ask, request: messages.SearchDatasets) -> answers.Answer:
     """POST experiments/search-datasets"""
     found: dict[tuple[str, str, str, str | None], None] = {}
-    for experiment_id in request.experiment_ids:
+    limits.check_count("experiments", request.experiment_ids)
+    for experiment_id in dict.fromkeys(request.experiment_ids):
         row = experiment_of(connection, ask, experiment_id)
         ours = sa.select(runs.c.run_id).where(runs.c.experiment == row.folder)
         query = sa.select(links.c.document).where((links.c.kind == "dataset") & links.c.run_id.in_(ours))

@@ -18,7 +18,7 @@ from runyard.collector.tracking import model_metrics
 from runyard.mlflow import answers, limits, messages
 from runyard.mlflow.errors import MlflowError, invalid, missing
 from runyard.mlflow.evaluate import Facts, matches
-from runyard.mlflow.filters import METRIC, MODELS, Clause, Order, parse_filter
+from runyard.mlflow.filters import METRIC, MODELS, MOST_ORDERS, Clause, Order, parse_filter
 from runyard.mlflow.messages import DatasetFilter, ModelOrder, Tag
 from runyard.mlflow.names import made_up_name
 from runyard.mlflow.paging import offset_of, token_at
@@ -120,11 +120,14 @@ def delete_tag(connection: Connection, ask: Ask, request: messages.Request, mode
 
 def find(connection: Connection, ask: Ask, request: messages.SearchModels) -> answers.Answer:
     """POST logged-models/search"""
+    limits.check_count("keys of order_by", request.order_by, MOST_ORDERS)
+    limits.check_count("datasets", request.datasets)
     if any(not one.dataset_name for one in request.datasets):
         raise invalid("`dataset_name` in the `datasets` clause must be specified.")
     clauses, orders = parse_filter(request.filter, MODELS), [_order(one) for one in request.order_by]
     limit, offset = limits.check_max_results(request.max_results or 50), offset_of(request.page_token)
-    numbers = [limits.parse_experiment_id(one) for one in request.experiment_ids]
+    limits.check_count("experiments", request.experiment_ids, limits.MOST_EXPERIMENTS)
+    numbers = {limits.parse_experiment_id(one) for one in request.experiment_ids}
     query = sa.select(models).where(models.c.experiment_id.in_(numbers) & models.c.deleted_ms.is_(None))
     rows = [row for row in connection.execute(query.order_by(models.c.model_id)) if _may_see(connection, ask, row)]
     metrics = model_metrics.of_models(connection, rows)

@@ -114,6 +114,7 @@ def _tags(given: Iterable[messages.Tag]) -> list[Record]:
 def log_inputs(connection: Connection, ask: Ask, request: messages.LogInputs) -> answers.Answer:
     """POST runs/log-inputs"""
     limits.check_run_id(request.run)
+    limits.check_count("datasets and models", [*request.datasets, *request.models])
     limits.check_datasets(request.datasets)
     row = run_of(connection, ask, request.run, is_active=True)
     given = [datasets.link_of(one) for one in datasets.distinct(request.datasets)]
@@ -134,6 +135,7 @@ def _linked(connection: Connection, run_id: str, kind: str, keys: Sequence[str])
 
 def log_outputs(connection: Connection, ask: Ask, request: messages.LogOutputs) -> answers.Answer:
     """POST runs/outputs"""
+    limits.check_count("models", request.models)
     row = run_of(connection, ask, request.run, is_active=True)
     said: list[Record] = [
         Link("", "model_output", one.model_id, {"model_id": one.model_id, "step": one.step}) for one in request.models

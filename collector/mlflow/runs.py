@@ -35,7 +35,7 @@ _DONE = answers.Answer()
 
 def write(connection: Connection, ask: Ask, run_id: str, records: list[Record]) -> None:
     """Applies records of the run; raises with the first sentence that one is refused with."""
-    refusals = apply(connection, run_id, records, now_ms=ask.now_ms)
+    refusals = apply(connection, run_id, records, now_ms=ask.now_ms, is_any_model=True)
     if refusals:
         raise invalid(refusals[0].sentence)
 
@@ -43,6 +43,7 @@ def write(connection: Connection, ask: Ask, run_id: str, records: list[Record]) 
 def create(connection: Connection, ask: Ask, request: messages.CreateRun) -> answers.Answer:
     """POST runs/create"""
     experiment = experiment_of(connection, ask, request.experiment_id, is_active=True)
+    limits.check_count("tags", request.tags)
     tags = {tag.key: tag.value for tag in request.tags}
     name, tagged = request.run_name, tags.pop(RUN_NAME_TAG, "")
     if name and tagged and name != tagged:
@@ -136,6 +137,7 @@ def find(connection: Connection, ask: Ask, request: messages.SearchRuns) -> answ
 
 def _folders(connection: Connection, ask: Ask, experiment_ids: list[str]) -> list[str]:
     """Of those that are there; one that a run's token may not see is refused."""
+    limits.check_count("experiments", experiment_ids, limits.MOST_EXPERIMENTS)
     numbers = sorted({limits.parse_experiment_id(one) for one in experiment_ids})
     if ask.own_run is not None:
         return [experiment_of(connection, ask, str(number)).folder for number in numbers]

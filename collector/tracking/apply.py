@@ -17,13 +17,10 @@ from runyard.collector.artifacts import rows
 from runyard.collector.schema import runs
 from runyard.tracking.records import (
     CHILD,
-    FILE_KINDS,
-    MOST_COLUMNS,
     SCALAR,
     Artifact,
     ArtifactGone,
     Child,
-    FileMetric,
     Goal,
     GoalSet,
     Lifecycle,
@@ -34,15 +31,13 @@ from runyard.tracking.records import (
     Param,
     Property,
     Record,
-    Row,
     Status,
     Tag,
     Untag,
     Warned,
-    Word,
 )
 
-from . import best, client_runs, documents, labels, model_metrics, series
+from . import best, client_runs, documents, labels, model_metrics, series, texts
 from .lineage import Lineage
 from .series import Arrivals, Point
 from .warn import warn
@@ -59,14 +54,23 @@ class Refusal:
 
 
 def apply(
-    connection: Connection, run_id: str, records: Sequence[Record], *, now_ms: int, origin: str | None = None
+    connection: Connection,
+    run_id: str,
+    records: Sequence[Record],
+    *,
+    now_ms: int,
+    origin: str | None = None,
+    is_any_model: bool = False,
 ) -> list[Refusal]:
     """Applies records of the run `run_id` and its descendants, in order.
 
-    `origin` is the run whose streams bring the bytes of files, None where they are in the store of blobs. Raises nothing for
-    what a client has said; a 404 has to be told before, where there is no such run.
+    `origin` is the run whose streams bring the bytes of files, None where they are in the store of blobs. `is_any_model`: it
+    was looked at before of which models the points may be; else they may be of these runs' models. Raises nothing for what a
+    client has said; a 404 has to be told before, where there is no such run.
     """
-    return _Application(connection, run_id, now_ms, origin).run(records)
+    application = _Application(connection, run_id, now_ms, origin)
+    application.is_any_model = is_any_model
+    return application.run(records)
 
 
 class _Application:
@@ -80,6 +84,7 @@ class _Application:
         self._known: dict[str, dict[str, Any]] = {}  # rows of series, by run and name
         self._refusals: list[Refusal] = []
         self._run_id = run_id
+        self.is_any_model = False
 
     def run(self, records: Sequence[Record]) -> list[Refusal]:
         """Each record in order; points are written at the end, which nobody sees before."""
@@ -88,7 +93,7 @@ class _Application:
         for position, record in enumerate(records):
             if type(record) is Metric:
                 one = spoken_of.get((record.run, record.name))
-                if one is not None and one.kind == SCALAR:
+                if one is not None and one.kind == SCALAR and not (record.model_id or record.dataset_name):
                     one.recorded.append(record)
                     continue
             sentence = self._take(record)
@@ -105,6 +110,9 @@ class _Application:
         at_ms = getattr(record, "at_ms", 0)
         if not 0 <= at_ms < MOST_MS:
             return f"{at_ms} is no time in milliseconds"
+        reason = texts.why_bad(record)
+        if reason:
+            return reason
         if isinstance(record, Child):
             kind = record.kind or CHILD
             return self._lineage.add_child(record.run, record.parent, record.name, kind, record.user, record.at_ms)
@@ -117,7 +125,7 @@ class _Application:
         row = self._lineage.find(point.run)
         if isinstance(row, str):
             return row
-        reason = labels.why_bad_name("metric", point.name) or _why_bad(point)
+        reason = labels.why_bad_name("metric", point.name) or texts.why_bad_point(point)
         if reason:
             return reason
         one = self._series.get((row.run_id, point.name))
@@ -159,12 +167,16 @@ class _Application:
             if one.points:
                 arrivals.append(one)
                 changed.setdefault(one.run_id, []).append(one.name)
-                model_metrics.note(self._connection, one.run_id, one.recorded)
+                model_metrics.note(self._connection, one.run_id, one.recorded, self._may_measure)
         series.append(self._connection, arrivals)
         for run_id, names in changed.items():
             row: Any = self._lineage.find(run_id)
             if row.parent_run_id is not None:
                 best.note(self._connection, run_id, names)
+
+    def _may_measure(self, run_id: str) -> bool:
+        """Whether points may be of the models of this run."""
+        return self.is_any_model or not isinstance(self._lineage.known(run_id), str)
 
     def _make_points(self, one: Arrivals, records: Sequence[Record]) -> None:
         """Numbers that no column takes are refused; they are looked for only where there is one."""
@@ -187,21 +199,6 @@ def _is_too_large(point: Point) -> bool:
 
 def _names_of(records: Iterable[Record]) -> set[tuple[str, str]]:
     return {(record.run, record.name) for record in records if isinstance(record, series.POINTS)}
-
-
-def _why_bad(point: Point) -> str:
-    if isinstance(point, Row):
-        if not point.cells:
-            return f"a row of the metric {point.name!r} has no columns"
-        if len(point.cells) > MOST_COLUMNS:
-            return f"a row of the metric {point.name!r} has {len(point.cells)} columns, at most {MOST_COLUMNS} are kept"
-        reasons = (labels.why_bad_name(f"column of the metric {point.name!r}", name) for name in point.cells)
-        return next(filter(None, reasons), "")
-    if isinstance(point, FileMetric) and point.kind not in FILE_KINDS:
-        return f"the metric {point.name!r} is of kind {point.kind[:40]!r}, which is none of {', '.join(FILE_KINDS)}"
-    if isinstance(point, Word) and isinstance(point.value, str) and len(point.value) > labels.MOST_VALUE:
-        return f"a value of the metric {point.name!r} has {len(point.value)} characters, at most {labels.MOST_VALUE} are kept"
-    return ""
 
 
 def _param(connection: Connection, row: Any, record: Param) -> str:

@@ -21,6 +21,7 @@ from . import experiments
 # A client run that nobody has said anything of for so long is shown as not responding.
 SILENT_S = 86_400.0
 _SAID_EVERY_MS = 10_000  # how exactly it is written down when something was said
+_MOST_CAUSE = 4096  # characters
 # In place of the digest of a key: nobody else has created the run, nor will a node join it.
 _NO_KEY = "client"
 
@@ -77,6 +78,7 @@ def say_status(connection: Connection, run_id: str, status: str, cause: str, at_
         return
     at_ns, is_final = at_ms * 10**6, status in state.FINAL
     started_ns = at_ns if status == "Running" and known.started_ns is None else known.started_ns
+    cause = cause.replace("\0", "\ufffd")[:_MOST_CAUSE]  # how a run ended must not be lost over how that is told
     values = {"status": status, "cause": cause, "is_complete": is_final, "started_ns": started_ns}
     values["ended_ns"] = at_ns if is_final else None
     connection.execute(_STATUS, {"this_run": run_id} | {f"new_{name}": value for name, value in values.items()})

@@ -6,21 +6,50 @@ the connection of its transaction, and returns the sentence that refuses what wa
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Annotated, Any
 
+import msgspec
 import sqlalchemy as sa
+from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy.engine import Connection
 
 from runyard.collector.artifacts import rows
 from runyard.collector.schema import experiments, links, models
-from runyard.tracking.records import Artifact, ArtifactGone, Link, Model
+from runyard.mlflow.datasets import input_of
+from runyard.mlflow.messages import MODEL_STATUSES, ModelInput, ModelOutput
+from runyard.tracking.records import Artifact, ArtifactGone, Link, Model, ModelMetric
+
+from .labels import MOST_VALUE
 
 _HEX = frozenset("0123456789abcdef")
-_OF_MODEL = {"name", "model_type", "status", "status_message", "deleted_ms", "params", "tags", "metrics"}
+_MODEL_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_Text = Annotated[str, Meta(max_length=MOST_VALUE, pattern=r"^[^\x00]*$")]
 _NEW_MODEL: dict[str, Any] = {
     "name": "", "model_type": "", "status": "LOGGED_MODEL_PENDING", "status_message": "", "deleted_ms": None,
     "params": {}, "tags": {}, "metrics": [],
 }  # fmt: skip
+
+
+class _Changes(Struct, forbid_unknown_fields=True):
+    """What a record says of a model: members of the table `models`."""
+
+    name: _Text | UnsetType = UNSET
+    model_type: _Text | UnsetType = UNSET
+    status: _Text | UnsetType = UNSET
+    status_message: _Text | UnsetType = UNSET
+    deleted_ms: Annotated[int, Meta(ge=0, le=2**63 - 1)] | UnsetType | None = UNSET
+    params: dict[_Text, _Text] | UnsetType = UNSET
+    tags: dict[_Text, _Text] | UnsetType = UNSET
+    metrics: list[ModelMetric] | UnsetType = UNSET
+
+
+class _Dataset(Struct):
+    """What is searched for of a dataset's link."""
+
+    name: _Text
+    digest: _Text
+    context: _Text = ""
 
 
 def put_artifact(connection: Connection, owner: str, record: Artifact, origin: str | None) -> str:
@@ -39,12 +68,17 @@ def remove_artifact(connection: Connection, owner: str, record: ArtifactGone) ->
 
 def put_model(connection: Connection, run: Any, record: Model) -> str:
     """A model of the run (its row) is new, or is otherwise now."""
-    strange = sorted(set(record.document) - _OF_MODEL)
-    if strange:
-        return f"model {record.model_id[:64]!r} has no member {strange[0][:64]!r}"
+    reason = _why_bad_model(record)
+    if reason:
+        return reason
     this_model = models.c.model_id == record.model_id
+    known = connection.execute(sa.select(models.c.run_id).where(this_model)).first()
     values: dict[str, Any] = dict(record.document) | {"updated_ms": record.at_ms}
-    if connection.execute(sa.update(models).where(this_model).values(values)).rowcount == 0:
+    if known is not None:
+        if known.run_id != run.run_id:
+            return f"model {record.model_id} belongs to another run than {run.run_id}"
+        connection.execute(sa.update(models).where(this_model).values(values))
+    else:
         ours = sa.select(experiments.c.experiment_id).where(experiments.c.folder == run.experiment)
         identity = {"model_id": record.model_id, "run_id": run.run_id, "created_ms": record.at_ms}
         identity["experiment_id"] = connection.execute(ours).scalar_one()
@@ -52,11 +86,37 @@ def put_model(connection: Connection, run: Any, record: Model) -> str:
     return ""
 
 
+def _why_bad_model(record: Model) -> str:
+    if not _MODEL_ID.fullmatch(record.model_id):
+        return f"the id {record.model_id!r} of a model is not made of 1 to 64 letters, digits, '_', '.' and '-'"
+    try:
+        changes = msgspec.convert(record.document, _Changes)
+    except msgspec.ValidationError as error:
+        return f"model {record.model_id} cannot be so: {error}"
+    if changes.status is not UNSET and changes.status not in MODEL_STATUSES:
+        return f"model {record.model_id} has the status {changes.status[:40]!r}, which is none of {', '.join(MODEL_STATUSES)}"
+    return ""
+
+
 def put_link(connection: Connection, run_id: str, record: Link) -> str:
     """The run has read a dataset, or used or made a model."""
-    if not record.key or len(record.key) > 300:
-        return f"a {record.kind} has the key {record.key[:100]!r}, which has to have 1 to 300 characters"
+    if not record.key:
+        return f"a {record.kind} has no key"
+    try:
+        _check_link(record)
+    except (msgspec.ValidationError, KeyError) as error:
+        return f"the {record.kind} {record.key[:100]!r} cannot be so: {error}"
     this_link = (links.c.run_id == run_id) & (links.c.kind == record.kind) & (links.c.key == record.key)
     if connection.execute(sa.update(links).where(this_link).values(document=record.document)).rowcount == 0:
         connection.execute(sa.insert(links).values(run_id=run_id, kind=record.kind, key=record.key, document=record.document))
     return ""
+
+
+def _check_link(record: Link) -> None:
+    if record.kind == "dataset":
+        msgspec.convert(record.document, _Dataset)
+        input_of(record.document)
+    else:
+        msgspec.convert(record.document, ModelInput if record.kind == "model_input" else ModelOutput)
+        if not record.document.get("model_id"):
+            raise KeyError("model_id")

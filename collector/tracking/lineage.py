@@ -49,7 +49,15 @@ class Lineage:
                 self._known[wanted] = row
         return row
 
+    def known(self, run_id: str) -> Any | str:
+        """As `find`, but of runs that are there alone."""
+        row = self._row(run_id) if run_id and "\0" not in run_id else None
+        return row if row is not None and self.is_below(row) else f"run {run_id[:128]!r} is none of run {self._root}"
+
     def _look(self, wanted: str) -> Any | str:
+        reason = why_bad_run_id(wanted)
+        if reason:
+            return f"the id {wanted[:128]!r} of a run {reason}"
         row = self._row(wanted)
         if row is None:
             return self._implied(wanted)

@@ -6,7 +6,7 @@ Reads from and writes to the table `model_metrics`. Every function blocks and ge
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,13 +21,15 @@ _BATCH = 500  # ids in one query
 _IDENTITY = ("model_id", "key", "timestamp_ms", "step", "run_id")
 
 
-def note(connection: Connection, run_id: str, points: Iterable[Any]) -> None:
-    """The points that are of models are kept with these, each once; those of models that are not there are not."""
+def note(connection: Connection, run_id: str, points: Iterable[Any], may_measure: Callable[[str], bool]) -> None:
+    """The points that are of models are kept with these, each once; those of models that are not there are not, nor those of
+    models of runs of which `may_measure` says no."""
     given = [point for point in points if type(point) is Metric and point.model_id]
     if not given:
         return
     ids = sorted({point.model_id for point in given})
-    there = set(connection.execute(sa.select(models.c.model_id).where(models.c.model_id.in_(ids[:_BATCH]))).scalars())
+    query = sa.select(models.c.model_id, models.c.run_id).where(models.c.model_id.in_(ids[:_BATCH]))
+    there = {row.model_id for row in connection.execute(query).all() if may_measure(row.run_id or "")}
     rows = {
         tuple(row[name] for name in _IDENTITY): row
         for row in (_row(run_id, point) for point in given)

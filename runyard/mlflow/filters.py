@@ -12,6 +12,12 @@ from typing import Final, Literal
 from .errors import invalid
 from .tokens import DECIMAL, INTEGER, LIST, NAME, OPERATOR, TEXT, WORD, Token, listed, plain_key, tokens, unquoted
 
+MOST_CHARACTERS: Final = 500_000  # of a filter
+MOST_CLAUSES: Final = 100
+MOST_LISTED: Final = 10_000  # texts of an IN
+MOST_PATTERN: Final = 4096  # characters of a LIKE: SQLite takes 50,000 bytes
+MOST_ORDERS: Final = 20
+
 Entity = Literal["metric", "param", "tag", "attribute", "dataset"]
 METRIC: Final = "metric"
 PARAM: Final = "param"
@@ -112,6 +118,8 @@ MODELS: Final = Language(
 
 def parse_filter(text: str, language: Language = RUNS) -> list[Clause]:
     """The clauses of a filter; raises MlflowError where it is none. No text: no clauses."""
+    if len(text) > MOST_CHARACTERS:
+        raise invalid(f"A filter has at most {MOST_CHARACTERS} characters, and this one {len(text)}")
     words = tokens(text)
     clauses: list[Clause] = []
     at = 0
@@ -122,6 +130,8 @@ def parse_filter(text: str, language: Language = RUNS) -> list[Clause]:
             at += 1
         clause, at = _clause(words, at, language)
         clauses.append(clause)
+        if len(clauses) > MOST_CLAUSES:
+            raise invalid(f"A filter has at most {MOST_CLAUSES} clauses")
     return clauses
 
 
@@ -143,6 +153,8 @@ def parse_order(text: str, language: Language = RUNS) -> Order:
 
 def parse_orders(texts: list[str], language: Language = RUNS) -> list[Order]:
     """The keys of an order_by; raises MlflowError where one is none, or is there twice."""
+    if len(texts) > MOST_ORDERS:
+        raise invalid(f"`order_by` has at most {MOST_ORDERS} keys, and this one {len(texts)}")
     orders = [parse_order(text, language) for text in texts]
     keys = [(order.entity, order.key) for order in orders]
     if len(set(keys)) < len(keys):
@@ -212,12 +224,22 @@ def _value(entity: Entity, key: str, comparator: str, word: Token, language: Lan
     if entity == METRIC or (entity == ATTRIBUTE and key in language.numbers):
         if word.kind != INTEGER and not (word.kind == DECIMAL and language.has_decimals):
             raise invalid(f"Expected numeric value type for {entity} {key!r}. Found {word.text}")
-        return int(word.text) if word.kind == INTEGER and entity == ATTRIBUTE else float(word.text)
+        if len(word.text) > 1000:
+            raise invalid(f"The number that {entity} {key!r} is compared with has {len(word.text)} digits, more than are read")
+        number = int(word.text) if word.kind == INTEGER and entity == ATTRIBUTE else float(word.text)
+        if isinstance(number, int) and abs(number) >= 2**63:
+            raise invalid(f"The number {number} that {entity} {key!r} is compared with has more than 64 bits")
+        return number
     if comparator in _LISTS:
         if word.kind != LIST:
             raise invalid(f"Expected a list of quoted string values for {entity} {key!r}. Got {word.text}")
-        return listed(word.text)
+        texts = listed(word.text)
+        if len(texts) > MOST_LISTED:
+            raise invalid(f"The list of {entity} {key!r} holds {len(texts)} texts, at most {MOST_LISTED} are taken")
+        return texts
     value = unquoted(word.text) if word.kind in (TEXT, NAME) else None
     if value is None:
         raise invalid(f"Expected a quoted string value for {entity} {key!r} (e.g. 'my-value'). Got value {word.text}")
+    if comparator in ("LIKE", "ILIKE") and len(value) > MOST_PATTERN:
+        raise invalid(f"The pattern of {entity} {key!r} has {len(value)} characters, at most {MOST_PATTERN} are taken")
     return value

@@ -15,6 +15,7 @@ MOST_METRICS: Final = 1000  # of one log-batch
 MOST_PARAMS: Final = 100
 MOST_TAGS: Final = 100
 MOST_ENTITIES: Final = 1000
+MOST_EXPERIMENTS: Final = 10_000  # that a search names
 MOST_KEY: Final = 250  # characters
 MOST_PARAM_VALUE: Final = 6000  # what is longer is cut, as MLflow's server does
 MOST_TAG_VALUE: Final = 8000  # likewise
@@ -128,6 +129,12 @@ def check_batch(batch: Batch) -> None:
     twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
     if twice:
         raise invalid(f"Duplicate parameter keys have been submitted: {twice}; each may have one value in a request")
+
+
+def check_count(what: str, given: Sequence[object], most: int = MOST_ENTITIES) -> None:
+    """How many things a request names."""
+    if len(given) > most:
+        raise invalid(f"A request can name at most {most} {what}. Got {len(given)} {what}.")
 
 
 def _check_size(name: str, size: int, most: int) -> None:

@@ -83,13 +83,13 @@ def plain_key(text: str) -> str:
 
 def listed(text: str) -> tuple[str, ...]:
     """The texts of a list in parentheses; raises MlflowError where it holds none, or anything else."""
-    rest, found = text[1:-1].strip(), []
-    while rest:
-        match = _LISTED.match(rest)
+    inner, found, position = text[1:-1].strip(), [], 0
+    while position < len(inner):
+        match = _LISTED.match(inner, position)
         if match is None:
             raise invalid(f"While parsing a list in the query, expected quoted text separated by commas, found {text[:80]}")
         found.append(re.sub(r"\\(['\"\\])", r"\1", match[1][1:-1]))
-        rest = rest[match.end() :]
+        position = match.end()
     if not found:
         raise invalid("While parsing a list in the query, expected a non-empty list of string values, but got empty list")
     return tuple(found)
