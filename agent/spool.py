@@ -38,9 +38,6 @@ TOOL_VARIABLES = frozenset({
 # What object stores' libraries look for where the spec names no secret.
 CREDENTIAL_PREFIXES = ("AWS_", "GOOGLE_", "AZURE_STORAGE_")
 
-# What a driver is given so that its MLflow finds its run (agent/loopback_start.py).
-OUTER_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_TOKEN")
-
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
@@ -250,7 +247,7 @@ class NewRun:
             if name not in ("RUNYARD_CLIENT__TOKEN", "RUNYARD_CLIENT__TOKEN_FILE", "RUNYARD_COLLECTOR_URL")
         }
         if kept.get("MLFLOW_TRACKING_TOKEN", "") and kept.get("MLFLOW_TRACKING_TOKEN") == kept.get("RUNYARD_TOKEN"):
-            for name in OUTER_VARIABLES:  # of the run in which this one was started
+            for name in names.MLFLOW_VARIABLES:  # of the run in which this one was started
                 kept.pop(name, None)
         return {"PYTHONUNBUFFERED": "1"} | kept | ours
 

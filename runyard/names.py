@@ -54,6 +54,8 @@ STACKS_WANTED_FILE = ".runyard/stacks_wanted.json"
 WATCH_LOCK = ".runyard/watch.lock"
 LOOPBACK_FILE = ".runyard/loopback.json"
 LOOPBACK_LOCK = ".runyard/loopback.lock"
+# What leads MLflow in a driver to its run, and to no other that is started in it.
+MLFLOW_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_TOKEN")
 # What the process of an interactive run leaves in its folder (process_dir) for the shepherd.
 ATTACHED_WORD = "word.json"
 ATTACHED_EXIT_STATUS = "exit_status"

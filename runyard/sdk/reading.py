@@ -13,7 +13,7 @@ from runyard import reader
 from runyard.errors import CollectorBusy, CollectorRefused, CollectorUnreachable
 
 from . import children as kin
-from . import contents, journals, saying, shapes
+from . import journals, saying, shapes
 from .filters import Marks, has_marks, wanted_marks
 from .offline import OfflineRecorder
 from .recording import JournalRecorder
@@ -76,7 +76,7 @@ def _shaped(run: Run, name: str | None, populate: bool, as_lists: bool) -> dict[
     found, here = _read(run, lambda: (_series(run, name), None), lambda replay: _series_here(_seen(replay, run), name))
 
     def file_of(path: str, kind: str) -> Any:
-        return shapes.contents(contents.read(run, path, here), kind) if populate else contents.address(run, path)
+        return shapes.contents(run, path, kind, here) if populate else shapes.address(run, path)
 
     return {key: shapes.shaped(one, file_of, as_lists) for key, one in found.items()}
 

@@ -35,6 +35,8 @@ class Run:
     def __init__(self, experiment: Experiment, run_id: str, outputs: str | None = None) -> None:
         from . import requesting
 
+        if not isinstance(run_id, str) or not run_id:
+            raise InputError(f"the run id is {run_id!r}; it has to be a text, as run.id has it")
         connection = experiment.workspace.connection
         self._bind(run_id, experiment.name, connection, requesting.RequestRecorder(connection, run_id))
         self._experiment, self._outputs = experiment, outputs

@@ -43,7 +43,6 @@ OF_A_PROCESS = (
     *("TF_CONFIG", "AZ_BATCH_HOST_LIST", "AZ_BATCH_MASTER_NODE", "AZ_BATCH_IS_CURRENT_NODE_MASTER"),
     *("AZ_BATCHAI_TASK_TYPE", "AZ_BATCHAI_TASK_INDEX", "AZ_BATCHAI_PYTORCH_INIT_METHOD", "AZUREML_NODE_COUNT"),
 )
-OF_ITS_MLFLOW = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_TOKEN")
 # By it the processes of that run are found and ended with it: a run that it has started on this machine ends with it, too.
 MARK = "RUNYARD_RUN_MARK"
 # What a workspace was made with counts, whatever the variables say.
@@ -166,7 +165,7 @@ def _environment(environ: Mapping[str, str], workspace: Workspace) -> dict[str, 
     if "RUNYARD_RUN_ID" in environ:
         dropped |= {*configuration.DRIVER_VARIABLES, *OF_A_PROCESS} - {MARK}
         if environ.get("MLFLOW_TRACKING_TOKEN") == environ.get("RUNYARD_TOKEN"):  # the way of that run's MLflow alone
-            dropped |= {*OF_ITS_MLFLOW}
+            dropped |= {*names.MLFLOW_VARIABLES}
     kept = {name: value for name, value in environ.items() if name not in dropped}
     return kept | {"RUNYARD_COLLECTOR_URL": workspace.url, "RUNYARD_TOKEN": workspace.connection.token}
 

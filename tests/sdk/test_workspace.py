@@ -76,6 +76,13 @@ def test_what_is_missing_is_said(clean: pytest.MonkeyPatch, tmp_path: Path) -> N
             Experiment(Workspace("http://127.0.0.1:1", "token"), name)  # type: ignore[arg-type]
 
 
+def test_a_run_is_named_by_a_text(collector: CollectorProcess) -> None:
+    experiment = Experiment(Workspace(collector.url, collector.token), "digits")
+    for run_id in (3, "", None):
+        with pytest.raises(InputError, match="the run id is"):
+            Run(experiment, run_id)  # type: ignore[arg-type]
+
+
 def test_an_unknown_token_is_refused(collector: CollectorProcess) -> None:
     with pytest.raises(CollectorRefused, match="not known"):
         _ = Workspace(collector.url, "nobody's").compute_targets
