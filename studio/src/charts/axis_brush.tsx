@@ -30,7 +30,7 @@ export function AxisBrush({ name, height, brush, onBrush }: Props) {
         x={-REACH}
         width={2 * REACH}
         height={height}
-        tabIndex={0}
+        tabindex={0}
         role="slider"
         aria-orientation="vertical"
         aria-label={`Runs kept by ${name}`}

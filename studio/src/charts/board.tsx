@@ -41,7 +41,9 @@ export function Board({ scope, place, names }: Props) {
   const found = useRows(scope, charted.charts);
   const shown = useShown(found.rows, scope);
   const focused = useRef<string | null>(null);
+  const saved = useRef<string | null>(null);
   useEffect(() => {
+    if (edited) return; // what is below a dialog takes no focus
     if (focused.current) document.getElementById(`handle-${focused.current}`)?.focus();
     focused.current = null;
   });
@@ -88,7 +90,19 @@ export function Board({ scope, place, names }: Props) {
         ))}
       </div>
       {edited && (
-        <ChartEditor {...edited} names={names} onClose={() => setEdited(null)} onSave={(chart) => charted.change(put(charted.charts, chart))} />
+        <ChartEditor
+          {...edited}
+          names={names}
+          onSave={(chart) => {
+            charted.change(put(charted.charts, chart));
+            saved.current = chart.id;
+          }}
+          onClose={() => {
+            setEdited(null);
+            focused.current = saved.current; // where it is seen
+            saved.current = null;
+          }}
+        />
       )}
     </div>
   );

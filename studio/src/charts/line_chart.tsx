@@ -36,7 +36,7 @@ export function LineChart({ chart, runs, labels, height, cursorKey }: Props) {
   const lines = useMemo(() => linesOf(data ?? [], runs, chart, labels), [data, runs, chart, labels]);
   const isByPlace = data?.length && chart.x === "step" && data.every((series) => series.x_is === "index");
   return (
-    <div ref={place} style={{ minHeight: `${height + 40}px` }}>
+    <div ref={place} style={{ minHeight: `${height + 28}px` }}>
       {error && !data && <ErrorNote>{error.message}</ErrorNote>}
       {data && (
         <Chart

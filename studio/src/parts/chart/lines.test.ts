@@ -83,6 +83,7 @@ test("the cursor goes from point to point and stops at the ends", () => {
   expect(neighbour([0, 5, 9], 5, 1, [0, 9])).toBe(9);
   expect(neighbour([0, 5, 9], 9, 10, [0, 9])).toBe(9);
   expect(neighbour([0, 5, 9], 9, -Infinity, [1, 9])).toBe(5);
+  expect([1, -1, Infinity, -Infinity].map((by) => neighbour([0, 5, 9], null, by, [0, 9]))).toEqual([0, 9, 9, 0]);
   expect(neighbour([], null, 1, [0, 1])).toBeNull();
 });
 

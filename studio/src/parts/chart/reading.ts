@@ -30,7 +30,7 @@ function rank(y: number | null): number {
 export function neighbour(xs: readonly number[], x: number | null, by: number, shown: Range): number | null {
   const inside = xs.filter((one) => one >= shown[0] && one <= shown[1]);
   if (!inside.length) return null;
-  if (x === null) return by > 0 ? inside[0]! : inside[inside.length - 1]!;
+  if (x === null) return by === -Infinity || (by > 0 && by !== Infinity) ? inside[0]! : inside[inside.length - 1]!;
   let at = 0;
   for (let place = 1; place < inside.length; place++) if (Math.abs(inside[place]! - x) < Math.abs(inside[at]! - x)) at = place;
   return inside[Math.min(inside.length - 1, Math.max(0, at + by))]!;
