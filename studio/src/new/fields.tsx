@@ -1,6 +1,7 @@
 // The fields of a new run.
 
 import type { ComponentChildren } from "preact";
+import { useId } from "preact/hooks";
 import { PairRows } from "../act/pair_rows";
 import type { Cluster } from "../api/compute";
 import { nodeCount, plural } from "../compute/words";
@@ -25,9 +26,9 @@ interface FieldProps {
 }
 
 const ENVIRONMENT_WORDS: Record<string, string> = {
-  host: "What is on the node",
-  venv: "A Python environment of requirements",
-  container: "A container image",
+  host: "The node itself",
+  venv: "Venv of requirements",
+  container: "Container image",
 };
 const DISTRIBUTION_WORDS: Record<string, string> = { none: "Plain processes", pytorch: "PyTorch", tensorflow: "TensorFlow", mpi: "MPI" };
 
@@ -98,17 +99,13 @@ function Where(props: Props) {
   const chosen = clusters.find((one) => one.cluster === draft.cluster);
   return (
     <Section title="Where it runs">
-      <label>
-        Cluster
-        <select value={draft.cluster} onChange={(event) => change({ cluster: event.currentTarget.value })}>
-          {clusters.map(({ cluster }) => (
-            <option key={cluster} value={cluster}>
-              {cluster}
-            </option>
-          ))}
-        </select>
-        <span class="hint">{chosen && roomIn(chosen)}</span>
-      </label>
+      <Choice
+        label="Cluster"
+        value={draft.cluster}
+        options={clusters.map(({ cluster }) => [cluster, cluster])}
+        onValue={(cluster) => change({ cluster })}
+        hint={chosen && roomIn(chosen)}
+      />
       {field(props, "nodes", "Nodes", { isNumber: true, hint: "all at once" })}
       {field(props, "gpus", "GPUs of each node", { isNumber: true })}
       {field(props, "cpus", "CPUs of each node", { placeholder: "all", hint: "with neither CPUs nor memory it gets whole nodes" })}
@@ -204,10 +201,13 @@ function Section({ title, children }: { title: string; children: ComponentChildr
 }
 
 function Field({ label, value, onValue, hint, placeholder, isNumber }: FieldProps) {
+  const id = useId();
   return (
-    <label>
-      {label}
+    <div class="field">
+      <label for={id}>{label}</label>
       <input
+        id={id}
+        aria-describedby={`${id}-hint`}
         value={value}
         inputMode={isNumber ? "numeric" : "text"}
         autocomplete="off"
@@ -215,8 +215,10 @@ function Field({ label, value, onValue, hint, placeholder, isNumber }: FieldProp
         placeholder={placeholder}
         onInput={(event) => onValue(event.currentTarget.value)}
       />
-      <span class="hint">{hint}</span>
-    </label>
+      <span class="hint" id={`${id}-hint`}>
+        {hint}
+      </span>
+    </div>
   );
 }
 
@@ -225,19 +227,24 @@ interface ChoiceProps {
   readonly value: string;
   readonly options: readonly (readonly [value: string, words: string])[];
   readonly onValue: (value: string) => void;
+  readonly hint?: string | undefined;
 }
 
-function Choice({ label, value, options, onValue }: ChoiceProps) {
+function Choice({ label, value, options, onValue, hint }: ChoiceProps) {
+  const id = useId();
   return (
-    <label>
-      {label}
-      <select value={value} onChange={(event) => onValue(event.currentTarget.value)}>
+    <div class="field">
+      <label for={id}>{label}</label>
+      <select id={id} aria-describedby={`${id}-hint`} value={value} onChange={(event) => onValue(event.currentTarget.value)}>
         {options.map(([one, words]) => (
           <option key={one} value={one}>
             {words}
           </option>
         ))}
       </select>
-    </label>
+      <span class="hint" id={`${id}-hint`}>
+        {hint}
+      </span>
+    </div>
   );
 }

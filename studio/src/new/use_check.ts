@@ -54,5 +54,6 @@ async function ask(draft: Draft): Promise<Checked> {
 }
 
 function sentence(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
+  const isWord = /^[a-z]+[ ,]/.test(text); // and no key, as environment.image is
+  return (isWord ? text.charAt(0).toUpperCase() + text.slice(1) : text) + (/[.!?…]$/.test(text) ? "" : ".");
 }
