@@ -173,7 +173,7 @@ def test_problems_are_documents_with_a_request_id(collector: CollectorProcess) -
 
 
 def test_unknown_routes_and_methods_are_problems(collector: CollectorProcess) -> None:
-    for path in ("/", "/api/v1", "/api/v1/nothing", "/api/v2/runs", "/api/v1/runs/"):
+    for path in ("/nothing", "/api", "/api/v1", "/api/v1/nothing", "/api/v2/runs", "/api/v1/runs/", "/assets/nothing.js"):
         answer = call(collector, "GET", path)
         assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json"), path
     answer = call(collector, "DELETE", "/api/v1/runs")
