@@ -14,6 +14,9 @@ import pytest
 
 from runyard import __version__
 
+# The page is built for the wheel.
+pytestmark = pytest.mark.timeout(400)
+
 ROOT = Path(__file__).parents[2]
 # Folders of the repository, and where they lie in the wheel.
 PLACES = {"runyard": "runyard", "agent": "runyard/agent", "collector": "runyard/collector", "systemd": "runyard/systemd"}
