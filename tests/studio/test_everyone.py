@@ -81,8 +81,9 @@ def overhang(page: Page) -> Any:
     return page.evaluate(
         """() => {
           const wide = document.documentElement.clientWidth, over = document.documentElement.scrollWidth - wide;
-          const sticks_out = (one) => over > 0 && one.getBoundingClientRect().right > wide + 1;
-          const found = [...document.querySelectorAll("body *")].filter(sticks_out);
+          const is_cut = (one) => one && (getComputedStyle(one).overflowX !== "visible" || is_cut(one.parentElement));
+          const sticks_out = (one) => one.getBoundingClientRect().right > wide + 1 && !is_cut(one.parentElement);
+          const found = over > 0 ? [...document.querySelectorAll("body *")].filter(sticks_out) : [];
           return [Math.max(0, over), found.slice(0, 3).map((one) => one.outerHTML.slice(0, 120))];
         }"""
     )
@@ -110,6 +111,7 @@ def test_everyone_can_use_the_page(browsing: Browsing, node: str, path: str, tit
         shift = page.evaluate(SHIFT)
         faults += [("the layout jumps by", shift)] if shift > MOST_SHIFT else []
         faults += [("one does not see the focus on", what) for what in unseen_focus(page)]
+        page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
         name = "everyone-" + path.strip("/").replace("/", "-").replace("{node}", "node").partition("?")[0]
         for theme in ("light", "dark"):
             scheme: Any = theme

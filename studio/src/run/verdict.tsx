@@ -1,6 +1,6 @@
 // Why a run has failed: who was first, what shows it, and who only followed.
 
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { get } from "../api/client";
 import { type Failure, filePath, type RunInFull, runPath } from "../api/run";
 import { span } from "../format";
@@ -63,11 +63,14 @@ export function Verdict({ run }: { run: RunInFull }) {
 
 function Decision({ run }: { run: RunInFull }) {
   const ask = (signal: AbortSignal) => get<Decided>(`${runPath(run.run_id)}/verdict`, {}, signal);
-  const { data } = useLive(`verdict ${run.run_id} ${run.status} ${run.is_complete}`, ask, run.is_complete ? 0 : LIVE_MS);
+  const known = useRef<Decided | undefined>(undefined);
+  const found = useLive(`verdict ${run.run_id} ${run.status} ${run.is_complete}`, ask, run.is_complete ? 0 : LIVE_MS);
+  known.current = found.data ?? known.current;
+  const data = known.current;
   const title = run.status === "Failed" ? "Why it failed" : run.status === "NotResponding" ? "Why it does not respond" : "What has failed";
   const sentence = data?.is_decided ? data.sentence : run.failure?.cause || run.cause || "Why it failed is not known yet.";
   return (
-    <section class="verdict" aria-label={title}>
+    <section class="verdict" aria-label={title} aria-busy={!data && !found.error}>
       <h2>{title}</h2>
       <p class="sentence">{capital(sentence)}</p>
       {data?.is_decided ? <Shown run={run} decided={data} /> : <Place run={run} failure={run.failure} />}
