@@ -46,15 +46,13 @@ export function ChartCard({ chart, actions, children }: Props) {
         if (id) actions.take(id);
       }}
     >
-      <header>
+      <header draggable onDragStart={(event) => event.dataTransfer?.setData(KIND, chart.id)}>
         <button
           type="button"
           class="quiet chart-handle"
           id={`handle-${chart.id}`}
-          draggable
           aria-label={`Move ${title}`}
           title="Drag it to another place, or press the arrow keys"
-          onDragStart={(event) => event.dataTransfer?.setData(KIND, chart.id)}
           onKeyDown={(event) => {
             const by = MOVES[event.key];
             if (!by) return;
