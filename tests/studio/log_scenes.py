@@ -105,7 +105,7 @@ def hostile_files() -> dict[str, bytes]:
         "newlines.txt": b"harmless\n" + b"\n" * 2_000_000,
         "nul.txt": b"harmless\n" + bytes(1 << 20) + b"\nend\n",
         "latin1.txt": "harmless: größer, café, naïve\n".encode("latin-1") * 500,
-        "utf16.txt": "harmless in another encoding\n".encode("utf-16") * 500 + b"\nharmless\n",
+        "utf16.txt": b"harmless\n" + "in another encoding\n".encode("utf-16") * 500,
         "mixed.txt": "größe ".encode() + "größe ".encode("latin-1") + b"\xf0\x9f\x98 \xed\xa0\x80 \xc0\xaf harmless\n",
         "bidi.txt": "harmless\nuser = '\u202e\u2066// admin\u2069 \u2066'\n\u200f\u061c\ufeff\u2028x\n".encode(),
         "arabic.txt": "harmless مرحبا بالعالم 123 שלום עולם\n".encode() * 1000,

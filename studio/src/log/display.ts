@@ -84,8 +84,8 @@ function isPair(text: string, at: number): boolean {
 
 function markOf(match: RegExpExecArray, style: Style): Piece {
   const [whole] = match;
-  if (match[4]) return { text: `␛${match[4]}${visible(match[5] ?? "")}`, style, meaning: "a terminal's command that carries text" };
-  if (whole.length > 1) return { text: `␛${whole.slice(1)}`, style, meaning: "a terminal's command" };
+  if (match[4]) return { text: `ESC${match[4]}${visible(match[5] ?? "")}`, style, meaning: "a terminal's command that carries text" };
+  if (whole.length > 1) return { text: `ESC${whole.slice(1)}`, style, meaning: "a terminal's command" };
   return { text: characterMark(whole.charCodeAt(0)), style, meaning: meaningOf(whole.charCodeAt(0)) };
 }
 
@@ -97,8 +97,8 @@ function visible(text: string): string {
 }
 
 function characterMark(code: number): string {
-  if (code < 0x20) return String.fromCharCode(0x2400 + code);
-  if (code === 0x7f) return "␡";
+  if (code === 0x1b) return "ESC";
+  if (code < 0x20 || code === 0x7f) return `\\x${code.toString(16).padStart(2, "0")}`;
   if (code >= 0xdc80 && code <= 0xdcff) return `\\x${(code - 0xdc00).toString(16)}`;
   return `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
 }

@@ -39,6 +39,7 @@ export function Viewer(props: ViewerProps): JSX.Element {
   const place = useRef<HTMLDivElement>(null);
   const anchor = useRef<{ start: number; top: number } | null>(null);
   const shownTarget = useRef<number | null>(null);
+  const goal = useRef<Goal | null>(null);
   const [open, setOpen] = useState<ReadonlySet<number>>(new Set());
   const [folded, setFolded] = useState<ReadonlySet<number>>(new Set());
   const [isAbove, setIsAbove] = useState(0);
@@ -50,10 +51,15 @@ export function Viewer(props: ViewerProps): JSX.Element {
   useLayoutEffect(() => {
     const box = place.current;
     if (!box) return;
+    const wanted = goal.current && rowOf(rows, goal.current.at);
     if (isFollowing) box.scrollTop = box.scrollHeight;
-    else if (target !== null && shownTarget.current !== target && rowOf(rows, target)) {
+    else if (goal.current && wanted) {
+      bring(box, wanted.start, goal.current.share);
+      goal.current = null;
+    } else if (target !== null && shownTarget.current !== target && rowOf(rows, target)) {
       shownTarget.current = target;
-      bring(box, rowOf(rows, target)?.start ?? -1, 0.5);
+      const start = rowOf(rows, target)?.start ?? -1;
+      if (!isSeen(box, start)) bring(box, start, 0.5);
     } else if (anchor.current) keepInPlace(box, anchor.current);
     anchor.current = topRow(box);
     if (anchor.current) setIsAbove(anchor.current.start);
@@ -110,7 +116,7 @@ export function Viewer(props: ViewerProps): JSX.Element {
         role="region"
         aria-label="Lines of the file"
         onScroll={look}
-        onKeyDown={(event) => onKey(event, model)}
+        onKeyDown={(event) => onKey(event, model, goal)}
       >
         {model.window.error && !rows.length && <ErrorNote>{model.window.error.message}</ErrorNote>}
         {!rows.length && !model.window.error && version > 0 && <p class="soft">{model.isLive.value ? "Nothing has been written yet." : "This file is empty."}</p>}
@@ -153,34 +159,31 @@ export function Viewer(props: ViewerProps): JSX.Element {
         step={1}
         value={isFollowing ? model.window.size : isAbove}
         disabled={isWhole}
-        onInput={(event) => {
-          anchor.current = null;
-          goTo(model, Number(event.currentTarget.value), place.current);
-        }}
+        onInput={(event) => goTo(model, Number(event.currentTarget.value), goal)}
       />
     </div>
   );
 }
 
-function goTo(model: LogModel, at: number, box: HTMLElement | null): void {
-  model.isFollowing.value = false;
-  const isEnd = at >= model.window.size;
-  void (isEnd ? model.window.jumpToEnd() : model.window.jump(at)).then(() => {
-    const row = rowOf(model.window.rows, isEnd ? model.window.size - 1 : at);
-    if (box && row) bring(box, row.start, isEnd ? 1 : 0);
-  });
+/** A byte that is to be brought into sight, at this share of the height, as soon as its row is there. */
+interface Goal {
+  readonly at: number;
+  readonly share: number;
 }
 
-function onKey(event: KeyboardEvent, model: LogModel): void {
+function goTo(model: LogModel, at: number, goal: { current: Goal | null }): void {
+  model.isFollowing.value = false;
+  const isEnd = at >= model.window.size - 1;
+  goal.current = isEnd ? { at: model.window.size - 1, share: 1 } : { at, share: 0 };
+  void (isEnd ? model.window.jumpToEnd() : model.window.jump(at));
+}
+
+function onKey(event: KeyboardEvent, model: LogModel, goal: { current: Goal | null }): void {
   if (event.altKey || event.metaKey || event.shiftKey || event.target !== event.currentTarget) return;
-  if (event.key === "End") {
-    event.preventDefault();
-    model.follow();
-    if (!model.isLive.value) window.setTimeout(() => (model.isFollowing.value = false), 400);
-  } else if (event.key === "Home") {
-    event.preventDefault();
-    goTo(model, 0, event.currentTarget as HTMLElement);
-  }
+  if (event.key !== "End" && event.key !== "Home") return;
+  event.preventDefault();
+  if (event.key === "End" && model.isLive.value) model.follow();
+  else goTo(model, event.key === "End" ? model.window.size : 0, goal);
 }
 
 interface Trace {
@@ -243,6 +246,12 @@ function bring(box: HTMLElement, start: number, share: number): void {
   const row = element.getBoundingClientRect();
   const outer = box.getBoundingClientRect();
   box.scrollTop += row.top - outer.top - share * (box.clientHeight - row.height);
+}
+
+function isSeen(box: HTMLElement, start: number): boolean {
+  const row = elementOf(box, start)?.getBoundingClientRect();
+  const outer = box.getBoundingClientRect();
+  return row !== undefined && row.top >= outer.top && row.bottom <= outer.top + box.clientHeight;
 }
 
 /** The row that is uppermost now, and where. */
