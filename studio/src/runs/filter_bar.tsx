@@ -12,7 +12,6 @@ interface Props {
   readonly clauses: readonly Clause[];
   readonly onChange: (clauses: readonly Clause[]) => void;
   readonly names: KnownNames | undefined;
-  readonly experiments: readonly string[];
   /** Fields that make no sense here. */
   readonly without: readonly string[];
 }
@@ -23,7 +22,7 @@ interface Editing {
   readonly place: number | undefined;
 }
 
-export function FilterBar({ clauses, onChange, names, experiments, without }: Props) {
+export function FilterBar({ clauses, onChange, names, without }: Props) {
   const [editing, setEditing] = useState<Editing>();
 
   function put(clause: Clause, place: number | undefined): void {
@@ -46,7 +45,6 @@ export function FilterBar({ clauses, onChange, names, experiments, without }: Pr
           field={editing.field}
           clause={editing.place === undefined ? undefined : clauses[editing.place]}
           names={names}
-          experiments={experiments}
           onDone={(clause) => put(clause, editing.place)}
           onClose={() => setEditing(undefined)}
         />

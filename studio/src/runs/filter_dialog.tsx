@@ -1,7 +1,8 @@
 // One condition of the filter as a form: a choice of known values, a time, or a name with a comparison.
 
 import { useId, useState } from "preact/hooks";
-import type { KnownNames } from "../api/table";
+import { type KnownNames, listExperiments } from "../api/table";
+import { useLive } from "../live";
 import { FormDialog } from "../parts/dialog";
 import { STATUSES } from "../parts/status";
 import type { Clause } from "./filter";
@@ -11,7 +12,6 @@ interface Props {
   readonly field: Field;
   readonly clause: Clause | undefined;
   readonly names: KnownNames | undefined;
-  readonly experiments: readonly string[];
   readonly onDone: (clause: Clause) => void;
   readonly onClose: () => void;
 }
@@ -39,9 +39,11 @@ export function FilterDialog(props: Props) {
   );
 }
 
-function known({ field, names, experiments }: Props): readonly string[] {
+function useKnown({ field, names }: Props): readonly string[] {
+  const isOfExperiments = field.id === "experiment";
+  const listed = useLive(`choice of ${field.id}`, (signal) => (isOfExperiments ? listExperiments(signal) : Promise.resolve([])));
   if (field.id === "status") return STATUSES;
-  if (field.id === "experiment") return experiments;
+  if (isOfExperiments) return (listed.data ?? []).map(({ name }) => name);
   if (field.id === "user") return names?.users ?? [];
   return (field.id === "cluster" ? names?.clusters : names?.nodes) ?? [];
 }
@@ -51,7 +53,7 @@ function ChoiceEditor(props: EditorProps) {
   const [chosen, setChosen] = useState<readonly string[]>(clause?.values ?? []);
   const [isNot, setNot] = useState(clause?.comparator === "!=" || clause?.comparator === "NOT IN");
   const [sought, setSought] = useState("");
-  const all = [...new Set([...known(props), ...chosen])];
+  const all = [...new Set([...useKnown(props), ...chosen])];
   const shown = all.filter((one) => one.toLowerCase().includes(sought.trim().toLowerCase()));
 
   function change(values: readonly string[], not: boolean): void {

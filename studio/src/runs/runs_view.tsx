@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { type KnownNames, type TableRun, knownNames, listExperiments } from "../api/table";
+import { type KnownNames, type TableRun, knownNames } from "../api/table";
 import { useLive } from "../live";
 import { lazy } from "../parts/lazy";
 import { ErrorNote } from "../parts/notes";
@@ -29,21 +29,27 @@ const BulkActions = lazy(() => import("../act/bulk").then((all) => all.BulkActio
 const NAMES_EVERY_MS = 60_000;
 
 export function RunsView({ experiment, above }: Props) {
-  const known = useLive(`names of ${experiment ?? "all"}`, (signal) => knownNames(experiment, signal), NAMES_EVERY_MS);
-  const listed = useLive("experiments", listExperiments);
-  const isWaiting = experiment !== undefined && !hasLayout(place.value.query, experiment);
+  const [isWaiting] = useState(experiment !== undefined && !hasLayout(place.value.query, experiment));
+  const [areRowsThere, setThere] = useState(false);
+  const mayAsk = isWaiting || areRowsThere; // the rows come first
+  const known = useLive(
+    `names of ${experiment ?? "all"} ${mayAsk}`,
+    (signal) => (mayAsk ? knownNames(experiment, signal) : Promise.resolve(undefined)),
+    NAMES_EVERY_MS,
+  );
   if (isWaiting && !known.data && !known.error) return <div class="booting" />; // the first columns are of them
-  return <Loaded experiment={experiment} above={above} names={known.data} experiments={(listed.data ?? []).map(({ name }) => name)} />;
+  return <Loaded experiment={experiment} above={above} names={known.data} onThere={() => setThere(true)} />;
 }
 
 interface LoadedProps {
   readonly experiment: string | undefined;
   readonly above: Props["above"];
   readonly names: KnownNames | undefined;
-  readonly experiments: readonly string[];
+  /** The first rows have come. */
+  readonly onThere: () => void;
 }
 
-function Loaded({ experiment, above, names, experiments }: LoadedProps) {
+function Loaded({ experiment, above, names, onThere }: LoadedProps) {
   const query = place.value.query;
   const view = viewOf(query, experiment, names);
   const [isChoosing, setChoosing] = useState(false);
@@ -58,6 +64,11 @@ function Loaded({ experiment, above, names, experiments }: LoadedProps) {
   const rows = source.rows.value;
   const selected = useMemo(() => new Set(chosen.keys()), [chosen]);
   const runs = useMemo(() => [...new Map([...chosen, ...source.loaded(chosen)]).values()], [chosen, rows]);
+
+  const isThere = source.settled.value;
+  useEffect(() => {
+    if (isThere) onThere();
+  }, [isThere]);
 
   function select(ids: ReadonlySet<string>): void {
     const known = new Map([...chosen, ...source.loaded(ids)]);
@@ -75,7 +86,6 @@ function Loaded({ experiment, above, names, experiments }: LoadedProps) {
         clauses={view.clauses}
         onChange={(clauses) => setQuery(changes({ clauses }), false)}
         names={names}
-        experiments={experiments}
         without={experiment === undefined ? [] : ["experiment"]}
       />
       {view.fault && <ErrorNote>The filter in the address cannot be used. {view.fault}</ErrorNote>}
