@@ -1,6 +1,7 @@
 // One chart as uPlot draws it: its series, axes, and what is drawn behind and over them.
 
 import uPlot from "uplot";
+import { number } from "../../format";
 import { toneOf, type Aligned, type Column, type Line, type Range } from "./lines";
 import { colourOf, dashOf } from "./palette";
 import { drawGaps, drawSpans } from "./layers";
@@ -45,7 +46,7 @@ export interface Handlers {
 }
 
 export const labelOfX = (xIs: XIs, x: number) =>
-  xIs === "duration" ? durationLabel(x) : xIs === "time" ? EXACT.format(x) : numberLabel(x);
+  xIs === "duration" ? durationLabel(x) : xIs === "time" ? EXACT.format(x) : number(x);
 
 const EXACT = new Intl.DateTimeFormat(undefined, {
   ...{ year: "numeric", month: "short", day: "numeric" },

@@ -39,7 +39,7 @@ export function Tooltip({ cursor, lines, hidden, shown, xIs, formatY, leftOf }: 
   if (left === null || x === null || !readings.length) return null;
   const columns = Math.ceil(readings.length / IN_COLUMN);
   return (
-    <div class="chart-tip" ref={box} aria-hidden="true">
+    <div class={`chart-tip${columns > 1 ? " below" : ""}`} ref={box} aria-hidden="true">
       <div class="chart-tip-x">{labelOfX(xIs, closest(readings, x))}</div>
       <ol style={{ columnCount: columns }}>
         {readings.map(({ line, place, y }) => (
