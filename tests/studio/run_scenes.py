@@ -85,11 +85,11 @@ def crowd(collector: CollectorProcess, *, nodes: int = 4, ranks: int = 1000, run
     return made
 
 
-def tell_running(node: Node, ranks: range, now: int, *, step: int = 400) -> None:
-    """The word of a node on which these ranks run."""
+def tell_running(node: Node, ranks: range, now: int, *, step: int = 400) -> Any:
+    """The word of a node on which these ranks run; the collector's answer."""
     times = (("Starting", "", 90), ("Preparing", "preparation", 88), ("Preparing", "rendezvous", 70), ("Running", "driver", 60))
     told = [{"status": status, "phase": phase, "wall_ns": now - ago * S} for status, phase, ago in times]
-    node.put_state(
+    return node.put_state(
         "Running", phase="driver", started_ns=now - 60 * S, transitions=told,
         clock={"offset_ns": 0, "error_ns": 10**6}, processes=[_process(rank, now, step) for rank in ranks],
     )  # fmt: skip

@@ -12,14 +12,18 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, CDPSession, Locator, Page, expect
 
 from tests.collector.node import LOG, Node
 from tests.collector_process import CollectorProcess, running_collector
 from tests.studio import run_scenes
 from tests.studio.browsing import Browsing, faults_of_access, needs_browser, shoot
 from tests.studio.conftest import BUILT
+from tests.waiting import wait_for
 
+SCROLLS = 20
+# Far above what was measured on a machine that did much else: it tells whether rows that nobody sees are in the page.
+MOST_BUSY_MS = 300
 WAITING = "import os, sys, time\nprint('begun', flush=True)\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.05)\n"
 
 
@@ -180,7 +184,7 @@ def test_among_a_thousand_processes_the_one_that_hangs_is_found(browsing: Browsi
         expect(page.get_by_text("1 stalled · 998 running · 1 failed")).to_be_visible()
         expect(grid).to_have_attribute("aria-rowcount", "1001")
         assert grid.get_by_role("row").count() < 100  # the others are not in the page
-        assert _longest_task_ms(page, grid) < 500
+        assert _busy_ms(page, grid) < MOST_BUSY_MS
         page.get_by_label("State").select_option("stalled")
         row = grid.get_by_role("row").nth(1)
         expect(row).to_contain_text("10.77.0.11")
@@ -196,21 +200,25 @@ def test_among_a_thousand_processes_the_one_that_hangs_is_found(browsing: Browsi
         expect(grid.get_by_role("row").nth(1)).to_contain_text("SIGKILL (9)")
 
 
-def _longest_task_ms(page: Page, grid: Locator) -> float:
-    """How long the page was busy at most while one scrolls through all rows."""
-    page.evaluate(
-        "() => { window.longest = 0; new PerformanceObserver((list) => { for (const one of list.getEntries())"
-        " window.longest = Math.max(window.longest, one.duration); }).observe({ type: 'longtask' }); }"
-    )
+def _busy_ms(page: Page, grid: Locator) -> float:
+    """How long the page's thread works for each step of scrolling through all rows, whatever else the machine does."""
+    cdp = page.context.new_cdp_session(page)
+    cdp.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = _task_s(cdp)
     grid.hover()
-    for _ in range(20):
+    for _ in range(SCROLLS):
         page.mouse.wheel(0, 1700)
-        page.wait_for_function("() => new Promise(requestAnimationFrame)")
+        page.evaluate("() => new Promise(requestAnimationFrame)")
     expect(grid.get_by_role("row").last).to_contain_text("999")
-    longest: float = page.evaluate("window.longest")
-    print(f"longest task while scrolling 1,000 processes: {longest:.0f} ms")
+    busy_ms = (_task_s(cdp) - before) * 1000 / SCROLLS
+    print(f"scrolling 1,000 processes: {busy_ms:.1f} ms of work for 50 rows")
     grid.evaluate("(element) => { element.scrollTop = 0; }")
-    return longest
+    return busy_ms
+
+
+def _task_s(cdp: CDPSession) -> float:
+    found = cdp.send("Performance.getMetrics")["metrics"]
+    return float(next(one["value"] for one in found if one["name"] == "TaskDuration"))
 
 
 @needs_browser
@@ -218,8 +226,7 @@ def test_stacks_are_taken_when_one_asks_for_them(browsing: Browsing, crowd: list
     with browsing.page(f"/runs/{crowd[0].run_id}/processes") as page:
         _region(page, "Stacks").get_by_role("button", name="Take them now").click()
         expect(_region(page, "Stacks")).to_contain_text("Waiting for the nodes")
-        wanted = crowd[1].put_state("Running", phase="driver")["want_stacks"]
-        run_scenes.tell_running(crowd[1], range(250, 500), time.time_ns())
+        wanted = run_scenes.tell_running(crowd[1], range(250, 500), time.time_ns())["want_stacks"]
         assert wanted >= 1
         text = run_scenes.stacks_text(300, crowd[1].node_id, "asked (train.py:1)", request=wanted)
         name = f"logs/azureml/stacks/{crowd[1].node_id}/2026-09-21T150000.000Z-rank300.txt"
@@ -253,7 +260,7 @@ def test_what_a_run_used_stands_on_one_time_axis(browsing: Browsing, measured: l
         expect(sliders.last).to_have_attribute("aria-valuemin", spans[0][0])
         page.get_by_label("CPU and memory per").select_option("process")
         expect(_region(page, "Memory of the run").get_by_role("button", name="10.77.0.12 rank 3")).to_be_visible()
-        page.get_by_label("Node", exact=True).select_option(measured[0].node_id)
+        page.get_by_label(re.compile("^Node")).select_option(measured[0].node_id)
         expect(_region(page, "Xid events")).to_be_hidden()
         # More is measured: it comes by itself.
         data = run_scenes.telemetry(0, range(400, 402), time.time_ns() - 403 * 5 * run_scenes.S)
@@ -292,12 +299,13 @@ def test_the_best_child_is_found(browsing: Browsing, sweep: str) -> None:
         page.get_by_role("columnheader", name="lr").click()
         expect(grid.get_by_role("row").nth(1)).to_contain_text("trial 0")
         run_scenes.add_trial(browsing.collector, sweep, 30, 0.05)
-        expect(grid.get_by_role("row").filter(has_text="best").last).to_contain_text("trial 30")  # live
+        better = re.compile("loss of 31 children by iteration; the best is 0.05, of iteration 30")
+        expect(page.get_by_role("img", name=better)).to_be_visible()  # live
         grid.get_by_role("link", name="trial 1", exact=True).click()
         expect(page.get_by_role("heading", level=1)).to_have_text("trial 1")
         page.get_by_role("main").get_by_role("link", name=sweep).click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Learning rates")
-    _everywhere(browsing, f"/runs/{sweep}/children", "children", "trial 3")
+    _everywhere(browsing, f"/runs/{sweep}/children", "children", "best so far")
 
 
 @needs_browser
@@ -339,9 +347,9 @@ def test_of_a_removed_run_the_page_says_since_when_and_why(browser: Browser, for
     node.send(stream, 0, b"words\n")
     node.seal(stream, b"words\n")
     node.complete()
+    wait_for(lambda: node.run()["removed_ns"], "the files are removed")
     with browsing.page(f"/runs/{node.run_id}") as page:
         told = page.get_by_text("The files of this run were removed")
-        told.wait_for(timeout=40_000)  # an ended run is asked for every 30 s
         expect(told).to_contain_text(node.run()["removed_why"])
         expect(told.get_by_role("time")).to_be_visible()
         expect(page.get_by_role("link", name="Download all")).to_be_hidden()
