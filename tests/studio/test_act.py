@@ -144,6 +144,33 @@ def test_a_run_is_renamed_tagged_pinned_archived_and_restored(browsing: Browsing
 
 @pytest.mark.row("C7")
 @needs_browser
+def test_several_runs_that_are_selected_are_tagged_canceled_and_archived_together(browsing: Browsing) -> None:
+    collector, run_ids = browsing.collector, ["c7-many-a", "c7-many-b"]
+    for run_id in run_ids:
+        submit(collector, run_id, ["sleep", "600"])
+    with browsing.page("/runs") as page:
+        for run_id in run_ids:
+            page.get_by_role("checkbox", name=f"Select {run_id}").check()
+        actions = page.get_by_role("group", name="Actions on the selected runs")
+        actions.get_by_role("button", name="Tag").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Tag", exact=True).fill("sweep")
+        dialog.get_by_label("Value").fill("lr")
+        dialog.get_by_role("button", name="Add tag").click()
+        wait_for(lambda: all(shown(collector, one)["tags"] == {"sweep": "lr"} for one in run_ids), "both have the tag")
+        actions.get_by_role("button", name="Cancel").click()
+        expect(dialog.get_by_role("listitem")).to_have_count(2)
+        shoot(page, "cancel-many")
+        dialog.get_by_role("button", name="Cancel runs").click()
+        expect(page.get_by_role("status").get_by_text("Asked to cancel 2 runs.")).to_be_visible()
+        wait_for(lambda: all(status_of(collector, one) == "Canceled" for one in run_ids), "both are canceled")
+        actions.get_by_role("button", name="Archive").click()
+        dialog.get_by_role("button", name="Archive").click()
+        expect(page.get_by_role("link", name=re.compile("c7-many"))).to_have_count(0)
+
+
+@pytest.mark.row("C7")
+@needs_browser
 def test_a_run_is_started_from_a_pasted_description_whose_faults_are_told_with_their_place(browsing: Browsing) -> None:
     with browsing.page(f"/new?cluster={CLUSTER}") as page:
         page.get_by_text("Fill the form from a run.toml").click()
