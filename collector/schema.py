@@ -132,6 +132,7 @@ runs = Table(
     Index(None, "parent_run_id", "deleted_ms", "created_ns", "run_id"),
     # The status is there to be counted.
     Index("ix_runs_of_experiment", "experiment", "parent_run_id", "deleted_ms", "created_ns", "run_id", "status"),
+    Index("ix_runs_experiment_number", "experiment", "number"),  # each new run takes the next one
     Index(None, "status"),
 )
 
