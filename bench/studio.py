@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import statistics
 import time
 from collections.abc import Iterator
@@ -142,8 +143,17 @@ def _live(folder: Path) -> Iterator[Result]:
             tab.page.wait_for_timeout(2000)
             memory = max(memory, tab.memory_bytes())
         percent = 100 * (tab.cpu_s() - cpu_s) / (time.monotonic() - begun_s)
+        lag_s = _lag_s(tab)
     yield Result("studio_live_cpu", percent, "% of a core", LIVE_CPU_BAR_PERCENT)
+    yield Result("studio_live_lag", lag_s, "s", None)
     yield Result("studio_live_memory", memory, "bytes", LIVE_MEMORY_BAR_BYTES)
+
+
+def _lag_s(tab: Tab) -> float:
+    """How old the newest line is that the tab shows: one that does little because it gets no CPU falls behind."""
+    now_ns = time.monotonic_ns()
+    written = re.findall(r" at (\d{16})", str(tab.page.evaluate(f"{LINES}.textContent")))
+    return (now_ns - max(map(int, written))) / 1e9
 
 
 @contextmanager
