@@ -99,7 +99,7 @@ def hostile_files() -> dict[str, bytes]:
         "clears.txt": b"harmless\n\x1b[2J\x1b[3J\x1b[H\x1bc\x1b[?1049h\x1b[1;1Hover the first line\n",
         "unfinished.txt": b"harmless\n\x1b[38;5;\n\x1b]0;never ends\n\x1bP" + b"q" * 5000 + b"\n\x1b[" + b"1;" * 9000 + b"m\n",
         "one_long_line.txt": b"harmless " + b"x" * long,
-        "long_unicode_line.txt": b"harmless " + "日本語".encode() * (long // 9) + b"\nend\n",
+        "long_unicode_line.txt": b"harmless " + "日本語".encode() * (1 << 18) + b"\nend\n",
         "returns.txt": b"".join(b"\r%d of 300000 harmless" % n for n in range(300_000)) + b"\n",
         "returns_and_lines.txt": b"".join(b"\rharmless %d%%\n" % (n % 100) for n in range(100_000)),
         "newlines.txt": b"harmless\n" + b"\n" * 2_000_000,

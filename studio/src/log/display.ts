@@ -29,6 +29,8 @@ export interface Display {
 }
 
 const PLAIN: Style = {};
+/** So many pieces of a row are drawn each for itself where marks are among them; a file that is no text has thousands. */
+const MOST_MARKED = 24;
 
 const SPECIAL =
   /\x1b\[([0-?]*)([ -/]*)([@-~])|\x1b([\]PX^_])([^\x07\x1b]*)(?:\x07|\x1b\\)?|\x1b[ -/]*[0-OQ-WYZ\\`-~]|[\x00-\x08\x0a-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\ud800-\udfff]/;
@@ -37,8 +39,15 @@ const SPECIAL =
 export function display(text: string, most: number): Display {
   const isCut = text.length > most;
   const shown = isCut ? text.slice(0, most) : text;
-  const pieces = SPECIAL.test(shown) ? piecesOf(shown) : shown ? [{ text: shown, style: PLAIN }] : [];
+  const pieces = SPECIAL.test(shown) ? fewer(piecesOf(shown)) : shown ? [{ text: shown, style: PLAIN }] : [];
   return { pieces, cut: isCut ? text.length - most : 0 };
+}
+
+function fewer(pieces: Piece[]): Piece[] {
+  const rest = pieces.slice(MOST_MARKED);
+  if (!rest.some((piece) => piece.meaning)) return pieces;
+  const text = rest.map((piece) => piece.text).join("");
+  return [...pieces.slice(0, MOST_MARKED), { text, style: PLAIN, meaning: "text, and bytes or characters that are not shown as they are" }];
 }
 
 /** What is drawn, as plain text: to be copied, or looked at for what it says. */
