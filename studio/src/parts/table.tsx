@@ -1,13 +1,13 @@
 // A table of any length: only the rows that are seen are in the page. Its keys are those of a spreadsheet; the focus stays on the
 // table itself, which tells the active cell. What is shown in which order is its owner's: it asks for changes.
 
-import { Virtualizer, elementScroll, observeElementOffset, observeElementRect } from "@tanstack/virtual-core";
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useLayoutEffect, useReducer, useRef, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import "./table.css";
 import { TableHead } from "./table_head";
 import { HEAD_ROW, moved, reordered, type Spot } from "./table_keys";
 import { type Cells, TableRow } from "./table_row";
+import { ROW_PX, useLooking, useShift, useVirtualRows } from "./table_window";
 
 export interface Column<R> {
   readonly id: string;
@@ -66,10 +66,12 @@ export interface TableProps<R> {
   readonly shift?: { readonly by: number };
 }
 
-export const ROW_PX = 32;
-export const HEAD_PX = 34;
+const HEAD_PX = 34;
 const CHOICE_PX = 36;
 const SCROLLBAR_PX = 20;
+// On a narrow screen the first column leaves room for others.
+const NARROW_PX = 640;
+const NARROW_FIRST_PX = 190;
 const LEAST_PX = 48;
 const STEP_PX = 24;
 
@@ -92,7 +94,8 @@ export function Table<R>(props: TableProps<R>) {
   }, [active]);
 
   const layout = columns.map((column) => ({ id: column.id, width: sizing?.id === column.id ? sizing.width : column.width }));
-  const width = layout.reduce((sum, one) => sum + one.width, first * CHOICE_PX);
+  const widths = layout.map((one, place) => (columns[place]?.isFixed && innerWidth < NARROW_PX ? Math.min(one.width, NARROW_FIRST_PX) : one.width));
+  const width = widths.reduce((sum, one) => sum + one, first * CHOICE_PX);
 
   function select(row: number, isRange: boolean): void {
     if (!onSelect) return;
@@ -215,11 +218,11 @@ export function Table<R>(props: TableProps<R>) {
         aria-describedby={`${id}-hint`}
         onKeyDown={onKeyDown}
         style={{
-          "--columns": [...(first ? [`${CHOICE_PX}px`] : []), ...layout.map((one) => `${one.width}px`)].join(" "),
+          "--columns": [...(first ? [`${CHOICE_PX}px`] : []), ...widths.map((one) => `${one}px`)].join(" "),
           "--width": `${width}px`,
           "--content": rows.count ? `${HEAD_PX + rows.count * ROW_PX + SCROLLBAR_PX}px` : null,
           "--left": `${first * CHOICE_PX}px`,
-          "--pinned": `${first * CHOICE_PX + (columns[0]?.isFixed ? (layout[0]?.width ?? 0) : 0)}px`,
+          "--pinned": `${first * CHOICE_PX + (columns[0]?.isFixed ? (widths[0] ?? 0) : 0)}px`,
         }}
       >
         <TableHead
@@ -285,35 +288,4 @@ function reveal(box: HTMLElement | null, row: number): void {
   const seen = box.clientHeight - HEAD_PX;
   if (top < box.scrollTop) box.scrollTop = top;
   else if (top + ROW_PX > box.scrollTop + seen) box.scrollTop = top + ROW_PX - seen;
-}
-
-/** The rows that are seen, and some around them. */
-function useVirtualRows(box: { readonly current: HTMLDivElement | null }, count: number): readonly number[] {
-  const [, again] = useReducer((times: number, _: null) => times + 1, 0);
-  const options = {
-    count,
-    getScrollElement: () => box.current,
-    estimateSize: () => ROW_PX,
-    overscan: 8,
-    scrollToFn: elementScroll,
-    observeElementRect,
-    observeElementOffset,
-    onChange: () => again(null),
-  };
-  const [virtualizer] = useState(() => new Virtualizer<HTMLDivElement, HTMLDivElement>(options));
-  virtualizer.setOptions(options);
-  useLayoutEffect(() => virtualizer._didMount(), []);
-  useLayoutEffect(() => virtualizer._willUpdate());
-  return virtualizer.getVirtualItems().map((item) => item.index);
-}
-
-function useLooking(seen: readonly number[], onLook: TableProps<unknown>["onLook"]): void {
-  const [start, end] = [seen[0] ?? 0, (seen.at(-1) ?? -1) + 1];
-  useEffect(() => onLook?.(start, end), [start, end, onLook]);
-}
-
-function useShift(box: { readonly current: HTMLDivElement | null }, shift: { readonly by: number } | undefined): void {
-  useLayoutEffect(() => {
-    if (box.current && shift?.by) box.current.scrollTop += shift.by * ROW_PX;
-  }, [shift]);
 }

@@ -1,6 +1,7 @@
 import { Component } from "preact";
-import { type Column, ROW_PX, cellId } from "./table";
+import { type Column, cellId } from "./table";
 import type { Spot } from "./table_keys";
+import { ROW_PX } from "./table_window";
 
 /** What cells do, and how they are called. */
 export interface Cells {

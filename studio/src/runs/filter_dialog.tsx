@@ -71,7 +71,7 @@ function ChoiceEditor(props: EditorProps) {
 
   return (
     <>
-      <Ways label="Runs" names={["that are one of these", "that are none of these"]} at={isNot ? 1 : 0} onChoose={(at) => change(chosen, at === 1)} />
+      <Ways label={field.title} names={["is one of these", "is none of these"]} at={isNot ? 1 : 0} onChoose={(at) => change(chosen, at === 1)} />
       <label>
         Search, or a value that is not in the list
         <input
