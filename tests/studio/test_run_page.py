@@ -334,8 +334,9 @@ def test_a_run_that_is_not_there_is_said_to_be_none(browsing: Browsing) -> None:
 @pytest.fixture
 def forgetful(tmp_path: Path) -> Iterator[CollectorProcess]:
     """A collector that keeps runs for a moment only."""
-    environ = {"RUNYARD_COLLECTOR__REMOVE_INTERVAL_S": "0.2", "RUNYARD_COLLECTOR__KEEP_RUNS_S": "1"} | BUILT
-    with running_collector(tmp_path, environ=environ) as process:
+    soon = {"REMOVE_INTERVAL_S": "0.2", "LOST_CONTACT_S": "1", "GIVE_UP_LOST_S": "1", "KEEP_RUNS_S": "1.5"}
+    environ = {f"RUNYARD_COLLECTOR__{name}": value for name, value in soon.items()}
+    with running_collector(tmp_path, environ=environ | BUILT) as process:
         yield process
 
 

@@ -82,7 +82,7 @@ function TrialsTable({ trials }: { trials: Trials }) {
     [shown],
   );
   return (
-    <div class="children-table" style={{ height: `${Math.min(shown.length, 18) * 32 + 52}px` }}>
+    <div class="children-table" style={{ height: `${Math.max(120, Math.min(shown.length, 18) * 32 + 52)}px` }}>
       <Table
         label="Children"
         columns={columns}

@@ -45,7 +45,7 @@ export function Processes({ run }: TabProps) {
       {shown.length === 0 ? (
         <p class="soft">No process is so. Choose another state or node.</p>
       ) : (
-        <div class="processes-table" style={{ height: `${Math.min(shown.length, 18) * 32 + 52}px` }}>
+        <div class="processes-table" style={{ height: `${Math.max(120, Math.min(shown.length, 18) * 32 + 52)}px` }}>
           <Table
             label="Processes"
             columns={columns}
