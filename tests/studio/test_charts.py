@@ -60,7 +60,10 @@ def drawn(chart: Locator) -> Locator:
 
 def choose(page: Page, title: str, action: str) -> None:
     """What the menu of a chart offers."""
-    page.get_by_role("button", name=f"More for {title}", exact=True).click()
+    button = page.get_by_role("button", name=f"More for {title}", exact=True)
+    button.scroll_into_view_if_needed()
+    page.evaluate("new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)))")  # scrolling ends menus
+    button.click()
     page.get_by_role("menuitem", name=action, exact=True).click()
 
 
@@ -152,7 +155,10 @@ def test_a_person_adds_changes_arranges_sizes_and_removes_charts_and_finds_them_
         page.keyboard.press("ArrowLeft")
     expect(handle).to_be_focused()
     assert titles(page)[0] == "Loss and accuracy"
-    card(page, "Loss and accuracy").get_by_role("heading").drag_to(card(page, "loss"))
+    handle.hover()
+    page.mouse.down()
+    card(page, "loss").get_by_role("heading").hover(force=True)
+    page.mouse.up()
     headings = page.get_by_role("region", name="Charts", exact=True).get_by_role("heading", level=3)
     expect(headings.first).to_have_text("loss")
     made = titles(page)

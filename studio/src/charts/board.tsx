@@ -64,7 +64,7 @@ export function Board({ scope, place, names }: Props) {
         focused.current = chart.id;
         moveTo(chart.id, at + by);
       },
-      take: (id) => charts.some((one) => one.id === id) && moveTo(id, at),
+      dropOn: (id) => id !== chart.id && moveTo(chart.id, charts.findIndex((one) => one.id === id)),
       change: (next) => change(put(charts, next)),
     };
   }

@@ -1,8 +1,8 @@
 // The frame of one chart: its name, the handle that moves it, and what can be done with it.
 
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
 import { Menu, type MenuItem } from "../parts/menu";
+import { useDrag } from "./drag";
 import { SIZES, titleOf, type ChartSpec, type Size } from "./model";
 
 export interface CardActions {
@@ -12,12 +12,11 @@ export interface CardActions {
   readonly resize: (size: Size) => void;
   /** By how many places: -1 is earlier. */
   readonly moveBy: (by: number) => void;
-  /** Another chart was dropped on this one. */
-  readonly take: (id: string) => void;
+  /** The chart takes the place of the one with this id. */
+  readonly dropOn: (id: string) => void;
   readonly change: (chart: ChartSpec) => void;
 }
 
-const KIND = "application/x-runyard-chart";
 const MOVES: Readonly<Record<string, number>> = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
 
 interface Props {
@@ -27,31 +26,21 @@ interface Props {
 }
 
 export function ChartCard({ chart, actions, children }: Props) {
-  const [isOver, setOver] = useState(false);
+  const drag = useDrag(actions.dropOn);
   const title = titleOf(chart);
   return (
     <section
-      class={`chart-card ${chart.size}${isOver ? " over" : ""}`}
+      class={`chart-card ${chart.size}`}
       aria-label={title}
-      onDragOver={(event) => {
-        if (!event.dataTransfer?.types.includes(KIND)) return;
-        event.preventDefault();
-        setOver(true);
-      }}
-      onDragLeave={() => setOver(false)}
-      onDrop={(event) => {
-        event.preventDefault();
-        setOver(false);
-        const id = event.dataTransfer?.getData(KIND);
-        if (id) actions.take(id);
-      }}
+      data-chart={chart.id}
     >
-      <header draggable onDragStart={(event) => event.dataTransfer?.setData(KIND, chart.id)}>
+      <header>
         <button
           type="button"
           class="quiet chart-handle"
           id={`handle-${chart.id}`}
           aria-label={`Move ${title}`}
+          {...drag}
           title="Drag it to another place, or press the arrow keys"
           onKeyDown={(event) => {
             const by = MOVES[event.key];
