@@ -175,6 +175,8 @@ def test_compute_can_be_used_by_everyone(
             with browsing.page(path, theme=theme, width=width) as page:
                 expect(page.get_by_role("heading", level=1)).to_be_visible()
                 page.get_by_role("region").first.wait_for()
+                if name == "node":
+                    page.get_by_role("heading", name=re.compile("Memory|No samples yet")).wait_for()
                 shoot(page, f"compute-{name}-{theme}-{width}")
                 assert faults_of_access(page) == []
                 assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out of the page"
