@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -190,8 +191,11 @@ def test_a_run_is_started_from_a_pasted_description_whose_faults_are_told_with_t
 
 
 @needs_browser
-def test_a_run_that_no_queue_has_is_started_again_as_far_as_it_is_known_and_the_page_says_so(browsing: Browsing) -> None:
-    done = runyard(browsing.collector, "run", "--run-id", "c7-local", "--experiment", "local", "--", "echo", "by hand")
+def test_a_run_that_no_queue_has_is_started_again_as_far_as_it_is_known_and_the_page_says_so(
+    browsing: Browsing, tmp_path: Path
+) -> None:
+    words = ("run", "--run-id", "c7-local", "--experiment", "local", "--", "echo", "by hand")
+    done = runyard(browsing.collector, *words, RUNYARD_SPOOL__DIR=str(tmp_path / "spool"))
     assert done.returncode == 0, done.stderr
     with browsing.page("/runs/c7-local") as page:
         page.get_by_role("link", name="Run again").click()
