@@ -1,4 +1,4 @@
-"""Fixtures: one Chromium for a worker, and a person who browses at the collector of the test."""
+"""Fixtures: one Chromium, and a person who browses at the collector of the test."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from tests.studio.browsing import Browsing, launch
 BUILT = {name: value for name, value in os.environ.items() if name == "STUDIO_STATIC"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests of this worker; each test has contexts of its own."""
+    """One browser for the tests of a module; each test has contexts of its own. It goes with the module: while it is there,
+    an event loop runs in this thread, and tests of others could start none."""
     with sync_playwright() as playwright:
         browser = launch(playwright)
         yield browser
