@@ -148,7 +148,7 @@ class Applier:
                 pieces = await self._read(chosen)
                 if pieces:
                     await self._database.write(apply_pieces, list(pieces.values()), time.time_ns() // 10**6)
-            except BaseException:
+            except BaseException:  # whatever it is, also a cancel: what was taken out waits again
                 self._waiting |= {stream.id: stream for stream in chosen}
                 for stream in chosen:  # whether it was committed, the database knows
                     self._applied.pop(stream.id, None)
