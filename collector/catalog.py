@@ -21,6 +21,7 @@ from . import auth, failures, progress, rendezvous, standing, state
 from .answers import Node, ProcessOfRun
 from .auth import Principal
 from .cluster import admission
+from .cluster.changes import NOTHING, Changes
 from .merge.runs import merged
 from .messages import CreateRun, RegisterNode
 from .problems import Problem, no_such_run, removed
@@ -71,13 +72,21 @@ class Heard:
     is_calm: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What the creation of a run has led to. `lost`: its node has executed this attempt before, and is not to do it again."""
+
+    is_new: bool = False
+    lost: Changes = NOTHING
+
+
 # What is shown of a queue's row.
 _OF_QUEUE = [queue.c[name] for name in ("run_id", "cluster", "stage", "submitted_ns", "placed_ns", "waits_for", "attempt")]
 NOTHING_NEW = Heard(None, None, progress.UNWATCHED, is_calm=True)
 
 
-def create_run(connection: Connection, wanted: CreateRun, who: Principal) -> bool:
-    """Adds the run and its token; False where it is there already with the same key, or where a further node of it has joined.
+def create_run(connection: Connection, wanted: CreateRun, who: Principal) -> Created:
+    """Adds the run and its token; it is not new where it is there already with the same key, or where a further node has joined.
     Raises a 409 where the id is taken, or where the node cannot be one of this run; a 403 where a run may not make this one."""
     auth.require_parent(connection, who, wanted.parent_run_id)
     key_sha256 = hashlib.sha256(wanted.key.encode()).hexdigest()
@@ -87,17 +96,16 @@ def create_run(connection: Connection, wanted: CreateRun, who: Principal) -> boo
         has_token_of = known.node_count > 1 or place is not None
         is_ours = has_token_of and rendezvous.is_of_run(connection, wanted.run_token_sha256, wanted.run_id)
         if known.key_sha256 == key_sha256 or is_ours:
-            return False
+            return Created()
         if place is not None:
-            admission.admit(connection, place, wanted, who)
-        else:
-            rendezvous.join_run(connection, known, wanted, who)
-        return False
+            return Created(lost=admission.admit(connection, place, wanted, who))
+        rendezvous.join_run(connection, known, wanted, who)
+        return Created()
     auth.require_new(connection, wanted.run_token_sha256)
     add_run(connection, wanted, rendezvous.name_of(who), key_sha256)
     rendezvous.take_seat(connection, wanted)
     auth.insert(connection, secrets.token_hex(8), wanted.run_token_sha256, auth.RUN, wanted.run_id)
-    return True
+    return Created(is_new=True)
 
 
 def add_run(connection: Connection, wanted: CreateRun, creator: str, key_sha256: str) -> None:

@@ -78,12 +78,16 @@ def _who_is_silent(row: RunRow, pulse: Pulse) -> str:
 async def create_run(call: Call) -> web.Response:
     """POST /runs"""
     wanted: CreateRun = call.body
-    is_new = await call.parts.database.write(catalog.create_run, wanted, call.who)
+    created = await call.parts.database.write(catalog.create_run, wanted, call.who)
     call.parts.repeats.forget(wanted.run_id)
-    if is_new:
+    if created.lost:
+        await call.parts.dispatch.applied(created.lost)
+        detail = f"attempt {wanted.attempt} of run {wanted.run_id!r} was executed on this node before, which has nothing of it any more"
+        raise Problem(409, "not-placed", detail)
+    if created.is_new:
         call.parts.pulse.beat(wanted.run_id, catalog.NO_NODE)
     row = await call.parts.database.read(catalog.run, wanted.run_id)
-    return json_response(run_answer(row, call.parts.pulse, call.parts.hub), 201 if is_new else 200)
+    return json_response(run_answer(row, call.parts.pulse, call.parts.hub), 201 if created.is_new else 200)
 
 
 async def list_runs(call: Call) -> web.Response:

@@ -58,7 +58,7 @@ class Machine(Agent):
 class Part(Node):
     """What one node has of a run of the queue: it makes itself known there, and tells how it is."""
 
-    def __init__(self, machine: Machine, order: dict[str, Any]) -> None:
+    def __init__(self, machine: Machine, order: dict[str, Any], *, is_told: bool = True) -> None:
         super().__init__(machine.collector, run_id=order["run_id"], node_id=machine.node_id, create=False, register=False)
         self.machine, self.order, self.attempt = machine, order, order["attempt"]
         self.admitted = self.create()
@@ -66,7 +66,8 @@ class Part(Node):
             return
         self.client.json("POST", f"/runs/{self.run_id}/nodes", self._place())
         self.put("Starting")
-        self.tell("Starting")
+        if is_told:
+            self.tell("Starting")
 
     def create(self) -> Answer:
         """Asks to be admitted to the run."""

@@ -11,7 +11,7 @@ from tests.collector.node import LOG, call
 from tests.collector_process import CollectorProcess
 from tests.waiting import wait_for
 
-from .fleet import Machine, fleet, impatient_collector, listed, shown, submit, submitted, whoever
+from .fleet import Machine, Part, fleet, impatient_collector, listed, shown, submit, submitted, whoever
 
 
 @pytest.fixture(scope="module")
@@ -261,6 +261,28 @@ def test_a_node_that_has_nothing_of_its_run_any_more_has_lost_it(collector: Coll
     part = machine.take(again)
     assert part.attempt == 1
     part.finish()
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_node_that_comes_back_with_an_empty_disk_does_not_execute_the_same_attempt_again(
+    collector: CollectorProcess, retries: int
+) -> None:
+    (machine,) = fleet(collector, 1)
+    run_id = submitted(collector, machine.cluster, retries=retries)
+    order = machine.given(run_id)
+    Part(machine, order, is_told=False)  # the node died before its agent could say what it has
+    machine.beat()
+    assert machine.assigned(run_id) == order
+    again = Part(machine, order)
+    assert refusal(again.admitted) == (409, "not-placed")
+    if retries:
+        machine.take(run_id).finish()
+        run = shown(collector, run_id)
+        assert (run["status"], run["attempt"]) == ("Completed", 1)
+    else:
+        wait_for(lambda: shown(collector, run_id)["status"] == "Failed", "the run has failed")
+        assert "has nothing of the run any more" in shown(collector, run_id)["cause"]
+    wait_for(lambda: not listed(collector, machine.cluster), "the queue is empty")
 
 
 def test_a_wide_run_gets_its_nodes_although_small_ones_never_stop_coming(impatient: CollectorProcess) -> None:
