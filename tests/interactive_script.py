@@ -85,7 +85,7 @@ class Script:
             self.process.kill()
             self.process.communicate()
         for folder in self.spool.glob("*/.runyard"):
-            for pid in [*attach_pids(folder.parent.name), shepherd_pid(folder.parent)]:
+            for pid in [*attach_pids(folder.parent), shepherd_pid(folder.parent)]:
                 proctree.send([pid], 9)
 
     def run_dir(self, run_id: str = "") -> Path:
@@ -112,7 +112,7 @@ class Script:
 
     def kill_watchers(self, run_id: str = "") -> None:
         """kill -9 to the shepherd and to the process of agent/attach.py; both are gone when this returns."""
-        pids = [*attach_pids(run_id or self.run_id), shepherd_pid(self.run_dir(run_id))]
+        pids = [*attach_pids(self.run_dir(run_id)), shepherd_pid(self.run_dir(run_id))]
         proctree.send(pids, signal.SIGKILL)
         wait_for(
             lambda: not [pid for pid in pids if pid and proctree.is_running(pid, proctree.start_ticks(pid) or 0)], "their end"
@@ -128,15 +128,17 @@ class Script:
         return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
-def attach_pids(run_id: str) -> list[int]:
-    """What looks after the run on its node: the process of agent/attach.py."""
+def attach_pids(run_dir: Path) -> list[int]:
+    """What looks after the run on its node: the process of agent/attach.py. Other tests have runs of that name, too."""
+    spool = f"RUNYARD_SPOOL__DIR={run_dir.parent}".encode()
     found = []
-    for pid in proctree.with_argument(run_id):
+    for pid in proctree.with_argument(run_dir.name):
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes()
+            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"runyard.agent.attach" in words:
+        if b"runyard.agent.attach" in words and spool in variables:
             found.append(pid)
     return found
 

@@ -153,9 +153,9 @@ def test_a_forked_child_neither_ends_the_run_nor_tells_its_exit_code(begin: Begi
 def test_nothing_of_it_stays_behind(begin: Begin) -> None:
     script = begin("print(shepherd := 1, flush=True); sys.stdin.readline()")
     script.wait_until_running()
-    pids = [*attach_pids("r"), shepherd_pid(script.run_dir())]
+    pids = [*attach_pids(script.run_dir()), shepherd_pid(script.run_dir())]
     assert len(pids) == 2
-    assert all(proctree.parent(pid) != script.process.pid for pid in attach_pids("r"))
+    assert all(proctree.parent(pid) != script.process.pid for pid in attach_pids(script.run_dir()))
     script.end()
     wait_for(lambda: not any(map(is_alive, pids)), "the end of what looked after the run")
     assert not (script.run_dir() / names.ENVIRONMENT_FILE).exists()

@@ -228,7 +228,7 @@ def test_a_collector_that_is_away_holds_nobody_up_and_gets_all_later(begin: Begi
 def test_what_a_killed_sender_has_left_is_adopted(begin: Begin, shared: CollectorProcess) -> None:
     script = begin("print(sys.stdin.readline(), flush=True)\nfor n in range(50): run.log('a', n)\nraise OSError('late')")
     script.wait_until_running()
-    for pid in (*attach_pids(script.run_id), shepherd_pid(script.run_dir())):
+    for pid in (*attach_pids(script.run_dir()), shepherd_pid(script.run_dir())):
         os.kill(pid, signal.SIGKILL)
     watch = subprocess.Popen([sys.executable, "-m", "runyard", "ship", "--watch"], env=script.env, stderr=subprocess.DEVNULL)
     try:
@@ -247,7 +247,7 @@ def test_without_a_collector_the_run_stays_in_the_spool_until_it_is_sent(begin: 
     assert "no collector is configured" in said
     assert "`runyard ship` sends it" in said
     script.final_state()
-    wait_for(lambda: not attach_pids(script.run_id), "its end")
+    wait_for(lambda: not attach_pids(script.run_dir()), "its end")
     assert run_of(shared, script.run_id) == {}
     assert script.runyard("ship").returncode == 0
     assert complete_run(shared, script.run_id)["status"] == "Completed"
@@ -270,7 +270,7 @@ def test_neither_token_is_in_an_argument_list(begin: Begin, shared: CollectorPro
     script = begin("sys.stdin.readline()")
     script.wait_until_running()
     token = script.json(names.RUN_FILE)["run_token"]
-    for pid in (*attach_pids(script.run_id), shepherd_pid(script.run_dir())):
+    for pid in (*attach_pids(script.run_dir()), shepherd_pid(script.run_dir())):
         words = Path(f"/proc/{pid}/cmdline").read_bytes()
         assert shared.token.encode() not in words
         assert token.encode() not in words
