@@ -39,6 +39,7 @@ VERBS = {
     "agent": ("runyard.cli.agent", "start the agent of a cluster's node"),
     "collector": ("runyard.cli.collector", "start the collector"),
     "service": ("runyard.cli.service", "install, uninstall: the agent or the collector as a service of this machine"),
+    "completion": ("runyard.cli.completion", "print the completion of this command for bash, zsh or fish"),
     "config": ("runyard.cli.config", "explain: where each setting comes from; check: whether they are right"),
 }
 

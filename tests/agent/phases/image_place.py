@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -27,6 +28,8 @@ class Place:
         self.temporary.mkdir()
         # A repository of the test's own: the registry, and what podman has built, outlives the test.
         self.repository = f"test/{folder.name.lower()}"
+        # A step that does not end; tests beside this one have such steps, too.
+        self.endless_step = f"sleep 1234.{secrets.randbelow(10**9):09}"
         self._runs = 0
         self._builds = site.builds()
 
@@ -54,6 +57,10 @@ class Place:
         """How many images have been built since the test began."""
         return self.site.builds() - self._builds
 
+    def sleepers(self) -> list[str]:
+        """Processes of the endless steps."""
+        return subprocess.run(["pgrep", "-f", self.endless_step], capture_output=True, text=True, check=False).stdout.split()
+
     def left(self) -> list[str]:
         """What builds have left behind: containers, mounts, steps in the runtime, temporary files."""
         steps = subprocess.run(["runc", "list", "--quiet"], capture_output=True, text=True, check=True).stdout.split()
@@ -79,7 +86,3 @@ def details(run: PhaseRun) -> dict[str, str]:
     """The four lines that 20 ends with."""
     return dict(line.split(maxsplit=2)[2].split(": ", 1) for line in run.image_log().splitlines()[-4:])
 
-
-def sleepers() -> list[str]:
-    """Processes of the endless steps."""
-    return subprocess.run(["pgrep", "-f", "sleep 1234.5"], capture_output=True, text=True, check=False).stdout.split()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.phases.image_place import Place, details, place_of_a_test, sleepers  # noqa: F401
+from tests.agent.phases.image_place import Place, details, place_of_a_test  # noqa: F401
 from tests.podman_site import PodmanSite, docker_engine, missing, podman_site  # noqa: F401
 from tests.waiting import wait_for
 
@@ -44,11 +44,11 @@ def test_docker_builds_where_its_engine_runs_and_podman_pulls_it(place: Place, d
 
 
 def test_a_cancel_ends_what_docker_builds(place: Place, docker: dict[str, str]) -> None:
-    place.context_with("RUN echo step-has-begun; exec sleep 1234.5")
+    place.context_with(f"RUN echo step-has-begun; exec {place.endless_step}")
     run = place.run(builder="docker", environ=docker)
     with run.started("image") as process:
         wait_for(lambda: "step-has-begun" in run.image_log(), "the build")
         run.cancel()
         process.wait(30)
     assert run.result("image")["result"] == "canceled"
-    wait_for(lambda: not sleepers(), "the end of the step, which the engine sees to")
+    wait_for(lambda: not place.sleepers(), "the end of the step, which the engine sees to")

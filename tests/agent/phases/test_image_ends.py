@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from runyard import names
-from tests.agent.phases.image_place import Place, place_of_a_test, sleepers  # noqa: F401
+from tests.agent.phases.image_place import Place, place_of_a_test  # noqa: F401
 from tests.podman_site import podman_site  # noqa: F401
 from tests.waiting import wait_for
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.needs_system("podman runc docker-registry busybox-stati
 
 
 def test_a_cancel_ends_the_step_that_is_being_built_and_leaves_nothing(place: Place) -> None:
-    place.context_with("RUN echo step-has-begun; exec sleep 1234.5")
+    place.context_with(f"RUN echo step-has-begun; exec {place.endless_step}")
     run = place.run()
     with run.started("image") as process:
         wait_for(lambda: "\nstep-has-begun\n" in run.image_log(), "the build")
@@ -28,21 +28,21 @@ def test_a_cancel_ends_the_step_that_is_being_built_and_leaves_nothing(place: Pl
     assert time.monotonic() - begun_s < 10
     assert run.result("image")["result"] == "canceled"
     assert place.left() == []
-    assert not sleepers()
+    assert not place.sleepers()
     run.wait_for_end_of_tools()
 
 
 def test_a_build_that_was_killed_is_begun_anew_and_leaves_nothing(place: Place) -> None:
-    place.context_with("RUN echo step-has-begun; [ -e /here/go ] || exec sleep 1234.5")
+    place.context_with(f"RUN echo step-has-begun; [ -e /here/go ] || exec {place.endless_step}")
     run = place.run()
     with run.started("image") as process:
         wait_for(lambda: "\nstep-has-begun\n" in run.image_log(), "the build")
         process.kill()
     run.wait_for_end_of_tools()
-    assert sleepers()  # the step has the image's environment, not ours, and another parent
+    assert place.sleepers()  # the step has the image's environment, not ours, and another parent
     place.context_with("RUN echo step-has-run")
     assert run.done("image")["is_built"] is True
-    assert not sleepers()
+    assert not place.sleepers()
     assert place.left() == []
 
 
