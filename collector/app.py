@@ -29,6 +29,7 @@ from .studio.static import StaticFiles
 from .studio.static import add_routes as add_studio_routes
 
 log = structlog.get_logger()
+_CLIENT_HAS_LEFT = 499  # in the log only
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NOBODY = Principal("", "", "")
@@ -96,7 +97,10 @@ async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         response = await handler(request)
     except ConnectionError:
-        raise  # the client has left; there is nobody to answer
+        # The client has left, or its answer has begun and cannot be finished: the end of the connection is all that can be told.
+        if request.transport is not None:
+            request.transport.abort()
+        response = web.Response(status=_CLIENT_HAS_LEFT)
     except Exception as error:  # noqa: BLE001 - the outermost edge: whatever it is, the client gets an answer
         response = _answer_to(error, request, request_id)
     _log(request, response.status, request_id, time.perf_counter() - started_s)

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import gc
-import logging
 import os
 import signal
 import socket
@@ -28,7 +27,7 @@ from runyard.names import DIR_MODE
 from runyard.sd_notify import READY, STOPPING, Notifier, status
 from runyard.settings import Collector as Settings
 
-from . import auth, catalog, openapi, placement
+from . import auth, catalog, log_lines, openapi, placement
 from .api import ROUTES
 from .app import make_app
 from .artifacts.blobs import make_blobs
@@ -74,7 +73,7 @@ HEAD_BYTES = 256 << 10
 
 def serve(settings: Settings) -> int:
     """Runs the collector until SIGTERM or SIGINT. Raises ConfigError where it cannot start. Blocks."""
-    configure_log(settings.log_level)
+    log_lines.configure(settings.log_level)
     os.umask(0o077)
     data_dir = Path(settings.data_dir).expanduser().absolute()
     with _data_dir(data_dir):
@@ -86,23 +85,6 @@ def serve(settings: Settings) -> int:
         finally:
             database.close()
     return 0
-
-
-def configure_log(level: str) -> None:
-    """JSON lines on stderr."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format='{"level":"warning","event":"%(name)s: %(message)s"}')
 
 
 @contextmanager

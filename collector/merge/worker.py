@@ -16,7 +16,9 @@ import time
 from pathlib import Path
 
 import msgspec
+import structlog
 
+from runyard.collector import log_lines
 from runyard.collector.file_store import FileStore
 from runyard.errors import RunyardError
 
@@ -89,11 +91,20 @@ def main(arguments: list[str]) -> int:
     lock = os.open(Path(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     worker = Worker(Path(root), Path(folder), int(float(wait_s) * 1e9))
+    log_lines.configure("info")
+    try:
+        _answer_all(worker)
+    except Exception as error:  # the collector starts another one; what this one knew may be what has led to it
+        structlog.get_logger().error("the process that merges has failed", exc_info=error)
+        return 1
+    return 0
+
+
+def _answer_all(worker: Worker) -> None:
     for line in sys.stdin.buffer:
         answers = worker.answer(msgspec.json.decode(line, type=Tick))
         sys.stdout.buffer.write(msgspec.json.encode(answers) + b"\n")
         sys.stdout.buffer.flush()
-    return 0
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.collector.node import LOG, Node, call, frame, sha256
 from tests.collector_process import CollectorProcess
+from tests.waiting import wait_for
 
 FRAMES = {"Content-Type": "application/vnd.runyard.frames"}
 TAR = {"Content-Type": "application/x-tar"}
@@ -241,7 +243,27 @@ def test_health_and_metrics_tell_how_it_is(collector: CollectorProcess) -> None:
 
 def test_the_log_is_json_lines(collector: CollectorProcess) -> None:
     call(collector, "GET", "/api/v1/runs/nothing", headers={"X-Request-Id": "find-me"})
-    lines = [json.loads(line) for line in collector.log_text.splitlines()]
-    (line,) = (line for line in lines if line.get("request_id") == "find-me")
+    (line,) = logged(collector, "find-me")
     assert (line["event"], line["level"], line["status"], line["path"]) == ("request", "info", 404, "/api/v1/runs/nothing")
     assert line["ts"].endswith("Z")
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_request_is_a_line_in_the_log_and_no_error(
+    collector: CollectorProcess,
+) -> None:
+    path = f"/api/v1/blobs/{sha256(secrets.token_bytes(8))}"
+    host, _, port = collector.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as client:
+        lines = (f"PUT {path} HTTP/1.1", f"Host: {host}", f"Authorization: Bearer {collector.token}")
+        told = ("Content-Type: application/octet-stream", "Content-Length: 1000", "X-Request-Id: has-left")
+        client.sendall("\r\n".join((*lines, *told, "Expect: 100-continue", "", "")).encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 100")  # it waits for the body
+        client.sendall(b"so much")
+    (line,) = wait_for(lambda: logged(collector, "has-left"), "the line in the log")
+    assert (line["event"], line["level"], line["status"], line["path"]) == ("request", "info", 499, path)
+
+
+def logged(collector: CollectorProcess, request_id: str) -> list[dict[str, Any]]:
+    """What the log says of a request; all of the log is looked at."""
+    lines = [json.loads(line) for line in collector.log_text.splitlines()]
+    return [line for line in lines if line.get("request_id") == request_id]
