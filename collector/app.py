@@ -97,7 +97,7 @@ async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         response = await handler(request)
     except ConnectionError:
-        # The client has left, or its answer has begun and cannot be finished: the end of the connection is all that can be told.
+        # The client has left, or its answer has begun and cannot be finished: only the connection's end can tell it.
         if request.transport is not None:
             request.transport.abort()
         response = web.Response(status=_CLIENT_HAS_LEFT)

@@ -86,7 +86,7 @@ NOTHING_NEW = Heard(None, None, progress.UNWATCHED, is_calm=True)
 
 
 def create_run(connection: Connection, wanted: CreateRun, who: Principal) -> Created:
-    """Adds the run and its token; it is not new where it is there already with the same key, or where a further node has joined.
+    """Adds the run and its token; it is not new where it is there with the same key, or where a further node has joined it.
     Raises a 409 where the id is taken, or where the node cannot be one of this run; a 403 where a run may not make this one."""
     auth.require_parent(connection, who, wanted.parent_run_id)
     key_sha256 = hashlib.sha256(wanted.key.encode()).hexdigest()

@@ -82,7 +82,8 @@ async def create_run(call: Call) -> web.Response:
     call.parts.repeats.forget(wanted.run_id)
     if created.lost:
         await call.parts.dispatch.applied(created.lost)
-        detail = f"attempt {wanted.attempt} of run {wanted.run_id!r} was executed on this node before, which has nothing of it any more"
+        was = f"attempt {wanted.attempt} of run {wanted.run_id!r} was executed on this node before"
+        detail = f"{was}, which has nothing of it any more"
         raise Problem(409, "not-placed", detail)
     if created.is_new:
         call.parts.pulse.beat(wanted.run_id, catalog.NO_NODE)

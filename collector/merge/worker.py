@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> int:
     log_lines.configure("info")
     try:
         _answer_all(worker)
-    except Exception as error:  # the collector starts another one; what this one knew may be what has led to it
+    except Exception as error:  # noqa: BLE001 - the collector starts another one; what this one knew may be what has led to it
         structlog.get_logger().error("the process that merges has failed", exc_info=error)
         return 1
     return 0

@@ -85,4 +85,3 @@ def place_of_a_test(tmp_path: Path, podman_site: PodmanSite) -> Iterator[Place]:
 def details(run: PhaseRun) -> dict[str, str]:
     """The four lines that 20 ends with."""
     return dict(line.split(maxsplit=2)[2].split(": ", 1) for line in run.image_log().splitlines()[-4:])
-
