@@ -30,8 +30,11 @@ class Watch:
         connection: Connection,
         run_id: str,
         tell: Callable[[str], None],
+        query: Query | None = None,
     ) -> None:
+        """`query`: what is followed; by default every file."""
         self._run_id = run_id
+        self._query = query or Query()
         self._client = _Client(connection.url, connection.token, timeout_s=connection.timeout_s)
         self._tell = tell
         self._stop = threading.Event()
@@ -56,7 +59,7 @@ class Watch:
         self._thread.join(PUT_S * 2)
 
     def _follow(self) -> None:
-        follower = Follower(self._client, self._run_id, Query(), tell=self._say, sleep=self._sleep)
+        follower = Follower(self._client, self._run_id, self._query, tell=self._say, sleep=self._sleep)
         try:
             for happening in follower:
                 if not self._put(happening):

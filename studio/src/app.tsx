@@ -6,14 +6,22 @@ import { isReachable, lookAtSession, send, session } from "./api/client";
 import { PAGES } from "./pages";
 import { LoginPage } from "./pages/login";
 import { NotFoundPage } from "./pages/not_found";
-import { Link } from "./parts/link";
+import { GoingContext, Link } from "./parts/link";
 import { ErrorNote } from "./parts/notes";
 import { Notices } from "./parts/notices";
 import { ThemeChoice } from "./parts/theme";
-import { parts, place } from "./router";
+import { go, parts, place } from "./router";
 import { titleOf } from "./title";
 
 export function App() {
+  return (
+    <GoingContext.Provider value={GOING}>
+      <Everything />
+    </GoingContext.Provider>
+  );
+}
+
+function Everything() {
   useEffect(() => {
     void lookAtSession();
   }, []);
@@ -24,6 +32,14 @@ export function App() {
   if (session.value === null || parts.value[0] === "login") return <LoginPage />;
   return <Frame>{page(parts.value)}</Frame>;
 }
+
+const GOING = {
+  base: "",
+  go: (to: string) => {
+    go(to);
+    return true;
+  },
+};
 
 function page([first = "runs", ...rest]: readonly string[]): JSX.Element {
   return PAGES[first]?.show(rest) ?? <NotFoundPage />;

@@ -2,6 +2,8 @@
 
 import { computed, signal } from "@preact/signals";
 
+export { address } from "./address";
+
 export interface Place {
   readonly path: string;
   readonly query: URLSearchParams;
@@ -36,9 +38,4 @@ export function setQuery(changes: Record<string, string | null>, replace = true)
   }
   const text = query.toString();
   go(location.pathname + (text ? `?${text}` : "") + location.hash, replace);
-}
-
-/** An address from parts that may hold anything. */
-export function address(...segments: string[]): string {
-  return "/" + segments.map(encodeURIComponent).join("/");
 }

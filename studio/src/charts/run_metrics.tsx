@@ -2,7 +2,6 @@
 
 import { useMemo, useState } from "preact/hooks";
 import type { RunInFull } from "../api/run";
-import { number } from "../format";
 import { useLive } from "../live";
 import { EmptyNote, ErrorNote } from "../parts/notes";
 import { go, place } from "../router";
@@ -10,11 +9,11 @@ import { linesOf } from "./arrangement";
 import "./board.css";
 import { Choice } from "./editor_fields";
 import { LineChart } from "./line_chart";
+import { FIGURES, MetricFigures } from "./metric_figures";
 import { askMetrics, isNumeric, type Metric } from "./metrics";
 import { AXES, MOST_SMOOTHING, type Axis } from "./model";
 import "./run_metrics.css";
-import { askSampled, numberOf, type RunOfChart, type Sampled } from "./series";
-import { Sparkline } from "./sparkline";
+import { askSampled, type RunOfChart, type Sampled } from "./series";
 import { TypedMetric } from "./typed/typed_metric";
 
 interface Props {
@@ -122,7 +121,7 @@ function MetricTable({ run, shown, series, open, settings }: TableProps) {
       <table class="plain figure metric-table">
         <thead>
           <tr>
-            {["Metric", "Course", "Last", "Least", "Greatest", "First", "Mean", "Count"].map((title) => (
+            {["Metric", ...FIGURES].map((title) => (
               <th scope="col" key={title}>
                 {title}
               </th>
@@ -166,18 +165,7 @@ function MetricRows({ run, metric, series, isOpen, open, settings }: RowsProps) 
             {name}
           </button>
         </th>
-        <td>
-          <Sparkline series={series} />
-        </td>
-        <td title={metric.last_step === null ? "" : `at step ${metric.last_step}`}>{number(numberOf(metric.last) ?? String(metric.last))}</td>
-        <td>{number(metric.min)}</td>
-        <td>{number(metric.max)}</td>
-        <td>{number(numberOf(metric.first) ?? String(metric.first))}</td>
-        <td>{number(metric.mean)}</td>
-        <td>
-          {metric.count.toLocaleString("en")}
-          {metric.nan_count > 0 && <span class="metric-nan"> {metric.nan_count} NaN</span>}
-        </td>
+        <MetricFigures metric={metric} series={series} />
       </tr>
       {isOpen && (
         <tr class="metric-chart">

@@ -27,7 +27,8 @@ export interface RowProps {
   readonly traceTitle: string;
   readonly onOpen: (start: number) => void;
   readonly onFold: (start: number) => void;
-  readonly onLink: (start: number) => void;
+  /** Not given: the browser follows the link, elsewhere. */
+  readonly onLink?: ((start: number) => void) | undefined;
 }
 
 export const RowView = once(function RowView(props: RowProps): JSX.Element {
@@ -43,10 +44,11 @@ export const RowView = once(function RowView(props: RowProps): JSX.Element {
         tabIndex={-1}
         title={`Byte ${row.start}: the address of this line`}
         onClick={(event) => {
-          if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+          if (!props.onLink || event.metaKey || event.ctrlKey || event.shiftKey) return;
           event.preventDefault();
           props.onLink(row.start);
         }}
+        {...(props.onLink ? {} : { target: "_blank", rel: "noopener noreferrer" })}
         aria-label={number === undefined ? `Byte ${row.start}` : `Line ${number}`}
       >
         {!row.startsLine ? "…" : (number ?? "·")}

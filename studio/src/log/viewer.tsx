@@ -4,11 +4,13 @@ import type { JSX } from "preact";
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { bytes } from "../format";
 import { ErrorNote } from "../parts/notes";
+import { useFolding } from "./folding";
 import type { Found } from "./found";
 import type { LogModel } from "./model";
-import { prepare, type Prepared, unitsOf } from "./prepared";
+import { prepare } from "./prepared";
 import type { Row } from "./rows";
 import { RowView } from "./row_view";
+import { elementOf, keepInPlace, topRow } from "./scrolling";
 import { type Stamp, stampAt } from "./timeindex";
 
 /** So near to an end of the window, more is read. */
@@ -40,13 +42,11 @@ export function Viewer(props: ViewerProps): JSX.Element {
   const anchor = useRef<{ start: number; top: number } | null>(null);
   const shownTarget = useRef<number | null>(null);
   const goal = useRef<Goal | null>(null);
-  const [open, setOpen] = useState<ReadonlySet<number>>(new Set());
-  const [folded, setFolded] = useState<ReadonlySet<number>>(new Set());
   const [isAbove, setIsAbove] = useState(0);
   const { rows } = model.window;
 
   const prepared = useMemo(() => rows.map((row) => prepare(row, props.isOverall)), [rows, props.isOverall]);
-  const traces = useMemo(() => tracesOf(prepared, folded), [prepared, folded]);
+  const { traces, open, folded, toggleOpen, toggleFold } = useFolding(prepared);
 
   useLayoutEffect(() => {
     const box = place.current;
@@ -101,8 +101,6 @@ export function Viewer(props: ViewerProps): JSX.Element {
     return () => watcher.disconnect();
   }, [model]);
 
-  const toggleOpen = useCallback((start: number) => setOpen((before) => toggled(before, start)), []);
-  const toggleFold = useCallback((start: number) => setFolded((before) => toggled(before, start)), []);
   const numbers = numbersOf(rows, model.window.firstLine);
   const isWhole = model.window.isAtStart && model.window.isAtEnd;
   const found = useMemo(() => foundIn(rows, props.found), [rows, props.found]);
@@ -186,22 +184,6 @@ function onKey(event: KeyboardEvent, model: LogModel, goal: { current: Goal | nu
   else goTo(model, event.key === "End" ? model.window.size : 0, goal);
 }
 
-interface Trace {
-  readonly kind: "head" | "body" | "folded" | "hidden";
-  readonly title: string;
-}
-
-function tracesOf(rows: readonly Prepared[], folded: ReadonlySet<number>): (Trace | undefined)[] {
-  const traces: (Trace | undefined)[] = [];
-  for (const unit of unitsOf(rows)) {
-    const [head = 0, ...rest] = unit.rows;
-    const isFolded = folded.has(rows[head]?.row.start ?? -1);
-    traces[head] = { kind: isFolded ? "folded" : "head", title: unit.title };
-    for (const at of rest) traces[at] = { kind: isFolded ? "hidden" : "body", title: unit.title };
-  }
-  return traces;
-}
-
 function numbersOf(rows: readonly Row[], first: number | undefined): (number | undefined)[] {
   let number = first;
   return rows.map((row) => {
@@ -235,10 +217,6 @@ function rowOf(rows: readonly Row[], at: number): Row | undefined {
   return rows.find((row) => row.start <= at && at < row.end);
 }
 
-function elementOf(box: HTMLElement, start: number): Element | null {
-  return box.querySelector(`[data-start="${start}"]`);
-}
-
 /** Scrolls so that a row stands at this share of the box's height; the page itself stays. */
 function bring(box: HTMLElement, start: number, share: number): void {
   const element = elementOf(box, start);
@@ -252,32 +230,4 @@ function isSeen(box: HTMLElement, start: number): boolean {
   const row = elementOf(box, start)?.getBoundingClientRect();
   const outer = box.getBoundingClientRect();
   return row !== undefined && row.top >= outer.top && row.bottom <= outer.top + box.clientHeight;
-}
-
-/** The row that is uppermost now, and where. */
-function topRow(box: HTMLElement): { start: number; top: number } | null {
-  const upper = box.getBoundingClientRect().top;
-  const elements = box.querySelectorAll<HTMLElement>("[data-start]");
-  let low = 0;
-  let high = elements.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((elements[middle]?.getBoundingClientRect().bottom ?? 0) > upper) high = middle;
-    else low = middle + 1;
-  }
-  const element = elements[low];
-  return element ? { start: Number(element.dataset["start"]), top: element.getBoundingClientRect().top - upper } : null;
-}
-
-function keepInPlace(box: HTMLElement, anchor: { start: number; top: number }): void {
-  const element = elementOf(box, anchor.start);
-  if (!element) return;
-  const top = element.getBoundingClientRect().top - box.getBoundingClientRect().top;
-  if (Math.abs(top - anchor.top) > 0.5) box.scrollTop += top - anchor.top;
-}
-
-function toggled(before: ReadonlySet<number>, one: number): ReadonlySet<number> {
-  const after = new Set(before);
-  if (!after.delete(one)) after.add(one);
-  return after;
 }

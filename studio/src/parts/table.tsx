@@ -90,7 +90,7 @@ export function Table<R>(props: TableProps<R>) {
   useLooking(seen, props.onLook);
   useShift(box, props.shift);
   useLayoutEffect(() => {
-    document.getElementById(cellId(id, spot))?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    elementIn(box.current, cellId(id, spot))?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [active]);
 
   const layout = columns.map((column) => ({ id: column.id, width: sizing?.id === column.id ? sizing.width : column.width }));
@@ -199,7 +199,7 @@ export function Table<R>(props: TableProps<R>) {
     if (event.key === "ArrowRight" && isOpen === false && spot.column <= first) return () => props.onToggle?.(row);
     if (event.key === "ArrowLeft" && isOpen === true && spot.column <= first) return () => props.onToggle?.(row);
     if (event.key === " " && onSelect) return () => select(spot.row, event.shiftKey);
-    if (event.key === "Enter") return () => (click(id, spot) ? undefined : props.onOpen?.(row));
+    if (event.key === "Enter") return () => (click(elementIn(box.current, cellId(id, spot))) ? undefined : props.onOpen?.(row));
     return undefined;
   }
 
@@ -275,9 +275,14 @@ function keyAt<R>(rows: Rows<R>, index: number): string | undefined {
   return row === undefined ? undefined : rows.keyOf(row);
 }
 
+/** An element of the document, or of the shadow tree, that the table is in. */
+function elementIn(box: HTMLElement | null, id: string): HTMLElement | null {
+  return box ? (box.getRootNode() as Document | ShadowRoot).getElementById(id) : null;
+}
+
 /** Clicks the first link or button in a cell; false where it holds none. */
-function click(table: string, spot: Spot): boolean {
-  const found = document.getElementById(cellId(table, spot))?.querySelector<HTMLElement>("a, button, input");
+function click(cell: HTMLElement | null): boolean {
+  const found = cell?.querySelector<HTMLElement>("a, button, input");
   found?.click();
   return Boolean(found);
 }

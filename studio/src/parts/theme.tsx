@@ -1,33 +1,32 @@
-import { signal } from "@preact/signals";
+import { type Scheme, scheme } from "./scheme";
 
-type Theme = "system" | "light" | "dark";
 const KEY = "runyard.theme";
-const NAMES: Record<Theme, string> = { system: "System", light: "Light", dark: "Dark" };
+const NAMES: Record<Scheme, string> = { system: "System", light: "Light", dark: "Dark" };
 
-function kept(): Theme {
+function kept(): Scheme {
   const found = localStorage.getItem(KEY);
   return found === "light" || found === "dark" ? found : "system";
 }
 
-export const theme = signal<Theme>(kept());
+scheme.value = kept();
 
-function apply(chosen: Theme): void {
+function apply(chosen: Scheme): void {
   if (chosen === "system") delete document.documentElement.dataset["theme"];
   else document.documentElement.dataset["theme"] = chosen;
 }
 
-apply(theme.value);
+apply(scheme.value);
 
 export function ThemeChoice() {
   return (
     <label class="theme">
       <span class="hidden">Theme</span>
       <select
-        value={theme.value}
+        value={scheme.value}
         onChange={(event) => {
-          theme.value = event.currentTarget.value as Theme;
-          localStorage.setItem(KEY, theme.value);
-          apply(theme.value);
+          scheme.value = event.currentTarget.value as Scheme;
+          localStorage.setItem(KEY, scheme.value);
+          apply(scheme.value);
         }}
       >
         {Object.entries(NAMES).map(([value, name]) => (

@@ -1,26 +1,23 @@
 // The children of a run: what each was given, what it came to, and which is the best.
 
-import { useMemo, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import type { Goal, RunInFull } from "../api/run";
-import { number, span } from "../format";
 import { useLive } from "../live";
-import { Link } from "../parts/link";
 import { EmptyNote, ErrorNote } from "../parts/notes";
-import { FINAL, Status } from "../parts/status";
-import { type Column, type Rows, Table } from "../parts/table";
-import { Moment } from "../parts/time";
-import { address, place, setQuery } from "../router";
+import { FINAL } from "../parts/status";
+import { place, setQuery } from "../router";
 import type { TabProps } from "./tab";
-import { allTrials, ordered, paramNames, type Trial, type Trials } from "./trials";
+import { allTrials, type Trials } from "./trials";
 import { TrialsChart } from "./trials_chart";
+import { TrialsTable } from "./trials_table";
 import "./children.css";
 
 const LIVE_MS = 3000;
 const LARGE_MS = 15_000;
-const MOST_PARAMS = 40;
 
 export function Children({ run }: TabProps) {
   const wished = wishedGoal(place.value.query);
+  const sort = place.value.query.get("sort") ?? "iteration";
   const before = useRef<Trials | undefined>(undefined);
   const pace = FINAL.has(run.status) ? LARGE_MS : (before.current?.trials.length ?? 0) > 1000 ? LARGE_MS : LIVE_MS;
   const load = async (signal: AbortSignal) => (before.current = await allTrials(run, wished, before.current, signal));
@@ -31,7 +28,11 @@ export function Children({ run }: TabProps) {
     <div class="children">
       <GoalChoice run={run} goal={data.goal} />
       {data.goal && <TrialsChart trials={data} metric={data.goal.metric} />}
-      <TrialsTable trials={data} />
+      <TrialsTable
+        trials={data}
+        sort={{ column: sort.replace(/^-/, ""), isAscending: !sort.startsWith("-") }}
+        onSort={(wanted) => setQuery({ sort: `${wanted.isAscending ? "" : "-"}${wanted.column}` })}
+      />
     </div>
   );
 }
@@ -69,74 +70,6 @@ function GoalChoice({ run, goal }: { run: RunInFull; goal: Goal | null }) {
       )}
     </form>
   );
-}
-
-function TrialsTable({ trials }: { trials: Trials }) {
-  const sort = place.value.query.get("sort") ?? "iteration";
-  const [column, isAscending] = [sort.replace(/^-/, ""), !sort.startsWith("-")];
-  const shown = useMemo(() => ordered(trials.trials, column, isAscending), [trials, column, isAscending]);
-  const names = useMemo(() => paramNames(trials.trials), [trials]);
-  const columns = useMemo(() => columnsOf(trials, names), [names.join("\n"), trials.goal?.metric, trials.best_run_id]);
-  const rows = useMemo<Rows<Trial>>(
-    () => ({ count: shown.length, at: (index) => shown[index], keyOf: (one) => one.run_id, nameOf: (one) => one.name || one.run_id }),
-    [shown],
-  );
-  return (
-    <div class="children-table" style={{ height: `${Math.max(120, Math.min(shown.length, 18) * 32 + 52)}px` }}>
-      <Table
-        label="Children"
-        columns={columns}
-        rows={rows}
-        sort={{ column, isAscending }}
-        onSort={(wanted) => setQuery({ sort: `${wanted.isAscending ? "" : "-"}${wanted.column}` })}
-      />
-    </div>
-  );
-}
-
-function columnsOf({ goal, best_run_id }: Trials, names: readonly string[]): Column<Trial>[] {
-  const metric = goal?.metric ?? "";
-  const ofMetric: Column<Trial>[] = [
-    { id: "value", title: metric, width: 120, isSortable: true, isNumeric: true, cell: (one) => number(one.value) },
-    { id: "best", title: `Best ${metric} so far`, width: 140, isSortable: true, isNumeric: true, cell: (one) => number(one.best) },
-  ];
-  return [
-    {
-      id: "name",
-      title: "Child",
-      width: 190,
-      isFixed: true,
-      isSortable: true,
-      cell: (one) => (
-        <>
-          <Link to={address("runs", one.run_id)}>{one.name || one.run_id}</Link>
-          {one.run_id === best_run_id && <span class="badge">best</span>}
-        </>
-      ),
-    },
-    { id: "iteration", title: "Iteration", width: 110, isSortable: true, isNumeric: true, cell: (one) => one.iteration },
-    { id: "status", title: "Status", width: 130, isSortable: true, cell: (one) => <Status status={one.status} /> },
-    ...(metric ? ofMetric : []),
-    ...names.slice(0, MOST_PARAMS).map((name) => ({
-      id: `params.${name}`,
-      title: name,
-      hint: `Parameter ${name}`,
-      width: 110,
-      isSortable: true,
-      isNumeric: true,
-      cell: (one: Trial) => one.params[name] ?? "–",
-    })),
-    {
-      id: "took",
-      title: "Duration",
-      width: 100,
-      isSortable: true,
-      isNumeric: true,
-      cell: (one) => (one.duration_s === null ? "–" : span(one.duration_s * 1000)),
-    },
-    { id: "created", title: "Created", width: 120, cell: (one) => <Moment ns={one.created_ns} /> },
-    { id: "cause", title: "Cause", width: 240, cell: (one) => one.cause },
-  ];
 }
 
 function None() {

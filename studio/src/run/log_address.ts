@@ -1,4 +1,4 @@
-import { address } from "../router";
+import { address } from "../address";
 
 /** The page that shows a file of a run, at a byte where one is told. */
 export function logAddress(runId: string, file: string, at?: number | null): string {

@@ -3,7 +3,8 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { number } from "../format";
 import { linearTicks } from "../parts/chart/ticks";
-import { address, go } from "../router";
+import { address } from "../address";
+import { useGo } from "../parts/link";
 import type { Trials } from "./trials";
 
 const HEIGHT = 260;
@@ -18,6 +19,7 @@ interface Scale {
 
 export function TrialsChart({ trials, metric }: { trials: Trials; metric: string }) {
   const { place, width } = useWidth();
+  const go = useGo();
   const shown = trials.trials.filter((one) => one.value !== null);
   const values = shown.map((one) => one.value!);
   const x = scale(0, Math.max(1, ...shown.map((one) => one.iteration)), EDGE.left, width - EDGE.right, 0);

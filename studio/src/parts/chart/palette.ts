@@ -1,21 +1,11 @@
 // The colours of lines: eight that people tell apart who do not see all colours, dark enough on white and light enough on dark;
 // behind the eighth they come again with dashes.
 
-import { computed, signal } from "@preact/signals";
-import { theme } from "../theme";
+export { isDark } from "../scheme";
 
 const LIGHT = ["#0067b0", "#c24a00", "#00805c", "#a8408a", "#8a6a00", "#2a93d5", "#7a3fc4", "#5b6470"];
 const DARK = ["#5ab4f0", "#ff8f4d", "#2fc99a", "#f09bd0", "#e8cf4a", "#9ddcff", "#b99aff", "#b3bcc8"];
 const DASHES: readonly (readonly number[])[] = [[], [6, 3], [2, 3], [9, 3, 2, 3]];
-
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const prefersDark = signal(dark.matches);
-dark.addEventListener("change", (event) => {
-  prefersDark.value = event.matches;
-});
-
-/** Whether the page is dark now. */
-export const isDark = computed(() => (theme.value === "system" ? prefersDark.value : theme.value === "dark"));
 
 export function colourOf(tone: number, onDark: boolean): string {
   const colours = onDark ? DARK : LIGHT;
