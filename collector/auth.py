@@ -57,6 +57,17 @@ class Principal:
         if self.kind == NODE and self.subject != node_id:
             raise not_allowed("this token belongs to another node", "not-yours")
 
+    @property
+    def reads_all_runs(self) -> bool:
+        """Whether every run's files may be read: then it is no secret who has which bytes."""
+        return self.kind in (ADMIN, USER)
+
+    def sender_for(self, run_id: str) -> str | None:
+        """The run that has to have sent the bytes which a file of `run_id` is made of; None: anybody may have."""
+        if self.reads_all_runs:
+            return None
+        return self.subject if self.kind == RUN else run_id
+
     def may_write(self, run_id: str, node_id: str) -> bool:
         """Whether the streams of this run and node may be written."""
         if self.kind == RUN:

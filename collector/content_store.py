@@ -52,13 +52,15 @@ class Numbers:
 @dataclass(frozen=True, slots=True)
 class Piece:
     """What one request of an upload brings: the bytes from `offset` on, `length` of them where that is known, of `size_bytes`
-    in all; None: the body's end is the end. `uploader` is whoever brings it: others cannot go on with it, nor spoil it."""
+    in all; None: the body's end is the end. `uploader` is whoever brings it: others cannot go on with it, nor spoil it. With
+    `must_come` the bytes have to come although they are kept: whoever knows a digest alone does not pass for who has them."""
 
     body: Body
     offset: int
     length: int | None
     size_bytes: int | None
     uploader: str
+    must_come: bool = False
 
 
 class ContentStore:
@@ -138,7 +140,7 @@ class ContentStore:
         """What is kept where all has come, how many bytes have come, and whether they are new. An upload that breaks off keeps
         what has come of it. Raises a 409 `offset` where the piece does not begin at what has come, a 409 `taken-over` where the
         same uploader has begun again elsewhere, a 400 `mismatch` (and then forgets what has come), 413, 503 or 507."""
-        known = await self.find(sha256)
+        known = None if piece.must_come else await self.find(sha256)
         if known is not None:
             return await self._touched(known), known.size_bytes, False
         self._check_size(max(piece.size_bytes or 0, piece.offset + (piece.length or 0)))
@@ -146,7 +148,7 @@ class ContentStore:
         with self._counted():
             try:
                 async with self._lock(sha256):
-                    known = await self.find(sha256)
+                    known = None if piece.must_come else await self.find(sha256)
                     if known is not None:
                         return known, known.size_bytes, False
                     self._latest[key] = mine

@@ -51,6 +51,16 @@ class FreeText(TypeDecorator[str]):
         return value if value is None or value.isascii() else value.translate(_FROM_DATABASE)
 
 
+class ByteOrdered(FreeText):
+    """Free text that is ordered by its bytes, whatever language the database is in: what begins alike is one range."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        collation = "C" if dialect.name == "postgresql" else None  # SQLite has no other order
+        return dialect.type_descriptor(Text(collation=collation))
+
+
 class Json(TypeDecorator[Any]):
     """A value of the type `kind` as the text of its JSON."""
 
@@ -344,7 +354,7 @@ placements = Table(
     Column("admitted_ns", BigInteger),  # since when the node may have started it: it has a token of the run
     Column("freed_ns", BigInteger),  # since when the node has nothing of it any more, or it was taken from a lost node
     Index(None, "node_id"),
-    Index(None, "freed_ns", "node_id"),  # each turn of the queue looks at what is not freed alone
+    Index("ix_placements_freed_ns", "freed_ns", "node_id"),  # each turn of the queue looks at what is not freed alone
 )
 
 node_samples = Table(
@@ -468,7 +478,7 @@ artifacts = Table(
     "artifacts",
     metadata,
     Column("owner", String(300), primary_key=True),
-    Column("path", FreeText, primary_key=True),
+    Column("path", ByteOrdered, primary_key=True),
     Column("sha256", String(64), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
@@ -484,6 +494,15 @@ blobs = Table(
     Column("sha256", String(64), primary_key=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
+)
+
+# Which blobs a run's token has sent whole: only of these it makes files. It might know others by their digests alone.
+sent_blobs = Table(
+    "sent_blobs",
+    metadata,
+    Column("run_id", String(128), ForeignKey(_RUN), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Index(None, "sha256"),
 )
 
 models = Table(

@@ -2,20 +2,23 @@
 
 Reads from the table `artifacts`, the store of blobs and the streams that nodes have shipped; writes to the first two. A file
 that was uploaded hides one of that path that a node has shipped. An owner is a run's id, or rows.owner_of_model of a model.
+A run's token makes files of what it has sent itself: of others' blobs it is not even told that they are there.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.engine import Connection
 
 from runyard import names
 from runyard.collector import catalog, placement
+from runyard.collector.auth import RUN, Principal
 from runyard.collector.body import Body
-from runyard.collector.content_store import PARTIAL_S, ContentStore
+from runyard.collector.content_store import PARTIAL_S, ContentStore, Piece
+from runyard.collector.content_table import Kept
 from runyard.collector.database import Database
 from runyard.collector.problems import Problem, invalid, unavailable
 from runyard.collector.store import Store
@@ -69,19 +72,41 @@ class Artifacts:
         self._streams = streams
         self._store = store
 
-    async def write(self, owner: str, path: str, body: Body, length: int | None) -> Row:
+    async def take_blob(self, who: Principal, sha256: str, piece: Piece) -> tuple[Kept | None, int, bool]:
+        """As ContentStore.resume, but who may not read all runs sends every byte, once for each run, whoever has sent them
+        before, and they are new to the run then. What is kept is kept once all the same."""
+        is_told = await self._is_told(who, sha256)
+        kept, come_bytes, is_new = await self.blobs.resume(sha256, replace(piece, must_come=not is_told))
+        if kept is not None and who.kind == RUN:
+            is_new = await self._database.write(rows.note_sent, who.subject, sha256)
+        return kept, come_bytes, is_new
+
+    async def come(self, who: Principal, sha256: str) -> tuple[int, bool]:
+        """How many bytes of a blob `who` need not send, and whether those are all."""
+        kept = await self.blobs.find(sha256) if await self._is_told(who, sha256) else None
+        return (self.blobs.partial_bytes(sha256, who.token_sha256), False) if kept is None else (kept.size_bytes, True)
+
+    async def _is_told(self, who: Principal, sha256: str) -> bool:
+        """Whether `who` may know that this blob is here."""
+        if who.kind != RUN:
+            return who.reads_all_runs
+        return await self._database.read(rows.has_sent, [who.subject], sha256)
+
+    async def write(self, who: Principal, owner: str, path: str, body: Body, length: int | None) -> Row:
         """Keeps the body as the file at `path`, in place of one that is there. Raises a 400, 404, 409, 410, 413, 503 or 507."""
         await self._database.read(_require, owner)
         _check_path(path)
         kept = await self.blobs.take_any(body, length)
-        return await self.enter(owner, path, kept.sha256, kept.size_bytes)
+        if who.kind == RUN:
+            await self._database.write(rows.note_sent, who.subject, kept.sha256)
+        return await self.enter(who, owner, path, kept.sha256, kept.size_bytes)
 
-    async def enter(self, owner: str, path: str, sha256: str, size_bytes: int) -> Row:
+    async def enter(self, who: Principal, owner: str, path: str, sha256: str, size_bytes: int) -> Row:
         """The blob is the file at `path` from now on. Raises a 404 or 410 for the run, a 409 `no-such-blob` where its bytes
-        have not come, and a 409 `refused` where the path cannot be had."""
+        have not come, or not from the run whose token this is, and a 409 `refused` where the path cannot be had."""
         _check_path(path)
         row = Row(owner, path, sha256, size_bytes, time.time_ns() // 10**6, None)
-        await self._database.write(_put, row)
+        await self._database.write(_put, row, who.sender_for(owner))
         return row
 
     async def remove(self, owner: str, path: str) -> None:
@@ -125,7 +150,7 @@ class Artifacts:
             await self.blobs.remove_stale()
             candidates = await self._database.read(rows.unused_blobs, before_ns)
         for sha256 in candidates:
-            await self.blobs.drop(sha256, lambda connection, one: rows.is_unused(connection, one, before_ns))
+            await self.blobs.drop(sha256, lambda connection, one: rows.forget_unused(connection, one, before_ns))
 
     async def _uploaded(self, row: Row) -> Entry:
         stream = None
@@ -133,9 +158,11 @@ class Artifacts:
             found = await self._database.read(placement.rows_of_name, row.origin, f"{names.BLOBS_DIR}/{row.sha256}")
             stream = _best([one for one in [await self._streams.find(known.id) for known in found] if one is not None])
         entry = self._entry(row, stream)
-        if entry.place is None and await self.blobs.find(row.sha256) is not None:
-            return self._entry(Row(row.owner, row.path, row.sha256, row.size_bytes, row.created_ms, None), None)
-        return entry
+        if entry.place is not None or row.origin is None:
+            return entry
+        # The node has not shipped them, but the run may have sent the same bytes itself.
+        is_sent = await self._database.read(rows.is_kept, row, row.origin)
+        return self._entry(replace(row, origin=None), None) if is_sent else entry
 
     def _entry(self, row: Row, stream: Stream | None) -> Entry:
         place: Place | None = None
@@ -210,18 +237,21 @@ def _require(connection: Connection, owner: str) -> None:
         catalog.require_kept(connection, run_id)
 
 
-def _put(connection: Connection, row: Row) -> None:
+def _put(connection: Connection, row: Row, sender: str | None) -> None:
     """By a record, as everything that is told of a run; a model that belongs to no run is nobody's record."""
     _require(connection, row.owner)
-    if not rows.is_kept(connection, row.sha256, row.size_bytes):
+    if not rows.is_kept(connection, row, sender):
         detail = f"the {row.size_bytes} bytes of {row.path[:200]!r} were not uploaded: there is no blob {row.sha256}"
+        if sender is not None:
+            detail += f" that run {sender} has sent"
         raise Problem(409, "no-such-blob", detail)
     run_id = rows.run_of(connection, row.owner)
     if run_id is None:
-        refused = rows.put(connection, row)
+        refused = rows.put(connection, row, sender)
     else:
         record = Artifact(row.owner, row.path, row.sha256, row.size_bytes, row.created_ms)
-        refused = "; ".join(one.sentence for one in apply(connection, run_id, [record], now_ms=row.created_ms))
+        refusals = apply(connection, run_id, [record], now_ms=row.created_ms, sender=sender)
+        refused = "; ".join(one.sentence for one in refusals)
     if refused:
         raise Problem(409, "refused", refused)
 

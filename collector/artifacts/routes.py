@@ -46,25 +46,21 @@ async def put_blob(call: Call) -> web.Response:
     assert isinstance(query, PutBlobQuery)
     check_content_type(request, BYTES_TYPE)
     piece = Piece(request.content, query.offset, request.content_length, query.size_bytes, call.who.token_sha256)
-    kept, come_bytes, is_new = await call.parts.artifacts.blobs.resume(sha256, piece)
+    kept, come_bytes, is_new = await call.parts.artifacts.take_blob(call.who, sha256, piece)
     answer = Blob(sha256=sha256, bytes=come_bytes, is_whole=kept is not None)
     return json_response(answer, 202 if kept is None else 201 if is_new else 200)
 
 
 async def head_blob(call: Call) -> web.Response:
     """HEAD /blobs/{sha256}"""
-    sha256, blobs = _digest_of(call), call.parts.artifacts.blobs
-    kept = await blobs.find(sha256)
-    come_bytes = blobs.partial_bytes(sha256, call.who.token_sha256) if kept is None else kept.size_bytes
-    return web.Response(
-        status=204, headers={"Upload-Offset": str(come_bytes), "Upload-Complete": "?0" if kept is None else "?1"}
-    )
+    come_bytes, is_whole = await call.parts.artifacts.come(call.who, _digest_of(call))
+    return web.Response(status=204, headers={"Upload-Offset": str(come_bytes), "Upload-Complete": "?1" if is_whole else "?0"})
 
 
 async def put_artifact(call: Call) -> web.Response:
     """POST /runs/{run_id}/artifacts"""
     wanted: PutArtifact = call.body
-    row = await call.parts.artifacts.enter(call.run_id, wanted.path, wanted.sha256, wanted.size_bytes)
+    row = await call.parts.artifacts.enter(call.who, call.run_id, wanted.path, wanted.sha256, wanted.size_bytes)
     made = ArtifactFile(
         path=row.path,
         size_bytes=row.size_bytes,

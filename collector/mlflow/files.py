@@ -64,7 +64,7 @@ async def _needed(parts: Parts, ask: Ask, rooted: str) -> _Target:
 async def upload(request: web.Request, parts: Parts, ask: Ask, rooted: str) -> web.StreamResponse:
     """PUT mlflow-artifacts/artifacts/{path}"""
     target = await _needed(parts, ask, rooted)
-    await parts.artifacts.write(target.owner, target.path, request.content, request.content_length)
+    await parts.artifacts.write(ask.who, target.owner, target.path, request.content, request.content_length)
     return _json(answers.Answer())
 
 

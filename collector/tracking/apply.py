@@ -60,24 +60,27 @@ def apply(
     *,
     now_ms: int,
     origin: str | None = None,
+    sender: str | None = None,
     is_any_model: bool = False,
 ) -> list[Refusal]:
     """Applies records of the run `run_id` and its descendants, in order.
 
-    `origin` is the run whose streams bring the bytes of files, None where they are in the store of blobs. `is_any_model`: it
-    was looked at before of which models the points may be; else they may be of these runs' models. Raises nothing for what a
-    client has said; a 404 has to be told before, where there is no such run.
+    `origin` is the run whose streams bring the bytes of files, None where they are in the store of blobs. `sender` is the run
+    that has to have sent these itself, None where a person records. `is_any_model`: it was looked at before of which models the
+    points may be; else they may be of these runs' models. Raises nothing for what a client has said; a 404 has to be told
+    before, where there is no such run.
     """
-    application = _Application(connection, run_id, now_ms, origin)
+    application = _Application(connection, run_id, now_ms, origin, sender)
     application.is_any_model = is_any_model
     return application.run(records)
 
 
 class _Application:
-    def __init__(self, connection: Connection, run_id: str, now_ms: int, origin: str | None) -> None:
+    def __init__(self, connection: Connection, run_id: str, now_ms: int, origin: str | None, sender: str | None) -> None:
         self._connection = connection
         self._now_ms = now_ms
         self._origin = origin
+        self._sender = sender
         self._lineage = Lineage(connection, run_id, now_ms)
         self._series: dict[tuple[str, str], Arrivals] = {}  # by (run id, name)
         self._spoken_of: dict[tuple[str, str], Arrivals] = {}  # the same by (run as the record has it, name)
@@ -157,7 +160,7 @@ class _Application:
         owner = row.run_id if rows.model_of(record.owner) is None else record.owner
         if isinstance(record, ArtifactGone):
             return documents.remove_artifact(self._connection, owner, record)
-        return documents.put_artifact(self._connection, owner, record, self._origin)
+        return documents.put_artifact(self._connection, owner, record, self._origin, self._sender)
 
     def _write_points(self, records: Sequence[Record]) -> None:
         changed: dict[str, list[str]] = {}

@@ -38,8 +38,9 @@ def batch_id(run_id: str, name: str) -> str:
     return hashlib.sha256(f"{run_id}/{name}".encode()).hexdigest()
 
 
-async def take(database: Database, run_id: str, records: Sequence[Record], batch: str = "") -> Taken:
-    """Applies the records of one request in order; with a `batch`, those of them that were not applied before.
+async def take(database: Database, run_id: str, records: Sequence[Record], batch: str = "", sender: str | None = None) -> Taken:
+    """Applies the records of one request in order; with a `batch`, those of them that were not applied before. `sender`: the
+    run that has to have sent the bytes of files itself.
 
     Raises a Problem: 404 where there is no such run, 410 where its files were removed.
     """
@@ -47,7 +48,8 @@ async def take(database: Database, run_id: str, records: Sequence[Record], batch
     position = repeated = 0
     while True:
         end = position + how_many(records[position:])[0]
-        told = await database.write(_take_some, run_id, records[position:end], batch, position, time.time_ns() // 10**6)
+        now_ms = time.time_ns() // 10**6
+        told = await database.write(_take_some, run_id, records[position:end], batch, position, now_ms, sender)
         if isinstance(told, int):
             repeated, position = repeated + told - position, told
         else:
@@ -58,7 +60,13 @@ async def take(database: Database, run_id: str, records: Sequence[Record], batch
 
 
 def _take_some(
-    connection: Connection, run_id: str, records: Sequence[Record], batch: str, position: int, now_ms: int
+    connection: Connection,
+    run_id: str,
+    records: Sequence[Record],
+    batch: str,
+    position: int,
+    now_ms: int,
+    sender: str | None,
 ) -> list[Refusal] | int:
     """Applies the records that stand at `position` of their batch; how far the batch is, where it is farther already."""
     catalog.require_kept(connection, run_id)
@@ -72,7 +80,7 @@ def _take_some(
             connection.execute(sa.insert(applied_batches).values(batch_id=batch, **values))
         else:
             connection.execute(sa.update(applied_batches).where(this_batch).values(values))
-    return apply(connection, run_id, records, now_ms=now_ms)
+    return apply(connection, run_id, records, now_ms=now_ms, sender=sender)
 
 
 def forget_old(connection: Connection, now_ms: int) -> None:

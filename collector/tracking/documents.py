@@ -52,12 +52,12 @@ class _Dataset(Struct):
     context: _Text = ""
 
 
-def put_artifact(connection: Connection, owner: str, record: Artifact, origin: str | None) -> str:
+def put_artifact(connection: Connection, owner: str, record: Artifact, origin: str | None, sender: str | None) -> str:
     """A file of `owner`, in place of one at that path. `origin`: the run whose streams have its bytes; None: the store of blobs
-    has them."""
+    has them, for `sender` (rows.is_kept)."""
     if len(record.sha256) != 64 or not set(record.sha256) <= _HEX or not 0 <= record.size_bytes < 2**63:
         return f"the file {record.path[:200]!r} has no SHA-256 or size that is one"
-    return rows.put(connection, rows.Row(owner, record.path, record.sha256, record.size_bytes, record.at_ms, origin))
+    return rows.put(connection, rows.Row(owner, record.path, record.sha256, record.size_bytes, record.at_ms, origin), sender)
 
 
 def remove_artifact(connection: Connection, owner: str, record: ArtifactGone) -> str:

@@ -32,7 +32,8 @@ async def post_records(call: Call) -> web.Response:
         raise Problem(413, "too-large", f"a request holds at most {MOST_RECORDS} records")
     numbers, records, refused = await asyncio.to_thread(_decoded, body)
     batch: str | None = call.query.batch
-    taken = await take(call.parts.database, call.run_id, records, "" if batch is None else batch_id(call.run_id, batch))
+    name, sender = "" if batch is None else batch_id(call.run_id, batch), call.who.sender_for(call.run_id)
+    taken = await take(call.parts.database, call.run_id, records, name, sender)
     await tell(call.parts.database, call.parts.hub, spoken_of(call.run_id, records))
     refused += [Refused(line=numbers[one.position], why=one.sentence) for one in taken.refusals]
     refused.sort(key=lambda one: one.line)

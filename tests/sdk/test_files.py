@@ -116,6 +116,24 @@ def test_an_upload_over_a_broken_network_goes_on_where_it_was(shared: CollectorP
     assert node.client.json("GET", f"/runs/{node.run_id}/artifacts")["files"][0]["sha256"] == sha256(data)
 
 
+def test_a_run_sends_by_its_token_what_another_has_sent_before_and_goes_on_where_it_was(
+    shared: CollectorProcess, tmp_path: Path
+) -> None:
+    (_, other), (node, _) = made(shared), made(shared)
+    data = random.randbytes(8_000_000)
+    (tmp_path / "m.pt").write_bytes(data)
+    other.upload_file("m.pt", str(tmp_path / "m.pt"))
+    before = _blob_bytes(shared)
+    with cutting(shared.url, 2_500_000, cuts=3) as network:
+        run = fetched(network.url, node.run_token, node.run_id)
+        for name in ("m.pt", "again.pt"):
+            run.upload_file(name, str(tmp_path / "m.pt"))
+        assert network.left == 0
+    assert _blob_bytes(shared) - before == len(data)  # every byte, and none twice
+    files = node.client.json("GET", f"/runs/{node.run_id}/artifacts")["files"]
+    assert {file["path"]: file["sha256"] for file in files} == {"again.pt": sha256(data), "m.pt": sha256(data)}
+
+
 def _blob_bytes(collector: CollectorProcess) -> float:
     lines = call(collector, "GET", "/metrics").data.decode().splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith("runyard_blob_bytes_total "))

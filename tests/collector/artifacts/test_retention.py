@@ -90,6 +90,34 @@ def test_runs_that_no_node_has_go_at_their_age_and_a_pinned_child_keeps_its_pare
     wait_for(lambda: is_removed(node), "nothing keeps them any more")
 
 
+def sent(collector: CollectorProcess) -> set[tuple[str, str]]:
+    """(run, digest): what is known of who has sent what."""
+    with closing(sqlite3.connect(collector.data_dir / "collector.sqlite3")) as catalog:
+        return set(catalog.execute("SELECT run_id, sha256 FROM sent_blobs"))
+
+
+def test_what_a_run_has_sent_is_forgotten_with_the_run_and_with_the_blob(tmp_path: Path) -> None:
+    with running_collector(tmp_path, environ=SOON) as collector:
+        old, other, shared, unused = Node(collector), Node(collector), random.randbytes(1000), random.randbytes(1000)
+        for node in (old, other):
+            assert put_blob(collector, shared, token=node.run_token).status == 201
+            assert enter(node, "m.bin", shared, token=node.run_token).status == 201
+        assert put_blob(collector, unused, token=other.run_token).status == 201
+        assert sent(collector) == {(old.run_id, sha256(shared)), (other.run_id, sha256(shared)), (other.run_id, sha256(unused))}
+        ended(old)
+        wait_for(lambda: is_removed(old), "the run's files are removed")
+        assert sent(collector) == {(other.run_id, sha256(shared)), (other.run_id, sha256(unused))}
+        assert put_blob(collector, shared, token=old.run_token).json["is_whole"]
+        assert old.run_id not in {run_id for run_id, _ in sent(collector)}
+        collector.kill()
+        with closing(sqlite3.connect(collector.data_dir / "collector.sqlite3")) as catalog, catalog:
+            day_ago_ns = time.time_ns() - 25 * 3600 * 10**9
+            catalog.execute("UPDATE blobs SET created_ns = ?", (day_ago_ns,))
+        collector.start()
+        wait_for(lambda: sent(collector) == {(other.run_id, sha256(shared))}, "what no file has for a day is forgotten")
+        wait_for(lambda: blob_files(collector) == {sha256(shared)}, "and removed")
+
+
 def test_hiding_a_run_removes_nothing(collector: CollectorProcess) -> None:
     node, data = Node(collector), random.randbytes(1000)
     put_file(node, "m.bin", data)

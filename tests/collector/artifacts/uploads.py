@@ -37,12 +37,14 @@ def come(collector: CollectorProcess, whole: bytes, *, token: str | None = None)
     return int(answer.headers["Upload-Offset"]), answer.headers["Upload-Complete"] == "?1"
 
 
-def begin(collector: CollectorProcess, whole: bytes, data: bytes, *, offset: int = 0) -> http.client.HTTPConnection:
+def begin(
+    collector: CollectorProcess, whole: bytes, data: bytes, *, offset: int = 0, token: str | None = None
+) -> http.client.HTTPConnection:
     """An upload that sends `data` and says that more is to come."""
     connection = http.client.HTTPConnection(collector.url.removeprefix("http://"), timeout=20)
     query = urlencode({"offset": offset, "size_bytes": len(whole)})
     connection.putrequest("PUT", f"/api/v1/blobs/{sha256(whole)}?{query}")
-    headers = {"Authorization": f"Bearer {collector.token}", "Content-Length": str(len(whole) - offset)}
+    headers = {"Authorization": f"Bearer {token or collector.token}", "Content-Length": str(len(whole) - offset)}
     for name, value in (headers | BYTES).items():
         connection.putheader(name, value)
     connection.endheaders()
@@ -50,10 +52,10 @@ def begin(collector: CollectorProcess, whole: bytes, data: bytes, *, offset: int
     return connection
 
 
-def enter(node: Node, path: str, data: bytes) -> Answer:
+def enter(node: Node, path: str, data: bytes, *, run_id: str = "", token: str | None = None) -> Answer:
     """Gives a blob, which has to be there, a path in the run."""
     body = {"path": path, "sha256": sha256(data), "size_bytes": len(data)}
-    return call(node.collector, "POST", f"/api/v1/runs/{node.run_id}/artifacts", body)
+    return call(node.collector, "POST", f"/api/v1/runs/{run_id or node.run_id}/artifacts", body, token=token)
 
 
 def put_file(node: Node, path: str, data: bytes) -> None:
@@ -63,9 +65,9 @@ def put_file(node: Node, path: str, data: bytes) -> None:
     assert made.status == 201, made.data
 
 
-def get_file(node: Node, path: str, **headers: str) -> Answer:
+def get_file(node: Node, path: str, *, run_id: str = "", **headers: str) -> Answer:
     """Reads a file."""
-    target = f"/api/v1/runs/{node.run_id}/artifacts/{path_segments(path)}"
+    target = f"/api/v1/runs/{run_id or node.run_id}/artifacts/{path_segments(path)}"
     return call(node.collector, "GET", target, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
