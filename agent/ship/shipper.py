@@ -129,6 +129,8 @@ class Shipper:
         except CollectorError as error:
             self._is_told_off = True
             self.is_refused = isinstance(error, CollectorRefused) and error.code in REFUSED_FOR_GOOD
+            if isinstance(error, CollectorRefused) and error.status in (401, 404) and self._transfer is not None:
+                self._transfer.register_again()  # a collector that was restored from a backup does not know the run
             return self._wait_after(str(error), self._backoff.long_s())
         except (OSError, RunyardError) as error:
             # The node's own disk: the folder vanished, descriptors ran out, shipped.json could not be written.

@@ -109,6 +109,10 @@ class Transfer:
         self._telling.again()
         self._heard_s = now_s
 
+    def register_again(self) -> None:
+        """The next `connect` makes run and node known anew, where the collector may have forgotten them."""
+        self._is_registered = False
+
     def close(self) -> None:
         self._arrivals.close()
         self.files.descriptors.close_all()

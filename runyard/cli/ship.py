@@ -29,6 +29,11 @@ PATIENCE_S = 3.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words of `runyard ship`."""
     parser.add_argument("--watch", action="store_true", help="adopt every spool that nobody ships, until SIGTERM")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="also runs that were sent before, where the collector has not all of them: it was restored from a backup",
+    )
     parser.add_argument("--spool", default=None, metavar="DIR", help="default: spool.dir")
     parser.add_argument("--collector", default=None, metavar="URL", help="default: client.collector_url")
     parser.add_argument("--config", default="", metavar="FILE", help="configuration file")
@@ -48,9 +53,21 @@ def run(args: argparse.Namespace) -> int:
     raise_descriptor_limit()
     stop = threading.Event()
     _stop_on_signals(stop)
+    if args.again:
+        _take_up_again(spool_dir, loaded)
     if args.watch:
         return _watch(spool_dir, loaded, stop)
     return _once(spool_dir, loaded, stop, is_json=args.output == "json")
+
+
+def _take_up_again(spool_dir: Path, loaded: settings.Settings) -> None:
+    """Runs that were sent, of which the collector has not everything, are runs that are to be sent. Raises CollectorError."""
+    from runyard.agent.ship.again import sent_before, take_up_again
+    from runyard.client import CollectorClient
+
+    client = CollectorClient(loaded.client.collector_url, loaded.token, timeout_s=loaded.client.timeout_s)
+    for run_dir in sent_before(spool_dir):
+        take_up_again(run_dir, client)
 
 
 def _watch(spool_dir: Path, loaded: settings.Settings, stop: threading.Event) -> int:
