@@ -52,4 +52,4 @@ wheel: $(STAMP) studio
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:
-	rm -rf $(VENV) .demo .cache build dist *.egg-info collector/static studio/node_modules
+	rm -rf $(VENV) .demo .cache build dist *.egg-info collector/static runyard/widgets/static studio/node_modules

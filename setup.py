@@ -1,6 +1,7 @@
-"""The build's one step that pyproject.toml cannot say: a wheel holds the web page, which is built where it is not there yet.
+"""The build's one step that pyproject.toml cannot say: a wheel holds the web page and the notebook's widget, which are
+built where they are not there yet.
 
-Reads whether collector/static is there; writes it by tools/build_studio.sh. An editable install needs neither it nor Node.
+Reads whether they are there; writes them by tools/build_studio.sh. An editable install needs neither them nor Node.
 """
 
 import os
@@ -12,14 +13,15 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
+BUILT = ("collector/static/index.html", "runyard/widgets/static/widget.js")
 SCRIPT = ROOT / "tools/build_studio.sh"
 
 
 class BuildWithStudio(build_py):
-    """Builds the page, then copies packages as ever."""
+    """Builds page and widget, then copies packages as ever."""
 
     def run(self) -> None:
-        if not self.editable_mode and not (ROOT / "collector/static/index.html").is_file():
+        if not self.editable_mode and not all((ROOT / path).is_file() for path in BUILT):
             _build_page()
         super().run()
 
@@ -31,8 +33,8 @@ def _build_page() -> None:
         is_built = subprocess.run(["sh", str(SCRIPT)], env=environ, check=False).returncode == 0
     if not is_built:
         raise SystemExit(
-            "runyard: the wheel needs the web page in collector/static, and tools/build_studio.sh could not build it;"
-            " `make studio` in a checkout does, and says what is missing"
+            "runyard: the wheel needs the web page in collector/static and the widget in runyard/widgets/static, and"
+            " tools/build_studio.sh could not build them; `make studio` in a checkout does, and says what is missing"
         )
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the web page from studio/ into collector/static, or runs another script of studio/package.json ("check", "test").
+# Builds the web page from studio/ into collector/static and the notebook's widget into runyard/widgets/static, or runs another script of studio/package.json ("check", "test").
 # Node comes from the package index where the machine has none.
 set -eu
 root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 PLACES = {"runyard": "runyard", "agent": "runyard/agent", "collector": "runyard/collector", "systemd": "runyard/systemd"}
 # What is built from studio/, and not known to git.
 STUDIO = "runyard/collector/static/"
+WIDGET = "runyard/widgets/static/"
 
 
 def tracked() -> list[str]:
@@ -87,7 +88,7 @@ def test_the_wheel_holds_every_tracked_module_and_nothing_else(wheel: Path) -> N
         if top in PLACES and not (ROOT / path).is_symlink():
             expected.add(f"{PLACES[top]}/{rest}")
     with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if ".dist-info/" not in name and not name.startswith(STUDIO)}
+        held = {name for name in archive.namelist() if ".dist-info/" not in name and not name.startswith((STUDIO, WIDGET))}
     assert held == expected
 
 
@@ -98,6 +99,7 @@ def test_the_wheel_holds_the_web_page_as_it_is_built_and_nothing_that_it_is_buil
     named = set(re.findall(r'"/(assets/[^"]+)"', page))
     assert named
     assert {f"{STUDIO}{name}{form}" for name in named for form in ("", ".br", ".gz")} <= names
+    assert {name for name in names if name.startswith(WIDGET)} == {f"{WIDGET}widget.js"}
     assert not [name for name in names if name.endswith((".ts", ".tsx", "package.json")) or "node_modules" in name]
 
 
