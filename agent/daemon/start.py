@@ -117,7 +117,8 @@ def _run_spec(assignment: Mapping[str, Any], gpus: tuple[int, ...] | None, setti
 def _spec(order: Mapping[str, Any], assignment: Mapping[str, Any], settings: Settings, gpus: tuple[int, ...] | None) -> Spec:
     try:
         spec = from_json(order["spec"])
-        spec_check.check(replace(spec, code=""))  # the code's folder is the submitter's
+        # The code, and the folder in it, are at the collector.
+        spec_check.check(replace(spec, code="", cwd="" if spec.code else spec.cwd))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"the run's description is none that this version of runyard knows: {error}") from error
     spread = replace(

@@ -142,11 +142,11 @@ def test_a_run_on_two_nodes_is_submitted_and_followed_to_its_exit_code(
 ) -> None:
     nodes = agents("one", "two")
     code = tmp_path / "code"
-    code.mkdir()
-    (code / "train.py").write_text(TRAINING)
-    (code / "word.txt").write_text("hello")
+    (code / "inner").mkdir(parents=True)
+    (code / "inner/train.py").write_text(TRAINING)
+    (code / "inner/word.txt").write_text("hello")
     words = ("submit", "-f", "--cluster", CLUSTER, "--run-id", "wide", "--nodes", "2", "--distribution", "pytorch")
-    flags = ("--code", str(code), "--", sys.executable, "train.py")
+    flags = ("--code", str(code), "--cwd", "inner", "--", sys.executable, "train.py")
     with live(collector, *words, *flags, RUNYARD_ENVIRONMENT__CACHE_DIR=str(tmp_path / "cache")) as follower:
         assert follower.end() == 0, follower.err
     assert follower.out == b"rank 0 of 2 hello\n\x00\xff no line's end"
