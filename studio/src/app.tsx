@@ -2,7 +2,7 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect } from "preact/hooks";
-import { isReachable, lookAtSession, send, session } from "./api/client";
+import { isReachable, send, session } from "./api/client";
 import { PAGES } from "./pages";
 import { LoginPage } from "./pages/login";
 import { NotFoundPage } from "./pages/not_found";
@@ -22,9 +22,6 @@ export function App() {
 }
 
 function Everything() {
-  useEffect(() => {
-    void lookAtSession();
-  }, []);
   useEffect(() => {
     document.title = titleOf(parts.value, Boolean(session.value));
   }, [parts.value, session.value]);

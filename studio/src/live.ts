@@ -1,6 +1,6 @@
 // Data that stays true: asked for again while the page is looked at, kept while the collector is away.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 export interface Live<T> {
   readonly data: T | undefined;
@@ -21,16 +21,21 @@ export function useLive<T>(key: string, load: (signal: AbortSignal) => Promise<T
   });
   const loader = useRef(load);
   loader.current = load;
-  const again = useRef<() => void>(() => {});
+  const every = useRef(everyMs);
+  every.current = everyMs;
+  const asking = useRef<Asking>({ again: () => {}, later: () => {} });
 
-  useEffect(() => {
+  // Before what is known so far is drawn: the answer is on its way meanwhile.
+  useLayoutEffect(() => {
     const abort = new AbortController();
     let timer = 0;
+    let due = Infinity;
     let isAsking = false;
     async function ask(): Promise<void> {
       if (isAsking) return;
       isAsking = true;
       clearTimeout(timer);
+      due = Infinity;
       try {
         const data = await loader.current(abort.signal);
         if (!abort.signal.aborted) setState({ key, data, error: undefined });
@@ -41,12 +46,19 @@ export function useLive<T>(key: string, load: (signal: AbortSignal) => Promise<T
       } finally {
         isAsking = false;
       }
-      if (everyMs && !abort.signal.aborted) timer = window.setTimeout(() => void (document.hidden ? 0 : ask()), everyMs);
+      if (!abort.signal.aborted) later();
+    }
+    function later(): void {
+      const next = performance.now() + every.current;
+      if (isAsking || !every.current || next >= due) return;
+      clearTimeout(timer);
+      due = next;
+      timer = window.setTimeout(() => void (document.hidden ? 0 : ask()), every.current);
     }
     const seen = () => {
-      if (!document.hidden && everyMs) void ask();
+      if (!document.hidden && every.current) void ask();
     };
-    again.current = () => void ask();
+    asking.current = { again: () => void ask(), later };
     document.addEventListener("visibilitychange", seen);
     void ask();
     return () => {
@@ -54,8 +66,16 @@ export function useLive<T>(key: string, load: (signal: AbortSignal) => Promise<T
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", seen);
     };
-  }, [key, everyMs]);
+  }, [key]);
+  // An answer may say how soon the next one is worth asking for: that may come sooner than was planned, but is no reason to ask now.
+  useLayoutEffect(() => asking.current.later(), [everyMs]);
 
   const isOurs = state.key === key;
-  return { data: isOurs ? state.data : undefined, error: isOurs ? state.error : undefined, refresh: () => again.current() };
+  return { data: isOurs ? state.data : undefined, error: isOurs ? state.error : undefined, refresh: () => asking.current.again() };
+}
+
+interface Asking {
+  readonly again: () => void;
+  /** Plans the next question, where none is planned that comes sooner. */
+  readonly later: () => void;
 }

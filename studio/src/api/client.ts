@@ -1,9 +1,29 @@
 // Requests to the collector that has served the page. The session's cookie goes along by itself; no token is ever seen here.
 
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import type { Problem, Session } from "./types";
 
-export const session = signal<Session | null | undefined>(undefined); // undefined: not known yet; null: nobody has logged in
+const SESSION_KEY = "runyard.session";
+/**
+ * Who has logged in; undefined: not known yet; null: nobody. The last visit's answer holds until this one's has come, so that a page
+ * begins with what it is about; who has logged out meanwhile is answered 401, and sees the login page.
+ */
+export const session = signal<Session | null | undefined>(keptSession());
+
+effect(() => {
+  if (session.value) localStorage.setItem(SESSION_KEY, JSON.stringify(session.value));
+  else if (session.value === null) localStorage.removeItem(SESSION_KEY);
+});
+
+function keptSession(): Session | undefined {
+  try {
+    const kept = JSON.parse(localStorage.getItem(SESSION_KEY) ?? "{}") as Partial<Session>;
+    return kept.kind && typeof kept.subject === "string" ? { kind: kept.kind, subject: kept.subject } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Whether the collector has answered lately; pages say so while it does not. */
 export const isReachable = signal(true);
 

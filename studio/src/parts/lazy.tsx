@@ -1,24 +1,34 @@
 import type { ComponentType, JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { ErrorNote } from "./notes";
 
-/** A component whose code is loaded when it is first shown. */
-export function lazy<P extends object>(load: () => Promise<ComponentType<P>>): (props: P) => JSX.Element {
+export interface Lazy<P extends object> {
+  (props: P): JSX.Element;
+  /** Asks for the code before it is shown. */
+  readonly load: () => void;
+}
+
+/** A component whose code is loaded when it is first shown, or asked for. */
+export function lazy<P extends object>(load: () => Promise<ComponentType<P>>): Lazy<P> {
   let loaded: ComponentType<P> | undefined;
-  return function Lazy(props: P) {
-    const [Shown, setShown] = useState<ComponentType<P> | undefined>(() => loaded);
+  let asked: Promise<ComponentType<P>> | undefined;
+  function ask(): Promise<ComponentType<P>> {
+    asked ??= load().then((component) => (loaded = component));
+    asked.catch(() => (asked = undefined)); // the next one who shows it tries again
+    return asked;
+  }
+  function Shown(props: P): JSX.Element {
+    const [Component, setComponent] = useState<ComponentType<P> | undefined>(() => loaded);
     const [hasFailed, setFailed] = useState(false);
-    useEffect(() => {
-      if (loaded) return;
-      load().then(
-        (component) => {
-          loaded = component;
-          setShown(() => component);
-        },
+    useLayoutEffect(() => {
+      if (Component) return;
+      ask().then(
+        (component) => setComponent(() => component),
         () => setFailed(true),
       );
     }, []);
     if (hasFailed) return <ErrorNote>This part of the page could not be loaded; reload the page to try again.</ErrorNote>;
-    return Shown ? <Shown {...props} /> : <div class="booting" />;
-  };
+    return Component ? <Component {...props} /> : <div class="booting" />;
+  }
+  return Object.assign(Shown, { load: () => void ask() });
 }

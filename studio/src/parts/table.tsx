@@ -85,7 +85,7 @@ export function Table<R>(props: TableProps<R>) {
   const anchor = useRef(0);
   const first = onSelect ? 1 : 0;
   const spot = { row: Math.min(active.row, rows.count - 1), column: Math.min(active.column, columns.length - 1 + first) };
-  const seen = useVirtualRows(box, rows.count);
+  const { seen, slotOf } = useVirtualRows(box, rows.count);
   const items = spot.row < 0 || seen.includes(spot.row) ? seen : [...seen, spot.row].sort((one, other) => one - other);
   useLooking(seen, props.onLook);
   useShift(box, props.shift);
@@ -239,7 +239,7 @@ export function Table<R>(props: TableProps<R>) {
             const key = row === undefined ? undefined : rows.keyOf(row);
             return (
               <TableRow
-                key={index}
+                key={index === spot.row && !seen.includes(index) ? "active" : slotOf(index)}
                 index={index}
                 row={row}
                 name={row === undefined ? "" : rows.nameOf(row)}

@@ -1,4 +1,4 @@
-import { Component } from "preact";
+import { Component, createRef } from "preact";
 import { type Column, cellId } from "./table";
 import type { Spot } from "./table_keys";
 import { ROW_PX } from "./table_window";
@@ -28,13 +28,22 @@ interface RowProps {
 
 /** One row. Made again only when something of it has changed: a table that scrolls shows dozens in each frame. */
 export class TableRow extends Component<RowProps> {
+  private readonly element = createRef<HTMLDivElement>();
+
   override shouldComponentUpdate(next: RowProps): boolean {
     return (Object.keys(next) as (keyof RowProps)[]).some((name) => next[name] !== this.props[name]);
+  }
+
+  override componentDidUpdate(before: RowProps): void {
+    // The element shows another row now: what one had gone into is not there any more.
+    const focused = document.activeElement;
+    if (before.index !== this.props.index && focused instanceof HTMLElement && this.element.current?.contains(focused)) focused.blur();
   }
 
   override render({ index, row, columns, isSelected, cells, level, isOpen }: RowProps) {
     return (
       <div
+        ref={this.element}
         class="grid-row"
         role="row"
         aria-rowindex={index + 2}
