@@ -118,18 +118,25 @@ def _clause(clause: Clause, scope: _Scope) -> Any:
 
 def _keys(orders: Sequence[Order], scope: _Scope) -> list[Any]:
     """Those that have no value come last, whichever the direction; then the newest, as in the list of runs."""
-    keys = []
-    for order in orders:
-        value = _value(order, scope)
-        keys.append((value.asc() if order.is_ascending else value.desc()).nulls_last())
-    return [*keys, runs.c.created_ns.desc(), runs.c.run_id.desc()]
+    keys, values = [], [_value(order, scope) for order in orders]
+    for order, value in zip(orders, values, strict=True):
+        key = value.asc() if order.is_ascending else value.desc()
+        keys.append(key if _is_never_null(value) else key.nulls_last())
+    if not any(value is runs.c.created_ns for value in values):
+        keys.append(runs.c.created_ns.desc())
+    return [*keys, runs.c.run_id.desc()]
+
+
+def _is_never_null(value: Any) -> bool:
+    """Said of what may be null only: with NULLS LAST, and with a column twice, the index of the newest runs is not used."""
+    return isinstance(value, sa.Column) and not value.nullable
 
 
 def _value(order: Order, scope: _Scope) -> Any:
     if order.entity == METRIC:
         return _metric(order.key, scope)
     if order.entity == ATTRIBUTE:
-        return run_attributes.value(order.key, scope.context)
+        return run_attributes.order(order.key, scope.context)
     table = params if order.entity == PARAM else tags
     return sa.select(table.c.value).where((table.c.run_id == runs.c.run_id) & (table.c.key == order.key)).scalar_subquery()
 
