@@ -57,8 +57,7 @@ class ByteOrdered(FreeText):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Any) -> Any:
-        collation = "C" if dialect.name == "postgresql" else None  # SQLite has no other order
-        return dialect.type_descriptor(Text(collation=collation))
+        return Text(collation="C" if dialect.name == "postgresql" else None)  # SQLite has no other order
 
 
 class Json(TypeDecorator[Any]):
@@ -539,7 +538,7 @@ model_metrics = Table(
     Column("run_id", String(128), nullable=False),
     Column("dataset_name", FreeText, nullable=False),
     Column("dataset_digest", FreeText, nullable=False),
-    UniqueConstraint("model_id", "key", "timestamp_ms", "step", "run_id"),
+    UniqueConstraint("model_id", "key", "timestamp_ms", "step", "run_id", name="uq_model_metrics_model_id"),
 )
 
 # What a run has read (kind "dataset": MLflow's DatasetInput), and the models that it has used or made.

@@ -25,7 +25,7 @@ def described(connection: Connection) -> dict[str, dict[str, Any]]:
             (key["constrained_columns"], key["referred_table"], key["referred_columns"])
             for key in found.get_foreign_keys(table)
         ),
-        "unique": lambda table: sorted(key["column_names"] for key in found.get_unique_constraints(table)),
+        "unique": lambda table: sorted((str(key["name"]), key["column_names"]) for key in found.get_unique_constraints(table)),
         "indexes": lambda table: {
             index["name"]: (index["column_names"], bool(index["unique"])) for index in found.get_indexes(table)
         },
