@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: studio demo test lint bench bench-studio faults mlflow-differential rows wheel deb clean
+.PHONY: studio reference picture demo test lint bench bench-studio faults mlflow-differential rows wheel sdist deb clean
 
 $(STAMP): pyproject.toml constraints.txt tools/make_venv.sh
 	PYTHON="$(PYTHON)" sh tools/make_venv.sh $(VENV)
@@ -50,6 +50,17 @@ deb: $(STAMP) studio
 
 wheel: $(STAMP) studio
 	$(BIN)/python -m build --wheel --no-isolation
+
+sdist: $(STAMP) studio
+	$(BIN)/python -m build --sdist --no-isolation
+
+# docs/reference/, from the code.
+reference: $(STAMP)
+	$(BIN)/python tools/make_reference.py
+
+# docs/studio.png, of a real run in a Chromium: `make studio` first.
+picture: $(STAMP)
+	RUNYARD_PICTURE=docs/studio.png $(BIN)/python -m pytest -q -p no:xdist tests/studio/test_picture.py
 
 clean:
 	rm -rf $(VENV) .demo .cache build dist *.egg-info collector/static runyard/widgets/static studio/node_modules

@@ -141,13 +141,37 @@ def _copy_system_files(stage: Path) -> None:
         shutil.copyfile(unit, units / unit.name)
     for kind in ("sysusers.d", "tmpfiles.d"):
         shutil.copytree(ROOT / "systemd" / kind, stage / "usr/lib" / kind)
-    for name in ("install.md", "agent.md", "clusters.md", "monitoring.md", "retention.md"):
-        if (ROOT / "docs" / name).exists():
-            shutil.copyfile(ROOT / "docs" / name, documents / name)
+    shutil.copytree(ROOT / "docs", documents / "docs", ignore=shutil.ignore_patterns("decisions", "*.png"))
+    _write_manual(stage / "usr/share/man")
+    _write_completion(stage / "usr/share")
     shutil.copyfile(ROOT / "LICENSE", documents / "copyright")
     with gzip.GzipFile(documents / "changelog.gz", "wb", mtime=0) as changelog:
         changelog.write((ROOT / "CHANGELOG.md").read_bytes())
     (stage / "usr/bin/runyard").symlink_to(f"{HOME}/current/bin/runyard")
+
+
+def _write_manual(folder: Path) -> None:
+    """The manual's pages, compressed as Debian has them."""
+    with tempfile.TemporaryDirectory() as plain:
+        subprocess.run([sys.executable, str(ROOT / "tools/make_manual.py"), plain], check=True)
+        for page in sorted(Path(plain).iterdir()):
+            place = folder / f"man{page.suffix[1:]}"
+            place.mkdir(parents=True, exist_ok=True)
+            with gzip.GzipFile(place / f"{page.name}.gz", "wb", mtime=0) as compressed:
+                compressed.write(page.read_bytes())
+
+
+def _write_completion(share: Path) -> None:
+    """Where each shell looks by itself."""
+    places = {
+        "bash": "bash-completion/completions/runyard",
+        "zsh": "zsh/vendor-completions/_runyard",
+        "fish": "fish/vendor_completions.d/runyard.fish",
+    }
+    for shell, place in places.items():
+        (share / place).parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "runyard", "completion", shell]
+        (share / place).write_text(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
 
 
 def _pack(stage: Path, out: Path, version: str) -> Path:

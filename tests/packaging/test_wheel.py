@@ -4,58 +4,26 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from runyard import __version__
+from runyard.cli import VERBS
+from tests.packaging.building import ROOT, built, copied, tracked
 
-# The page is built for the wheel.
-pytestmark = pytest.mark.timeout(400)
+# Page and widget may have to be built; all tests of the group share what is.
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("wheel")]
 
-ROOT = Path(__file__).parents[2]
 # Folders of the repository, and where they lie in the wheel.
 PLACES = {"runyard": "runyard", "agent": "runyard/agent", "collector": "runyard/collector", "systemd": "runyard/systemd"}
 # What is built from studio/, and not known to git.
 STUDIO = "runyard/collector/static/"
 WIDGET = "runyard/widgets/static/"
-
-
-def tracked() -> list[str]:
-    """Paths that git knows and that are there, relative to the repository."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
-    return [path for path in listed.split("\0") if path and os.path.lexists(ROOT / path)]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the tracked files alone, and of what a build of the page takes long to fetch."""
-    copy = copied(tmp_path_factory.mktemp("tree"))
-    modules = ROOT / "studio" / "node_modules"
-    if modules.is_dir():
-        shutil.copytree(modules, copy / "studio" / "node_modules", symlinks=True)
-    done = built(copy, f"{ROOT / '.cache' / 'node' / 'bin'}:{os.environ['PATH']}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    (found,) = (copy / "dist").glob("*.whl")
-    return found
-
-
-def copied(copy: Path) -> Path:
-    """What git knows, in another folder."""
-    for path in tracked():
-        (copy / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / path, copy / path, follow_symlinks=False)
-    return copy
-
-
-def built(copy: Path, path: str) -> subprocess.CompletedProcess[str]:
-    """The command that builds a wheel there, with these folders of commands."""
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(copy / "dist"), str(copy)]
-    return subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +56,8 @@ def test_the_wheel_holds_every_tracked_module_and_nothing_else(wheel: Path) -> N
         if top in PLACES and not (ROOT / path).is_symlink():
             expected.add(f"{PLACES[top]}/{rest}")
     with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if ".dist-info/" not in name and not name.startswith((STUDIO, WIDGET))}
+        held = {name for name in archive.namelist() if not re.match(r"[^/]+\.(dist-info|data)/", name)}
+        held = {name for name in held if not name.startswith((STUDIO, WIDGET))}
     assert held == expected
 
 
@@ -103,10 +72,24 @@ def test_the_wheel_holds_the_web_page_as_it_is_built_and_nothing_that_it_is_buil
     assert not [name for name in names if name.endswith((".ts", ".tsx", "package.json")) or "node_modules" in name]
 
 
+def test_the_wheel_brings_the_manual(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        pages = {name.rpartition("/")[2] for name in archive.namelist() if "/share/man/" in name}
+    assert pages == {"runyard.1", "runyard.toml.5", *(f"runyard-{verb}.1" for verb in VERBS)}
+
+
+def test_the_source_distribution_holds_everything_that_git_knows_but_studios_modules(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {path for path in tracked() if not (ROOT / path).is_symlink() and path != ".gitignore"}
+    assert wanted <= held
+    assert not [name for name in held if "node_modules" in name or name.endswith(".pyc")]
+
+
 def test_a_wheel_without_the_page_is_not_built_and_one_sentence_says_why(tmp_path: Path) -> None:
     copy = copied(tmp_path / "tree")
     (copy / "tools" / "build_studio.sh").unlink()
-    done = built(copy, os.environ["PATH"])
+    done = built(copy, os.environ["PATH"], "--wheel")
     assert done.returncode
     assert "the wheel needs the web page in collector/static" in done.stdout + done.stderr
     assert not list(copy.glob("dist/*.whl"))
