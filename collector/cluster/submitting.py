@@ -63,16 +63,14 @@ def why_not(connection: Connection, cluster: str, wanted: SubmitRun, who: Princi
         if not wanted.order.spec.get("command"):
             return "there is no command yet; write it as in: python train.py"
         _described(wanted, who.subject)
-        spec = specs.from_json(wanted.order.spec)
-        # The code's folder was the submitter's: where there is a snapshot of it, nothing is to be found here.
-        spec_check.check(replace(spec, code="", cwd="" if spec.code else spec.cwd), is_elsewhere=True)
         _require_room(connection, cluster, wanted)
-    except (Problem, InputError) as error:
-        return str(error)
-    return _why_no_code(connection, spec, wanted)
+    except Problem as problem:
+        return str(problem)
+    return _why_no_code(connection, wanted)
 
 
-def _why_no_code(connection: Connection, spec: specs.Spec, wanted: SubmitRun) -> str:
+def _why_no_code(connection: Connection, wanted: SubmitRun) -> str:
+    spec = specs.from_json(wanted.order.spec)
     if spec.code and not wanted.order.snapshot:
         return f"the run's code {spec.code} was not sent to the collector; submit it with its snapshot"
     snapshot_id = str((wanted.order.snapshot or {}).get("id", ""))
@@ -126,11 +124,13 @@ def _described(wanted: SubmitRun, user: str) -> CreateRun:
         wrong = distribution.why_wrong(spread)
         if not spec.command or isinstance(wanted.order.spec["command"], str):
             raise ValueError("command has to be a list of words, the program first")
+        # The code's folder was the submitter's: where there is a snapshot of it, nothing is to be found here.
+        spec_check.check(replace(spec, code="", cwd="" if spec.code else spec.cwd), is_elsewhere=True)
         values: dict[str, Any] = {"command": list(spec.command), "experiment": spec.experiment or "default", "name": spec.name}
         values |= {"tags": spec.tags, "cwd": spec.cwd, "timeout_s": spec.limits.driver_s or None}
         values |= {"on_failure": spread.on_failure, "failure_grace_s": spread.failure_grace_s}
         values |= {"world_size": wanted.node_count * spread.processes_per_node}
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, InputError) as error:
         raise invalid(f"order.spec cannot be used: {error}") from error
     if wrong:
         raise invalid(f"order.spec cannot be used: {wrong}")

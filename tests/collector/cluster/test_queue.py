@@ -82,7 +82,8 @@ def test_a_run_that_asks_for_more_than_the_cluster_has_is_refused_with_what_ther
 @pytest.mark.parametrize(
     "spec",
     [{"command": "train"}, {"unknown": 1}, {"distribution": {"max_restarts": 2}}, {"distribution": 7}, {"experiment": "a/b"},
-     {"distribution": {"kind": "none", "processes_per_node": "x"}}, {"limits": {"driver_s": "soon"}}, {"tags": {"a": 1}}],
+     {"distribution": {"kind": "none", "processes_per_node": "x"}}, {"limits": {"driver_s": "soon"}}, {"tags": {"a": 1}},
+     {"environment": {"kind": "container"}}, {"cwd": "here"}],
 )  # fmt: skip
 def test_a_spec_that_is_none_is_refused_in_a_sentence(collector: CollectorProcess, spec: dict[str, Any]) -> None:
     answer = submit(collector, fleet(collector, 1)[0].cluster, spec=spec)
