@@ -25,7 +25,7 @@ VERBS = {
     "ps": ("runyard.cli.ps", "list runs"),
     "show": ("runyard.cli.show", "show one run: state, processes, files"),
     "studio": ("runyard.cli.studio", "print a link to the web page that logs you in; --open: show it in a browser"),
-    "metrics": ("runyard.cli.metrics", "show a run's metrics; --name: every value of one"),
+    "metrics": ("runyard.cli.metrics", "show a run's metrics, or several runs' side by side; --name: every value of one"),
     "stacks": ("runyard.cli.stacks", "show where a run's processes are, equal stacks together; --now: have them taken"),
     "download": ("runyard.cli.download", "download a run's files"),
     "verify": ("runyard.cli.verify", "check every byte of a run against its seals"),

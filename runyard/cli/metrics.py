@@ -1,4 +1,5 @@
-"""`runyard metrics RUN`: what each metric of a run has come to; with --name, every value of one.
+"""`runyard metrics RUN …`: what each metric of a run has come to; of several runs their last values side by side; with --name,
+every value of one.
 
 Reads from GET runs/{run_id}/metrics and metrics/values, writes to stdout.
 """
@@ -24,7 +25,7 @@ MOST_WORD = 60
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `runyard metrics`."""
-    parser.add_argument("run", metavar="RUN", help="the run's id")
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="the run's id; several: the last values of each side by side")
     parser.add_argument("--name", metavar="N", help="every value of this metric, in the order in which they were recorded")
     add_output_argument(parser)
     add_connection_arguments(parser)
@@ -33,24 +34,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show the metrics."""
     client = client_of(args)
-    path = f"{reader.run_path(args.run)}/metrics"
-    known = of_run(client, args.run)
-    if args.name is None:
-        if args.output == "json":
-            say_json({"metrics": known})
-        else:
-            say(table(METRICS_HEAD, [_metric(one) for one in known]) if known else f"run {args.run} has recorded no metric")
-        return 0
-    found = [one for one in known if one["name"] == args.name]
+    if len(args.runs) > 1:
+        if args.name is not None:
+            raise InputError("--name shows every value of one run's metric; give one run")
+        _show_several({run_id: of_run(client, run_id) for run_id in args.runs}, args.output)
+    elif args.name is None:
+        _show(args.runs[0], of_run(client, args.runs[0]), args.output)
+    else:
+        _show_values(client, args.runs[0], args.name, args.output)
+    return 0
+
+
+def _show(run_id: str, known: list[Document], output: str) -> None:
+    if output == "json":
+        say_json({"metrics": known})
+    else:
+        say(table(METRICS_HEAD, [_metric(one) for one in known]) if known else f"run {run_id} has recorded no metric")
+
+
+def _show_several(known: dict[str, list[Document]], output: str) -> None:
+    """A row for each run, in the order that was asked for, and a column for each metric that any of them has."""
+    if output == "json":
+        say_json({"runs": [{"run_id": run_id, "metrics": metrics} for run_id, metrics in known.items()]})
+        return
+    last = {run_id: {one["name"]: _word(one["last"]) for one in metrics} for run_id, metrics in known.items()}
+    names = sorted({name for values in last.values() for name in values})
+    say(table(("RUN", *names), [(run_id, *(values.get(name, "-") for name in names)) for run_id, values in last.items()]))
+
+
+def _show_values(client: CollectorClient, run_id: str, name: str, output: str) -> None:
+    known = of_run(client, run_id)
+    found = [one for one in known if one["name"] == name]
     if not found:
-        close = reader.nearest(args.name, [one["name"] for one in known])
-        raise InputError(f"run {args.run} has no metric {args.name!r}{f'; did you mean {close!r}?' if close else ''}")
-    points = list(_points(client, path, args.name))
-    if args.output == "json":
-        say_json({"name": args.name, "kind": found[0]["kind"], "points": points})
+        close = reader.nearest(name, [one["name"] for one in known])
+        raise InputError(f"run {run_id} has no metric {name!r}{f'; did you mean {close!r}?' if close else ''}")
+    points = list(_points(client, f"{reader.run_path(run_id)}/metrics", name))
+    if output == "json":
+        say_json({"name": name, "kind": found[0]["kind"], "points": points})
     else:
         say(table(VALUES_HEAD, [_point(point) for point in points]))
-    return 0
 
 
 def of_run(client: CollectorClient, run_id: str) -> list[Document]:

@@ -76,3 +76,20 @@ def test_what_is_not_there_is_named(standing_collector: CollectorProcess, run_id
 
 def test_show_has_the_parameters(standing_collector: CollectorProcess, run_id: str) -> None:
     assert "params      lr=0.1\n" in said(standing_collector, "show", run_id)
+
+
+def test_several_runs_stand_side_by_side_in_the_order_that_was_asked_for(
+    run_id: str, standing_collector: CollectorProcess
+) -> None:
+    other = Node(standing_collector).run_id
+    body = json.dumps(["m", "", "accuracy", 0.5, 0, AT_MS]).encode()
+    standing_collector.client().send("POST", f"/runs/{other}/records", body, "application/x-ndjson")
+    head, *rows = [line.split() for line in said(standing_collector, "metrics", other, run_id).splitlines()]
+    assert head[:2] == ["RUN", "accuracy"]
+    assert rows[0][:2] == [other, "0.5"]
+    assert rows[1][:2] == [run_id, "-"]
+    assert rows[1][head.index("loss")] == "NaN"
+    found = json.loads(said(standing_collector, "metrics", run_id, other, "-o", "json"))["runs"]
+    assert [one["run_id"] for one in found] == [run_id, other]
+    done = runyard(standing_collector, "metrics", run_id, other, "--name", "loss")
+    assert (done.returncode, done.stderr) == (2, b"runyard: --name shows every value of one run's metric; give one run\n")
