@@ -166,7 +166,8 @@ class MetricColumn(Body, frozen=True, kw_only=True):
 
 class QueryRuns(Body, frozen=True, kw_only=True):
     """Which runs are shown, in which order, and with which columns. The page begins at `offset`, or where `page_token` says;
-    `params` and `tags`: those that are wanted, null: all; `with_total`: the answer says how many runs there are in all."""
+    `params` and `tags`: those that are wanted, null: all; `with_total`: the answer says how many runs there are in all;
+    `with_command`: each row has its run's command."""
 
     filter: Annotated[str, Meta(max_length=16_384, pattern=r"^[^\x00]*$")] = ""
     order_by: Annotated[list[Text], Meta(max_length=20)] = []
@@ -179,13 +180,15 @@ class QueryRuns(Body, frozen=True, kw_only=True):
     page_token: Text | None = None
     offset: Annotated[int, Meta(ge=0, le=10**9)] = 0
     with_total: bool = False
+    with_command: bool = False
     params: Annotated[list[Text], Meta(max_length=200)] | None = None
     tags: Annotated[list[Text], Meta(max_length=200)] | None = None
 
 
 class QueriedRun(Body, frozen=True, kw_only=True):
     """A row of the table; `metrics` are in the order of the columns that were asked for, null where a run has no such value.
-    `cluster` is empty of a run that no queue has placed; `child_count` leaves out hidden children."""
+    `cluster` is empty of a run that no queue has placed; `child_count` leaves out hidden children; `command` is there where it
+    was asked for."""
 
     run_id: str
     experiment: str
@@ -212,6 +215,7 @@ class QueriedRun(Body, frozen=True, kw_only=True):
     is_pinned: bool
     deleted_ms: int | None
     child_count: int
+    command: list[str] | UnsetType = UNSET
 
 
 class RunTable(Body, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import struct
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from .points import NO_NUMBER, Points, bytes_of, column_of
 
@@ -19,6 +20,17 @@ SPAN = 64  # points
 
 _HEAD = struct.Struct("<BBHI")  # version, padding, span, how many
 _VERSION = 1
+
+
+_COLUMNS = {
+    "least": "d",
+    "greatest": "d",
+    "last": "d",
+    "least_step": "q",
+    "greatest_step": "q",
+    "least_ms": "q",
+    "greatest_ms": "q",
+}
 
 
 @dataclass(slots=True)
@@ -36,23 +48,34 @@ class Envelope:
     def __len__(self) -> int:
         return len(self.least)
 
-    def _columns(self) -> tuple[array[float], array[float], array[float], array[int], array[int], array[int], array[int]]:
-        return (
-            *(self.least, self.greatest, self.last),
-            *(self.least_step, self.greatest_step, self.least_ms, self.greatest_ms),
-        )
-
     def pack(self) -> bytes:
         """As bytes."""
-        return b"".join([_HEAD.pack(_VERSION, 0, SPAN, len(self)), *(bytes_of(column) for column in self._columns())])
+        columns = (bytes_of(getattr(self, name)) for name in _COLUMNS)
+        return b"".join([_HEAD.pack(_VERSION, 0, SPAN, len(self)), *columns])
 
-    def extend(self, data: bytes) -> None:
-        """Add the entries that `pack` has made bytes of."""
-        _, _, _, count = _HEAD.unpack_from(data)
-        position = _HEAD.size
-        for column in self._columns():
-            column.extend(column_of(column.typecode, data[position : position + 8 * count]))
-            position += 8 * count
+
+@dataclass(slots=True)
+class Packed:
+    """Envelopes one behind the other, as `Envelope.pack` has made bytes of each: a chart needs but some of their columns."""
+
+    pieces: list[bytes] = field(default_factory=list)
+
+    def numbers(self, name: str) -> list[float]:
+        """One of the columns "least", "greatest" and "last"."""
+        return self._column(name)
+
+    def integers(self, name: str) -> list[int]:
+        """One of the columns of steps and times."""
+        return self._column(name)
+
+    def _column(self, name: str) -> list[Any]:
+        place = list(_COLUMNS).index(name)
+        parts = []
+        for piece in self.pieces:
+            _, _, _, count = _HEAD.unpack_from(piece)
+            start = _HEAD.size + 8 * count * place
+            parts.append(piece[start : start + 8 * count])
+        return column_of(_COLUMNS[name], b"".join(parts)).tolist()
 
 
 def envelope_of(points: Points) -> Envelope:

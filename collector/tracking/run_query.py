@@ -147,14 +147,17 @@ def _metric(name: str, scope: _Scope) -> Any:
 
 
 def _answers(connection: Connection, ids: Sequence[str], query: QueryRuns, status_of: StatusOf) -> list[QueriedRun]:
-    columns = [runs.c[name] for name in (*_SHOWN, "experiment")]
+    kept = (*_SHOWN, "command") if query.with_command else _SHOWN
+    columns = [runs.c[name] for name in (*kept, "experiment")]
     rows = {row.run_id: row for row in connection.execute(sa.select(*columns).where(_is_among(connection, runs.c.run_id, ids)))}
     names = dict(connection.execute(sa.select(experiments.c.folder, experiments.c.name)).tuples().all())
     made: dict[str, dict[str, Any]] = {}
     for *shown, folder in (rows[run_id] for run_id in ids):
-        values = dict(zip(_SHOWN, shown, strict=True))
+        values = dict(zip(kept, shown, strict=True))
         values |= {"experiment": names[folder], "metrics": [None] * len(query.metrics), "params": {}, "tags": {}}
         values |= {"cluster": "", "child_count": 0}
+        if query.with_command:
+            values["command"] = msgspec.json.decode(values["command"])
         made[values["run_id"]] = values
     for some in _batches([run_id for run_id, values in made.items() if values["status"] not in state.FINAL]):
         found = connection.execute(sa.select(runs).where(runs.c.run_id.in_(some))).all()

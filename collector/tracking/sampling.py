@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import operator
-from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,8 +22,8 @@ from runyard.tracking.records import SCALAR
 
 from . import reading
 from .answers import Sampled, SampledQuery, X
-from .envelope import SPAN, Envelope
-from .points import NO_NUMBER, Points
+from .envelope import SPAN, Packed
+from .points import Points
 
 # A column that gets less entries of an envelope than this would be drawn too coarsely.
 _LEAST_ENTRIES = 2
@@ -35,7 +34,7 @@ class _Series:
     """A series with its envelope, and the index of the first point of each of its entries."""
 
     row: Any
-    envelope: Envelope = field(default_factory=Envelope)
+    envelope: Packed = field(default_factory=Packed)
     firsts: list[int] = field(default_factory=list)
 
 
@@ -45,9 +44,9 @@ class _Entries:
 
     low: Sequence[int]
     high: Sequence[int]
-    least: array[float]
-    greatest: array[float]
-    last: array[float]
+    least: Sequence[float]
+    greatest: Sequence[float]
+    last: Sequence[float]
 
 
 def sampled(connection: Connection, query: SampledQuery) -> list[Sampled]:
@@ -64,20 +63,19 @@ def sampled(connection: Connection, query: SampledQuery) -> list[Sampled]:
 def _read(connection: Connection, query: SampledQuery) -> dict[tuple[str, str], _Series]:
     columns = (series.c.id, series.c.run_id, series.c.name, series.c.count.label("total"))
     wanted = series.c.run_id.in_(query.run_id) & series.c.name.in_(query.name) & (series.c.kind == SCALAR)
-    joined = sa.select(*columns, chunks.c.first_index, chunks.c.count.label("points"), chunks.c.envelope).join(
-        chunks, chunks.c.series_id == series.c.id
-    )
-    found: dict[tuple[str, str], _Series] = {}
-    for row in connection.execute(joined.where(wanted).order_by(series.c.id, chunks.c.first_index)).all():
-        one = found.setdefault((row.run_id, row.name), _Series(row))
-        one.envelope.extend(row.envelope)
-        one.firsts.extend(range(row.first_index, row.first_index + row.points, SPAN))
-    return found
+    by_id = {row.id: _Series(row) for row in connection.execute(sa.select(*columns).where(wanted))}
+    # Apart from their series: the chunks come along their own index, in order, and are not sorted with all that they hold.
+    parts = sa.select(chunks.c.series_id, chunks.c.first_index, chunks.c.count.label("points"), chunks.c.envelope)
+    of_these = parts.where(chunks.c.series_id.in_(list(by_id))).order_by(chunks.c.series_id, chunks.c.first_index)
+    for series_id, first_index, points, envelope in connection.execute(of_these).all():
+        one = by_id[series_id]
+        one.envelope.pieces.append(envelope)
+        one.firsts.extend(range(first_index, first_index + points, SPAN))
+    return {(one.row.run_id, one.row.name): one for one in by_id.values() if one.firsts}
 
 
 def _sample(connection: Connection, query: SampledQuery, one: _Series) -> Sampled:
-    x_is = _what_is_x(query.x, one.envelope)
-    low, high = _bounds(x_is, one)
+    x_is, low, high = _places(query.x, one)
     chosen = _overlapping(low, high, query.start, query.end)
     total = one.row.total
     first = one.firsts[chosen[0]] if chosen else total
@@ -85,8 +83,7 @@ def _sample(connection: Connection, query: SampledQuery, one: _Series) -> Sample
     if end - first < query.columns * SPAN * _LEAST_ENTRIES:
         points = reading.between(connection, one.row.id, first, end)
         return _from_points(query, one.row, x_is, points, first)
-    picked = one.envelope
-    entries = _Entries(low, high, picked.least, picked.greatest, picked.last)
+    entries = _Entries(low, high, *(one.envelope.numbers(name) for name in ("least", "greatest", "last")))
     if len(chosen) < len(low):
         entries = _picked(entries, chosen)
     return _in_columns(query, one.row, x_is, entries)
@@ -96,21 +93,17 @@ def _end(one: _Series, entry: int) -> int:
     return one.firsts[entry + 1] if entry + 1 < len(one.firsts) else int(one.row.total)
 
 
-def _what_is_x(wanted: X, envelope: Envelope) -> X:
-    """Points without steps are drawn over their places."""
-    if wanted == "step" and len(envelope) and not max(envelope.greatest_step) and not min(envelope.least_step):
-        return "index"
-    return wanted
-
-
-def _bounds(x_is: X, one: _Series) -> tuple[Sequence[int], Sequence[int]]:
-    envelope = one.envelope
-    if x_is == "step":
-        return envelope.least_step, envelope.greatest_step
-    if x_is == "time":
-        return envelope.least_ms, envelope.greatest_ms
+def _places(wanted: X, one: _Series) -> tuple[X, Sequence[int], Sequence[int]]:
+    """What is x, and that of the first and the last point of each entry."""
+    if wanted == "time":
+        return "time", one.envelope.integers("least_ms"), one.envelope.integers("greatest_ms")
+    if wanted == "step":
+        low, high = one.envelope.integers("least_step"), one.envelope.integers("greatest_step")
+        if max(high) or min(low):
+            return "step", low, high
+    # Points without steps are drawn over their places.
     ends = chain(islice(one.firsts, 1, None), [one.row.total])
-    return one.firsts, [end - 1 for end in ends]
+    return "index", one.firsts, [end - 1 for end in ends]
 
 
 def _overlapping(low: Sequence[int], high: Sequence[int], start: int | None, end: int | None) -> Sequence[int]:
@@ -123,15 +116,8 @@ def _overlapping(low: Sequence[int], high: Sequence[int], start: int | None, end
 
 
 def _picked(entries: _Entries, chosen: Sequence[int]) -> _Entries:
-    return _Entries(
-        [entries.low[entry] for entry in chosen], [entries.high[entry] for entry in chosen], *_parts(entries, chosen)
-    )
-
-
-def _parts(entries: _Entries, chosen: Sequence[int]) -> tuple[array[float], array[float], array[float]]:
-    columns = (entries.least, entries.greatest, entries.last)
-    least, greatest, last = (array("d", [column[entry] for entry in chosen]) for column in columns)
-    return least, greatest, last
+    pick = operator.itemgetter(*chosen) if len(chosen) > 1 else lambda column: [column[entry] for entry in chosen]
+    return _Entries(*(pick(column) for column in (entries.low, entries.high, entries.least, entries.greatest, entries.last)))
 
 
 def _from_points(query: SampledQuery, row: Any, x_is: X, points: Points, first: int) -> Sampled:
@@ -139,7 +125,7 @@ def _from_points(query: SampledQuery, row: Any, x_is: X, points: Points, first: 
     xs = places[x_is]
     inside = _overlapping(xs, xs, query.start, query.end)
     if len(inside) > query.columns:
-        entries = _Entries(xs, xs, points.numbers, points.numbers, points.numbers)
+        entries = _Entries(xs, xs, *(points.numbers.tolist(),) * 3)
         return _in_columns(query, row, x_is, entries if len(inside) == len(xs) else _picked(entries, inside))
     values = list(reading.cells(points))
     return Sampled(
@@ -157,26 +143,25 @@ def _in_columns(query: SampledQuery, row: Any, x_is: X, entries: _Entries) -> Sa
         order = sorted(range(len(low)), key=low.__getitem__)
         entries = _picked(entries, order)
         low, high = entries.low, entries.high
-    xs: list[int] = []
-    found: tuple[list[float], list[float], list[float]] = ([], [], [])
-    for start, end in _groups(low, least_x, most_x, query.columns):
-        xs.append(min(high[end - 1], most_x))
-        found[0].append(_finite(entries.least, start, end, min))
-        found[1].append(_finite(entries.greatest, start, end, max))
-        found[2].append(_finite(entries.last, start, end, _last))
-    least, greatest, last = ([None if math.isnan(number) else number for number in column] for column in found)
+    groups = list(_groups(low, least_x, most_x, query.columns))
     return Sampled(
         run_id=row.run_id, name=row.name, x_is=x_is, is_sampled=True, count=row.total,
-        x=xs, min=least, max=greatest, last=last, value=[],
+        x=[min(high[end - 1], most_x) for _, end in groups],
+        min=_each(entries.least, groups, min),
+        max=_each(entries.greatest, groups, max),
+        last=_each(entries.last, groups, _last),
+        value=[],
     )  # fmt: skip
 
 
-def _finite(numbers: array[float], start: int, end: int, choose: Callable[[Sequence[float]], float]) -> float:
-    """What `choose` says of the finite numbers in [start, end); NaN where none is."""
-    part: Sequence[float] = numbers[start:end]
-    if not math.isfinite(sum(part)):
-        part = [number for number in part if math.isfinite(number)] or (NO_NUMBER,)
-    return choose(part)
+def _each(
+    numbers: Sequence[float], groups: Sequence[tuple[int, int]], choose: Callable[[Sequence[float]], float]
+) -> list[float | None]:
+    """What `choose` says of the finite numbers of each group; None where none is."""
+    if math.isfinite(sum(numbers)):  # one that is not finite makes the sum so, too
+        return [choose(numbers[start:end]) for start, end in groups]
+    parts = ([number for number in numbers[start:end] if math.isfinite(number)] for start, end in groups)
+    return [choose(part) if part else None for part in parts]
 
 
 def _last(numbers: Sequence[float]) -> float:

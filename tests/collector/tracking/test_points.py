@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runyard.collector.tracking.envelope import SPAN, Envelope, envelope_of
+from runyard.collector.tracking.envelope import SPAN, Packed, envelope_of
 from runyard.collector.tracking.points import Points, of_numbers, of_words, pack, unpack
 
 numbers = st.one_of(st.floats(), st.integers(-(2**70), 2**70), st.sampled_from([0, -0.0, 2**53, 2**53 + 1, -(2**53)]))
@@ -72,8 +72,10 @@ def test_evenly_spaced_steps_cost_no_room() -> None:
 @given(st.lists(st.tuples(st.floats(), st.integers(-5, 5), st.integers(0, 5)), min_size=1, max_size=3 * SPAN))
 def test_an_envelope_holds_what_is_finite_and_where_it_lies(recorded: list[tuple[float, int, int]]) -> None:
     points = of_numbers([one[0] for one in recorded], [one[1] for one in recorded], [one[2] for one in recorded])
-    envelope = Envelope()
-    envelope.extend(envelope_of(points).pack())
+    envelope = envelope_of(points)
+    packed = Packed([envelope.pack(), envelope.pack()])
+    assert packed.integers("greatest_step") == envelope.greatest_step.tolist() * 2
+    assert str(packed.numbers("last")) == str(envelope.last.tolist() * 2)
     assert len(envelope) == -(-len(recorded) // SPAN)
     for entry in range(len(envelope)):
         part = recorded[entry * SPAN : (entry + 1) * SPAN]

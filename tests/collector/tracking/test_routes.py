@@ -228,7 +228,9 @@ def test_a_table_is_read_from_any_place_with_its_length_and_the_labels_that_are_
     assert (last["total"], last["next_page_token"]) == (5, None)
     assert [(run["run_id"], run["child_count"], run["params"]) for run in last["runs"]] == [(made[0].run_id, 1, {"lr": "1"})]
     first = query(collector, experiment="places", page_size=1)
-    assert first["total"] is None
+    assert (first["total"], "command" in first["runs"][0]) == (None, False)
+    told = query(collector, experiment="places", page_size=1, with_command=True)["runs"]
+    assert told[0]["command"] == call(collector, "GET", f"/api/v1/runs/{told[0]['run_id']}").json["command"]
     both = call(collector, "POST", "/api/v1/runs/query", {"page_token": first["next_page_token"], "offset": 1})
     assert (both.status, both.json["detail"]) == (400, "offset and page_token both say where the page begins; give one of them")
 
