@@ -25,6 +25,8 @@ interface Props {
   readonly place: string;
   /** What there is to show; undefined while it is not known. */
   readonly names: Names | undefined;
+  /** The runs of the scope, where the owner knows them: what metrics come to is asked for only where a chart shows it. */
+  readonly rows?: readonly Row[];
 }
 
 // Lines of more runs than this at once say nothing.
@@ -34,12 +36,12 @@ const LIVE_MS = 4000;
 const IDLE_MS = 15_000;
 const HEIGHTS: Readonly<Record<Size, number>> = { small: 170, medium: 230, large: 330 };
 
-export function Board({ scope, place, names }: Props) {
+export function Board({ scope, place, names, rows }: Props) {
   const charted = useCharts(place, names);
   const [edited, setEdited] = useState<{ chart: ChartSpec; isNew: boolean } | null>(null);
   const [said, setSaid] = useState("");
-  const found = useRows(scope, charted.charts);
-  const shown = useShown(found.rows, scope);
+  const found = useRows(scope, charted.charts, rows);
+  const shown = useShown(found.rows ?? rows, scope);
   const focused = useRef<string | null>(null);
   const saved = useRef<string | null>(null);
   useEffect(() => {
@@ -85,7 +87,7 @@ export function Board({ scope, place, names }: Props) {
       <div class="board-grid">
         {charted.charts.map((chart, at) => (
           <ChartCard key={chart.id} chart={chart} actions={actionsOf(chart, at)}>
-            {shown && found.rows ? <Shown chart={chart} rows={found.rows} shown={shown} place={place} /> : <div style={{ height: `${HEIGHTS[chart.size] + 40}px` }} />}
+            {shown && (found.rows || chart.kind === "lines") ? <Shown chart={chart} rows={found.rows ?? []} shown={shown} place={place} /> : <div style={{ height: `${HEIGHTS[chart.size] + 40}px` }} />}
           </ChartCard>
         ))}
       </div>
@@ -117,12 +119,14 @@ function Shown({ chart, rows, shown, place }: { chart: ChartSpec; rows: readonly
   return <BarChart {...{ chart, height, labels, rows, tones }} />;
 }
 
-function useRows(scope: Scope, charts: Charts): { rows: readonly Row[] | undefined; error: Error | undefined } {
+function useRows(scope: Scope, charts: Charts, known: readonly Row[] | undefined): { rows: readonly Row[] | undefined; error: Error | undefined } {
   const metrics = useMemo(() => metricsOf(charts), [charts]);
   const [everyMs, setEveryMs] = useState(LIVE_MS);
-  const { data, error } = useSteady(JSON.stringify([scope, metrics]), () => askRows(scope, metrics), everyMs);
+  const isAsked = !known || metrics.length > 0;
+  const key = isAsked ? JSON.stringify([scope, metrics]) : "";
+  const { data, error } = useSteady(key, async () => (isAsked ? askRows(scope, metrics) : undefined), isAsked ? everyMs : 0);
   useEffect(() => setEveryMs(data?.every((row) => FINAL.has(row.status as RunStatus)) ? IDLE_MS : LIVE_MS), [data]);
-  return { rows: data, error };
+  return { rows: isAsked ? data : known, error };
 }
 
 interface ShownRuns {

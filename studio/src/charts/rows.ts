@@ -15,6 +15,10 @@ interface Queried {
   readonly started_ns: number | null;
   readonly metrics: readonly unknown[];
   readonly params: Readonly<Record<string, string>>;
+  readonly user: string;
+  readonly node_count: number;
+  readonly world_size: number;
+  readonly command?: readonly string[];
 }
 
 export interface Row extends Omit<Queried, "metrics"> {
@@ -47,14 +51,12 @@ function sourcesOf(chart: ChartSpec): readonly Source[] {
   return chart.kind === "bars" ? [{ from: "metric", name: chart.metric, value: chart.value }] : [];
 }
 
-export async function askRows(scope: Scope, metrics: readonly MetricSource[]): Promise<Row[]> {
+/** `isFull`: with the runs' commands. */
+export async function askRows(scope: Scope, metrics: readonly MetricSource[], isFull = false, signal?: AbortSignal): Promise<Row[]> {
   const { experiment, filter, runIds } = scope;
   const chosen = runIds.length ? { filter: `run_id IN (${runIds.map((id) => `'${id}'`).join(", ")})`, include_children: true, include_deleted: true } : { filter, experiment };
-  const answer = await send<{ runs: Queried[] }>("POST", "/runs/query", {
-    ...chosen,
-    metrics: metrics.map(({ name, value }) => ({ name, value })),
-    page_size: MOST_ROWS,
-  });
+  const body = { ...chosen, metrics: metrics.map(({ name, value }) => ({ name, value })), page_size: MOST_ROWS, with_command: isFull };
+  const answer = await send<{ runs: Queried[] }>("POST", "/runs/query", body, signal);
   const rows = answer.runs.map(({ metrics: values, ...rest }) => ({
     ...rest,
     values: new Map(metrics.map((source, place) => [keyOf(source), numberOf(values[place])])),

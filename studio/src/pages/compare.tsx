@@ -1,14 +1,13 @@
 // Some runs side by side, /compare?run=<id>&run=<id>: their charts, and in what they differ.
 
 import { useMemo } from "preact/hooks";
-import { getRun, type RunInFull } from "../api/run";
 import { Board } from "../charts/board";
 import { sideBySide, textOf, type Side } from "../charts/differences";
 import { Choice } from "../charts/editor_fields";
 import { useSteady } from "../charts/hooks";
 import { askMetrics, isNumeric, type Metric } from "../charts/metrics";
 import { AGGREGATES, type Aggregate } from "../charts/model";
-import { labelsOf, tones as tonesOf } from "../charts/rows";
+import { askRows, labelsOf, tones as tonesOf, type Row } from "../charts/rows";
 import { Swatch } from "../parts/chart/legend";
 import { Link } from "../parts/link";
 import { EmptyNote, ErrorNote } from "../parts/notes";
@@ -16,9 +15,10 @@ import { FINAL, Status } from "../parts/status";
 import { address, go, place, setQuery } from "../router";
 import "./compare.css";
 
+/** The runs in the order of the address, and beside them their metrics. */
 interface Compared {
-  readonly run: RunInFull;
-  readonly metrics: readonly Metric[];
+  readonly runs: readonly Row[];
+  readonly metrics: ReadonlyMap<string, readonly Metric[]>;
 }
 
 const LIVE_MS = 5000;
@@ -27,7 +27,7 @@ const MOST_RUNS = 50;
 export function ComparePage() {
   const key = place.value.query.getAll("run").join(" ");
   const runIds = useMemo(() => [...new Set(key.split(" ").filter(Boolean))].slice(0, MOST_RUNS), [key]);
-  const { data, error } = useSteady(`compare ${key}`, (signal) => Promise.all(runIds.map((id) => askCompared(id, signal))), LIVE_MS);
+  const { data, error } = useSteady(`compare ${key}`, async (signal) => (runIds.length ? askCompared(runIds, signal) : undefined), LIVE_MS);
   if (!runIds.length) {
     return (
       <EmptyNote title="No runs to compare">
@@ -38,20 +38,22 @@ export function ComparePage() {
     );
   }
   if (!data) return error ? <ErrorNote>{error.message}</ErrorNote> : <div class="booting" />;
-  return <Comparison all={data.filter(({ run }) => runIds.includes(run.run_id))} runIds={runIds} />;
+  return <Comparison all={data} runIds={runIds} />;
 }
 
-async function askCompared(runId: string, signal: AbortSignal): Promise<Compared> {
-  const [run, metrics] = await Promise.all([getRun(runId, signal), askMetrics(runId, signal)]);
-  return { run, metrics };
+async function askCompared(runIds: readonly string[], signal: AbortSignal): Promise<Compared> {
+  const rows = askRows({ experiment: null, filter: "", runIds }, [], true, signal);
+  const metrics = Promise.all(runIds.map(async (id) => [id, await askMetrics(id, signal)] as const));
+  return { metrics: new Map(await metrics), runs: await rows };
 }
 
-function Comparison({ all, runIds }: { all: readonly Compared[]; runIds: readonly string[] }) {
-  const runs = all.map(({ run }) => run);
+function Comparison({ all, runIds }: { all: Compared; runIds: readonly string[] }) {
+  const runs = useMemo(() => all.runs.filter((run) => runIds.includes(run.run_id)), [all, runIds]);
+  const metrics = runs.map((run) => all.metrics.get(run.run_id) ?? []);
   const experiments = new Set(runs.map((run) => run.experiment));
   const scope = useMemo(() => ({ experiment: null, filter: "", runIds }), [runIds]);
   const known = JSON.stringify([
-    [...new Set(all.flatMap(({ metrics }) => metrics.filter(isNumeric).map(({ name }) => name)))].sort(),
+    [...new Set(metrics.flatMap((of) => of.filter(isNumeric).map(({ name }) => name)))].sort(),
     [...new Set(runs.flatMap((run) => Object.keys(run.params)))].sort(),
   ]);
   const names = useMemo(() => {
@@ -65,20 +67,20 @@ function Comparison({ all, runIds }: { all: readonly Compared[]; runIds: readonl
         <h1>Compare {runs.length === 1 ? "1 run" : `${runs.length} runs`}</h1>
         {experiment && <Link to={address("experiments", experiment)}>{experiment}</Link>}
       </div>
-      <Board scope={scope} place={experiment || "compare"} names={names} />
-      <Sides all={all} />
+      <Board scope={scope} place={experiment || "compare"} names={names} rows={runs} />
+      <Sides runs={runs} of={metrics} />
     </>
   );
 }
 
-function Sides({ all }: { all: readonly Compared[] }) {
+function Sides({ runs, of }: { runs: readonly Row[]; of: readonly (readonly Metric[])[] }) {
   const isBrief = place.value.query.get("differences") === "1";
   const asked = place.value.query.get("value") ?? "last";
   const value: Aggregate = Object.hasOwn(AGGREGATES, asked) ? (asked as Aggregate) : "last";
-  const params = sideBySide(all.map(({ run }) => new Map(Object.entries(run.params))));
-  const metrics = sideBySide(all.map((one) => new Map(one.metrics.filter(isNumeric).map((metric) => [metric.name, textOf(metric[value])]))));
+  const params = sideBySide(runs.map((run) => new Map(Object.entries(run.params))));
+  const metrics = sideBySide(of.map((one) => new Map(one.filter(isNumeric).map((metric) => [metric.name, textOf(metric[value])]))));
   const facts = sideBySide(
-    all.map(({ run }) => new Map([["Experiment", run.experiment], ["User", run.user], ["Command", run.command.join(" ")], ["Nodes", String(run.node_count)], ["Processes", String(run.world_size)]])),
+    runs.map((run) => new Map([["Experiment", run.experiment], ["User", run.user], ["Command", (run.command ?? []).join(" ")], ["Nodes", String(run.node_count)], ["Processes", String(run.world_size)]])),
   );
   return (
     <section class="sides" aria-label="Side by side">
@@ -93,17 +95,17 @@ function Sides({ all }: { all: readonly Compared[] }) {
       </div>
       <div class="side-scroll" tabIndex={0} role="region" aria-label="Parameters and metrics of the runs">
         <table class="plain side-table figure">
-          <Heads runs={all.map(({ run }) => run)} />
-          <Group name="Parameters" sides={params} isBrief={isBrief} columns={all.length} />
-          <Group name="Metrics" sides={metrics} isBrief={isBrief} columns={all.length} />
-          <Group name="Run" sides={facts} isBrief={isBrief} columns={all.length} />
+          <Heads runs={runs} />
+          <Group name="Parameters" sides={params} isBrief={isBrief} columns={runs.length} />
+          <Group name="Metrics" sides={metrics} isBrief={isBrief} columns={runs.length} />
+          <Group name="Run" sides={facts} isBrief={isBrief} columns={runs.length} />
         </table>
       </div>
     </section>
   );
 }
 
-function Heads({ runs }: { runs: readonly RunInFull[] }) {
+function Heads({ runs }: { runs: readonly Row[] }) {
   const labels = labelsOf(runs);
   const tones = tonesOf(new Map(), runs.map((run) => run.run_id));
   return (
