@@ -1,7 +1,7 @@
 """A real JupyterLab with notebooks of its own, and a person in front of it in Chromium.
 
-`with jupyter(folder) as site:` starts the server; `site.write` makes a notebook, `Notebook` is one that is open in a page. The server
-makes no requests to anywhere; what the page asks elsewhere is kept in `foreign`.
+`with jupyter(folder) as site:` starts the server; `site.write` makes a notebook, `Notebook` is one that is open in a page. The
+server makes no requests to anywhere; what the page asks elsewhere is kept in `foreign`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from playwright.sync_api import Browser, BrowserContext, Locator, Page
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.waiting import wait_for
 
 START_LIMIT_S = 60.0
+TAKEN_LIMIT_S = 2.0
 SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
     "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
@@ -44,15 +44,22 @@ class JupyterSite:
 
     def write(self, name: str, cells: Sequence[str]) -> Path:
         """A notebook with these cells, none of which was run."""
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        made = [
+            {"id": f"c{number}", "cell_type": "code", "source": cell, "metadata": {}, "outputs": [], "execution_count": None}
+            for number, cell in enumerate(cells)
+        ]
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
         path = self.folder / name
-        nbformat.write(notebook, str(path))
+        path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": kernel, "cells": made}))
         return path
 
     def read(self, name: str) -> Any:
         """The notebook as it is saved."""
         return json.loads((self.folder / name).read_text())
+
+    def put(self, name: str, notebook: Any) -> None:
+        """A notebook as it was saved."""
+        (self.folder / name).write_text(json.dumps(notebook))
 
     @contextmanager
     def open(
@@ -73,23 +80,23 @@ class JupyterSite:
     def choose_theme(self, theme: str) -> None:
         """JupyterLab's own, for pages that are opened from now on."""
         name = "JupyterLab Dark" if theme == "dark" else "JupyterLab Light"
-        self._ask("PUT", "lab/api/settings/@jupyterlab/apputils-extension:themes", {"raw": json.dumps({"theme": name})})
+        _write_settings(self.folder.parent, "@jupyterlab/apputils-extension/themes", {"theme": name})
 
-    def kernels(self) -> list[dict[str, Any]]:
-        """The kernels that run."""
-        found: list[dict[str, Any]] = self._ask("GET", "api/kernels")
-        return found
+    def is_there(self) -> bool:
+        """Whether it answers."""
+        try:
+            self._ask("GET", "api/status")
+        except OSError:
+            return False
+        return True
 
     def end_kernels(self) -> None:
         """All of them are gone, as after the server's restart."""
         for session in self._ask("GET", "api/sessions"):
             self._ask("DELETE", f"api/sessions/{session['id']}")
 
-    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+    def _ask(self, method: str, path: str) -> Any:
         request = urllib.request.Request(f"{self.url}/{path}", method=method, headers={"Authorization": f"token {self.token}"})
-        if body is not None:
-            request.data = json.dumps(body).encode()
-            request.add_header("Content-Type", "application/json")
         with urllib.request.urlopen(request, timeout=30) as response:
             text = response.read()
         return json.loads(text) if text else None
@@ -115,13 +122,26 @@ class Notebook:
 
     def run(self, number: int) -> None:
         """Runs a cell, counted from 0, as a person does; does not wait for its end."""
-        cell = self.page.locator(".jp-Notebook .jp-Cell").nth(number)
-        cell.locator(".cm-content").click()
-        self.page.keyboard.press("Control+Enter")
+        prompt = self.page.locator(".jp-Notebook .jp-Cell").nth(number).locator(".jp-InputPrompt")
+        before = prompt.inner_text()
+
+        def is_taken() -> bool:
+            # JupyterLab forgets what is run before the page has met its kernel.
+            prompt.click()
+            self.page.get_by_role("button", name="Run this cell and advance").click()
+            with suppress(AssertionError):
+                expect(prompt).not_to_have_text(before, timeout=TAKEN_LIMIT_S * 1000)
+            return prompt.inner_text() != before
+
+        wait_for(is_taken, f"cell {number} is run", limit_s=START_LIMIT_S)
 
     def output(self, number: int) -> Locator:
         """What a cell shows."""
         return self.page.locator(".jp-Notebook .jp-Cell").nth(number).locator(".jp-Cell-outputArea")
+
+    def widget(self, number: int) -> Locator:
+        """The first thing that a cell shows."""
+        return self.output(number).locator(".jp-OutputArea-output").first
 
     def save(self) -> None:
         """Saves it, and waits until it is."""
@@ -144,15 +164,19 @@ def _environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     return kept | {name: str(path) for name, path in places.items()} | dict(environ)
 
 
+def _write_settings(folder: Path, name: str, values: Mapping[str, Any]) -> None:
+    path = folder / "settings" / f"{name}.jupyterlab-settings"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values))
+
+
 @contextmanager
 def jupyter(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[JupyterSite]:
     """A JupyterLab server; ended with its kernels at the end of the block. `environ` is the kernels', too."""
     notebooks, token = folder / "notebooks", secrets.token_hex(16)
     notebooks.mkdir(parents=True)
     for name, values in SETTINGS.items():
-        path = folder / "settings" / f"{name}.jupyterlab-settings"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values))
+        _write_settings(folder, name, values)
     log = folder / "jupyter.log"
     command = [
         *(sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ip=127.0.0.1", "--port=0"),
@@ -169,6 +193,7 @@ def jupyter(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[
         match = found.search(log.read_text())
         assert match is not None
         site = JupyterSite(notebooks, match[0], token)
+        wait_for(site.is_there, "JupyterLab answers", limit_s=START_LIMIT_S)
         yield site
         site.end_kernels()
     finally:

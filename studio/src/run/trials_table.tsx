@@ -67,7 +67,7 @@ function columnsOf({ goal, best_run_id }: Trials, names: readonly string[]): Col
       width: 110,
       isSortable: true,
       isNumeric: true,
-      cell: (one: Trial) => one.params[name] ?? "–",
+      cell: (one: Trial) => <Parameter text={one.params[name]} />,
     })),
     {
       id: "took",
@@ -80,4 +80,12 @@ function columnsOf({ goal, best_run_id }: Trials, names: readonly string[]): Col
     { id: "created", title: "Created", width: 120, cell: (one) => <Moment ns={one.created_ns} /> },
     { id: "cause", title: "Cause", width: 240, cell: (one) => one.cause },
   ];
+}
+
+const LONG = 12; // characters
+
+/** A number of many digits is shown in few; the whole of it is seen on hover. */
+function Parameter({ text = "–" }: { text: string | undefined }) {
+  const isLong = text.length > LONG && text.trim() !== "" && Number.isFinite(Number(text));
+  return <span title={text}>{isLong ? number(Number(text)) : text}</span>;
 }

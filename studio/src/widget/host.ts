@@ -7,7 +7,7 @@ import { scheme } from "../parts/scheme";
 export function followScheme(host: HTMLElement): () => void {
   const look = () => {
     scheme.value = isDarkPage(host) ? "dark" : "light";
-    host.style.colorScheme = scheme.value;
+    host.dataset["theme"] = scheme.value;
   };
   const observer = new MutationObserver(look);
   for (const root of [document.documentElement, document.body]) observer.observe(root, { attributes: true });

@@ -26,16 +26,28 @@ function render({ model, el }: Given): () => void {
   const kernel = new Kernel(model);
   const unfollow = followScheme(host);
   const unhide = hideSummary(kernel.page.value?.summary);
-  draw(<Widget kernel={kernel} />, place);
+  const undraw = whenShown(host, () => draw(<Widget kernel={kernel} />, place));
   kernel.send({ kind: "here" });
   return () => {
     kernel.send({ kind: "gone" });
+    undraw();
     draw(null, place);
     kernel.close();
     unfollow();
     unhide();
     host.remove();
   };
+}
+
+/** Calls once, as soon as the host has a place in the page: before, nothing in it has a size or a colour. */
+function whenShown(host: HTMLElement, shown: () => void): () => void {
+  const observer = new ResizeObserver(() => {
+    if (!host.isConnected || !host.clientWidth) return;
+    observer.disconnect();
+    shown();
+  });
+  observer.observe(host);
+  return () => observer.disconnect();
 }
 
 function styleOf(text: string): HTMLStyleElement {

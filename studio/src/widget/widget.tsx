@@ -5,7 +5,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { address } from "../address";
 import { type Going, GoingContext, Link } from "../parts/link";
 import { Status } from "../parts/status";
-import { Duration } from "../parts/time";
+import { Duration, KnownUntil } from "../parts/time";
 import "../run/overview.css";
 import { StateLine } from "../run/state_line";
 import { hasFailed, VerdictView } from "../run/verdict_view";
@@ -40,7 +40,9 @@ export function Widget({ kernel }: { kernel: Kernel }): JSX.Element {
           </p>
         )}
         {isThere ? (
-          <Run kernel={kernel} run={run} silence={silence} asked={asked} onAsk={ask} />
+          <KnownUntil.Provider value={silence.isSilent ? (kernel.beat.value?.at_ms ?? null) : null}>
+            <Run kernel={kernel} run={run} silence={silence} asked={asked} onAsk={ask} />
+          </KnownUntil.Provider>
         ) : (
           <Expected runId={opened || page.run_id} isAsked={Boolean(opened)} />
         )}
