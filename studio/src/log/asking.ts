@@ -15,15 +15,19 @@ interface ArtifactFolder {
 
 /** All files of a run, those that were uploaded among them. */
 export async function filesOf(runId: string, signal: AbortSignal): Promise<Described[]> {
-  const shipped: FileOfRun[] = [];
+  const [shipped, uploaded] = await Promise.all([shippedFrom(runId, signal), uploadedTo(runId, signal)]);
+  const known = new Set(shipped.map((one) => one.path));
+  return [...shipped.map(inOneFolder), ...uploaded.filter((one) => !known.has(one.path))].map(describe);
+}
+
+async function shippedFrom(runId: string, signal: AbortSignal): Promise<FileOfRun[]> {
+  const found: FileOfRun[] = [];
   for (let token: string | undefined = ""; token !== undefined; ) {
     const page: FileList = await get(`${runPath(runId)}/files`, { page_size: 1000, page_token: token }, signal);
-    shipped.push(...page.files);
+    found.push(...page.files);
     token = page.next_page_token;
   }
-  const known = new Set(shipped.map((one) => one.path));
-  const uploaded = (await uploadedTo(runId, signal)).filter((one) => !known.has(one.path));
-  return [...shipped.map(inOneFolder), ...uploaded].map(describe);
+  return found;
 }
 
 /** The files of a run on one node have no node's folder in their paths. */

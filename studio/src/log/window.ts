@@ -7,8 +7,10 @@ import type { Reading } from "./run_file";
 export const STEP_BYTES = 64 * 1024;
 export const STEP_ROWS = 300;
 export const MOST_ROWS = 1500;
+/** Where one has just come to, more than is seen at first would only be waited for. */
+const FIRST_ROWS = 120;
 /** While the end is followed, so many are enough. */
-const FOLLOWED_ROWS = 400;
+const FOLLOWED_ROWS = 200;
 
 export type ReadBytes = (start: number, end: number, signal?: AbortSignal) => Promise<Reading>;
 
@@ -21,7 +23,6 @@ export class LogWindow {
   isLoading = false;
   private abort = new AbortController();
   private busy: Promise<void> = Promise.resolve();
-  private jumps = 0;
   private lastJump: () => Promise<void> = () => this.jumpToEnd();
 
   constructor(
@@ -56,13 +57,12 @@ export class LogWindow {
   jump(at: number): Promise<void> {
     this.abort.abort();
     this.abort = new AbortController();
-    this.jumps += 1;
     this.lastJump = () => this.jump(at);
     const place = Math.max(0, Math.min(at, this.size - 1));
     return this.inTurn(async (signal) => {
       const { start, startsLine } = await this.startAt(place, signal);
-      const below = await this.below(start, startsLine, signal);
-      const above = await this.above(start, signal);
+      const below = await this.below(start, startsLine, signal, FIRST_ROWS);
+      const above = await this.above(start, signal, FIRST_ROWS);
       this.firstLine = (above[0]?.start ?? start) === 0 ? 1 : undefined;
       this.rows = [...above, ...below];
     });
@@ -72,24 +72,17 @@ export class LogWindow {
   jumpToEnd(): Promise<void> {
     this.abort.abort();
     this.abort = new AbortController();
-    this.jumps += 1;
     this.lastJump = () => this.jumpToEnd();
     return this.inTurn(async (signal) => {
-      const rows = await this.above(this.size, signal);
+      const rows = await this.above(this.size, signal, FIRST_ROWS);
       this.firstLine = (rows[0]?.start ?? 0) === 0 ? 1 : undefined;
       this.rows = rows;
     });
   }
 
   /** More rows below. */
-  extendDown(most = MOST_ROWS): Promise<void> {
-    return this.inTurn(async (signal) => {
-      if (this.isAtEnd) return;
-      const kept = this.settled();
-      const last = kept.at(-1);
-      const rows = await this.below(last?.end ?? this.start, last?.endsLine ?? this.rows[0]?.startsLine ?? true, signal);
-      this.keepLast([...kept, ...rows], most);
-    });
+  extendDown(): Promise<void> {
+    return this.inTurn((signal) => this.readDown(MOST_ROWS, signal));
   }
 
   /** More rows above. */
@@ -112,16 +105,27 @@ export class LogWindow {
     const wasAtEnd = this.isAtEnd;
     this.size = size;
     if (isFollowed && size - this.end > 4 * STEP_BYTES) return this.jumpToEnd();
-    if (isFollowed) while (!this.isAtEnd && !this.error && (await this.grewBy())) continue;
+    if (isFollowed) await this.followDown();
     else if (wasAtEnd && this.rows.length < STEP_ROWS) return this.extendDown();
     else this.changed();
   }
 
-  private async grewBy(): Promise<boolean> {
-    const end = this.end;
-    const jumps = this.jumps;
-    await this.extendDown(FOLLOWED_ROWS);
-    return this.end > end && jumps === this.jumps;
+  /** All that has come, drawn at once. */
+  private followDown(): Promise<void> {
+    return this.inTurn(async (signal) => {
+      for (let end = -1; this.end > end && !this.isAtEnd && !signal.aborted; ) {
+        end = this.end;
+        await this.readDown(FOLLOWED_ROWS, signal);
+      }
+    });
+  }
+
+  private async readDown(most: number, signal: AbortSignal): Promise<void> {
+    if (this.isAtEnd) return;
+    const kept = this.settled();
+    const last = kept.at(-1);
+    const rows = await this.below(last?.end ?? this.start, last?.endsLine ?? this.rows[0]?.startsLine ?? true, signal);
+    this.keepLast([...kept, ...rows], most);
   }
 
   dispose(): void {
@@ -145,10 +149,10 @@ export class LogWindow {
     return rowStart(await this.bytes(base, Math.min(this.size, at + 4), signal), base, at);
   }
 
-  private async below(start: number, startsLine: boolean, signal: AbortSignal): Promise<Row[]> {
+  private async below(start: number, startsLine: boolean, signal: AbortSignal, most = STEP_ROWS): Promise<Row[]> {
     const end = Math.min(this.size, start + STEP_BYTES);
     const bytes = await this.bytes(start, end, signal);
-    return rowsOf(bytes, start, startsLine, start + bytes.length >= this.size, STEP_ROWS);
+    return rowsOf(bytes, start, startsLine, start + bytes.length >= this.size, most);
   }
 
   private async above(end: number, signal: AbortSignal, most = STEP_ROWS): Promise<Row[]> {

@@ -25,6 +25,12 @@ const LARGE_PROCESSES = 200;
 export function RunPage({ rest }: { rest: readonly string[] }) {
   const [runId = "", key = "overview"] = rest;
   const found = useRun(runId);
+  const isThere = found.run !== undefined;
+  useEffect(() => {
+    if (!isThere || !("requestIdleCallback" in window)) return;
+    const idle = requestIdleCallback(() => TABS.forEach((one) => one.isNext && one.Show.load()));
+    return () => cancelIdleCallback(idle);
+  }, [isThere]);
   if (!found.run) return <Missing runId={runId} error={found.error} />;
   const tab = TABS.find((one) => one.key === key) ?? TABS[0];
   return (
