@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from runyard.collector.schema import login_codes, sessions
 COOKIE = "runyard_session"
 SESSION_S = 30 * 24 * 3600
 CODE_S = 600
+_MOST_KNOWN = 1000
 # A page of another site cannot send it without asking first, and is never told yes.
 CSRF_HEADER = "X-Runyard-Studio"
 _HARMLESS = frozenset({"GET", "HEAD"})
@@ -43,16 +45,29 @@ class Sessions:
     def __init__(self, database: Database, gate: Gate) -> None:
         self._database = database
         self._gate = gate
+        self._known: OrderedDict[str, Any] = OrderedDict()  # rows by the SHA-256 of their cookies: a page asks often
+        self._ended = 0  # how often sessions have ended
 
     async def principal(self, request: web.Request) -> Principal:
         """Raises a 401 where there is no session, and a 403 where a change may come from a page of another site."""
         cookie = request.cookies.get(COOKIE, "")
-        row = await self._database.read(_find, sha256_of(cookie)) if cookie else None
+        row = await self._look(sha256_of(cookie)) if cookie else None
         if row is None or row.expires_ns < time.time_ns():
             raise unauthorized("this route needs the header 'Authorization: Bearer <token>', or a session that has not ended")
         if request.method not in _HARMLESS and request.headers.get(CSRF_HEADER) != "1":
             raise not_allowed(f"a change made with a session's cookie needs the header {CSRF_HEADER}: 1", "cross-site")
         return await self._gate.known(Principal(row.kind, row.subject, row.token_sha256))
+
+    async def _look(self, digest: str) -> Any:
+        if digest in self._known:
+            return self._known[digest]
+        before = self._ended
+        row = await self._database.read(_find, digest)
+        if row is not None and self._ended == before:  # or else it may have ended while it was looked at
+            self._known[digest] = row
+        while len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+        return row
 
     async def begin(self, who: Principal) -> NewSession:
         """A session of a person's; raises a 403 for tokens that are no person's."""
@@ -65,6 +80,8 @@ class Sessions:
     async def end(self, cookie: str) -> None:
         """The cookie stands for nobody any more."""
         await self._database.write(_delete, sha256_of(cookie))
+        self._ended += 1
+        self._known.pop(sha256_of(cookie), None)
 
     async def make_code(self, who: Principal) -> tuple[str, int]:
         """A code that is good for one login as `who` for some minutes, and until when."""
