@@ -29,6 +29,7 @@ NAMES = (
     "metrics",
     "mlflow_ingest",
     "studio",
+    "widget",
 )
 
 

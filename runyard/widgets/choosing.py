@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from runyard.reader import Document
 
-_DRIVER = re.compile(r"(?:.*/)?(?:attempts/(\d+)/)?azureml-logs/70_driver_log(?:_(\d+))?\.txt")
-_NUMBERED = re.compile(r"(?:.*/)?(?:attempts/(\d+)/)?azureml-logs/(\d\d)_[^/]*\.txt")
+_DRIVER = re.compile(r"(?:.*?/)??(?:attempts/(\d+)/)?azureml-logs/70_driver_log(?:_(\d+))?\.txt")
+_NUMBERED = re.compile(r"(?:.*?/)??(?:attempts/(\d+)/)?azureml-logs/(\d\d)_[^/]*\.txt")
 
 
 def first_to_read(files: Iterable[Document], verdict: Document) -> str:
@@ -22,5 +22,5 @@ def first_to_read(files: Iterable[Document], verdict: Document) -> str:
             return max(of_rank, key=lambda path: (int(drivers[path][1] or 0), path))
     if drivers:
         return min(drivers)
-    numbered = [(match[1] or "", match[2], path) for path in paths if (match := _NUMBERED.fullmatch(path))]
+    numbered = [(int(match[1] or 0), match[2], path) for path in paths if (match := _NUMBERED.fullmatch(path))]
     return max(numbered)[2] if numbered else ""

@@ -25,7 +25,7 @@ from tests.waiting import wait_for
 
 START_LIMIT_S = 60.0
 TAKEN_LIMIT_S = 2.0
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
     "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
@@ -44,7 +44,7 @@ class JupyterSite:
 
     def write(self, name: str, cells: Sequence[str]) -> Path:
         """A notebook with these cells, none of which was run."""
-        made = [
+        made: list[dict[str, Any]] = [
             {"id": f"c{number}", "cell_type": "code", "source": cell, "metadata": {}, "outputs": [], "execution_count": None}
             for number, cell in enumerate(cells)
         ]
