@@ -1,4 +1,4 @@
-"""Writes the manual's pages into a folder: runyard.1, one for each verb (runyard-run.1, …), and runyard.toml.5 with the settings.
+"""Writes the manual's pages into a folder: runyard.1, one for each verb (runyard-run.1, …), and the settings, runyard.toml.5.
 
 Reads the verbs' parsers and runyard.settings, so that it needs Python alone; writes roff as man(7) has it.
 
@@ -19,6 +19,18 @@ from runyard import __version__  # noqa: E402
 from runyard.cli import grammar  # noqa: E402
 from runyard.settings import SECTIONS  # noqa: E402
 
+ABOUT = (
+    "Runs training commands on the nodes of a cluster or on this machine, writes their output, byte for byte, into numbered log"
+    " files, and ships these live to a collector, from which they are followed, read and compared."
+)
+EXIT_CODES = (
+    "0: done. 1: it did not work. 2: it was asked wrongly; one sentence says what is wrong and what would be right."
+    " runyard run and runyard submit --follow end with the exit code of the training, 128+n after signal n, 124 at its limit."
+)
+SETTINGS = (
+    "A flag comes before a variable (RUNYARD_SECTION__KEY), that before a file, that before the default. Files are in TOML and"
+    " have sections. runyard config explain tells what is set, and where. Times are in seconds (_s), sizes in bytes (_bytes)."
+)
 FILES = """
 .TP
 .I /etc/runyard/config.toml, ~/.config/runyard/config.toml, ./runyard.toml
@@ -67,20 +79,14 @@ def overview(verbs: tuple[grammar.Verb, ...]) -> str:
         yield ".SH SYNOPSIS"
         yield f"{roff('runyard VERB [options] ...')}"
         yield ".SH DESCRIPTION"
-        yield roff(
-            "Runs training commands on the nodes of a cluster or on this machine, writes their output, byte for byte, into numbered "
-            "log files, and ships these live to a collector, from which they are followed, read and compared."
-        )
+        yield roff(ABOUT)
         yield ".SH VERBS"
         for verb in verbs:
             yield ".TP"
             yield f".BR {roff('runyard-' + verb.name)} (1)"
             yield roff(verb.summary)
         yield ".SH EXIT STATUS"
-        yield roff(
-            "0: done. 1: it did not work. 2: it was asked wrongly; one sentence says what is wrong and what would be right. "
-            "runyard run and runyard submit --follow end with the exit code of the training, 128+n after signal n, 124 at its time limit."
-        )
+        yield roff(EXIT_CODES)
         yield ".SH ENVIRONMENT"
         for name, text in (
             ("RUNYARD_COLLECTOR_URL", "the collector, http://host:port"),
@@ -129,10 +135,7 @@ def settings() -> str:
     def lines() -> Iterator[str]:
         yield from head("runyard.toml", 5, "settings of runyard")
         yield ".SH DESCRIPTION"
-        yield roff(
-            "A flag comes before a variable (RUNYARD_SECTION__KEY), that before a file, that before the default. Files are in TOML and "
-            "have sections. runyard config explain tells what is set, and where. Times are in seconds (_s), sizes in bytes (_bytes)."
-        )
+        yield roff(SETTINGS)
         for section, kind in SECTIONS.items():
             yield f'.SH "[{section.upper()}]"'
             yield roff((kind.__doc__ or "").strip())

@@ -87,7 +87,9 @@ def cli_verb(verb: grammar.Verb) -> Iterator[str]:
     yield ""
     yield verb.text
     yield ""
-    yield f"    {verb.usage}"
+    yield "```text"
+    yield verb.usage
+    yield "```"
     yield ""
     for group in verb.groups:
         rows = [(f"`{word.shown}`", cli_help(word)) for word in group.words if "--help" not in word.flags]
@@ -101,8 +103,8 @@ def cli_verb(verb: grammar.Verb) -> Iterator[str]:
 
 def cli_help(word: grammar.Word) -> str:
     """What a word is for, and what may stand there where that is a few words."""
-    listed = f"; {', '.join(word.choices)}" if word.choices and not set(word.choices) <= set(word.value.strip("{}").split(",")) else ""
-    return word.help.replace("<", "&lt;") + listed
+    is_shown = set(word.choices) <= set(word.value.strip("{}").split(","))
+    return word.help.replace("<", "&lt;") + ("" if is_shown else f"; {', '.join(word.choices)}")
 
 
 def configuration() -> str:
@@ -134,7 +136,7 @@ def default_of(one: Any) -> str:
         return "none"
     if isinstance(value, str):
         return f"`{value}`"
-    number = f"{value:g}" if isinstance(value, float) and value < 1e6 else f"{value:.0f}" if isinstance(value, float) else str(value)
+    number = str(int(value)) if value == int(value) else f"{value:g}"
     words = human(one.name, value)
     return f"{number} ({words})" if words else number
 
@@ -177,8 +179,9 @@ def api() -> str:
     described = openapi.document(ROUTES)
 
     def lines() -> Iterator[str]:
-        yield "All routes, from the same description that the collector serves as `GET /api/v1/openapi.json`, which also has the"
-        yield "shapes of all bodies and answers. [http-api.md](../http-api.md) tells what they mean and the rules that hold everywhere."
+        yield "All routes, from the same description that the collector serves as `GET /api/v1/openapi.json`, which also has"
+        yield "the shapes of all bodies and answers. [http-api.md](../http-api.md) tells what they mean, and the rules that hold"
+        yield "everywhere."
         yield ""
         rows = []
         for path, operations in described["paths"].items():
@@ -208,29 +211,120 @@ def shape_in(content: dict[str, Any]) -> str:
 
 
 # Of a file that people meet: its path, how many, and what it holds. `<rank>` and `<node_id>` are placeholders.
+ONE_PER_NODE, WITH_SIDECAR, OF_SEVERAL_NODES = "one per node", "one per node, with a sidecar", "one, of a run on several nodes"
 FILES = (
-    (names.IMAGE_LOG, "one, where something was built", "the build of the run's environment; on success the image's registry, repository and digest"),
-    (names.execution_log("<node_id>"), "one per node", "what brings the environment to the node and starts what runs there"),
-    (names.preparation_log("<node_id>"), "one per node", "job preparation: code, datastores, context managers"),
-    (names.driver_log(0, 1), "one, of a run of one process", "stdout and stderr of the training, byte for byte"),
-    (names.driver_log(0, 2).replace("_0.", "_<rank>."), "one per process, where there are several", "the same of the process of that global rank"),
-    (names.MPI_LOG, "one, of MPI runs", "what mpirun itself says"),
-    (names.release_log("<node_id>"), "one per node", "job release: context managers left, what was taken given back, what was sent"),
-    (names.PROCESS_INFO, "one per node; one of the run, where it has several nodes", "which process runs on which node: a JSON object on each line"),
-    (names.PROCESS_STATUS, "as the one above", "each change of a process's state: a JSON object on each line; the newest of a process counts. The line of the process `*` ends the run"),
-    (names.SYSTEM_LOG, "one per node", "what our own processes say of the driver"),
-    (names.PREPARATION_SYSTEM_LOG, "one per node", "the same of job preparation"),
-    (names.RELEASE_SYSTEM_LOG, "one per node", "the same of job release"),
-    (names.sidecar_log("<node_id>", "start_cms"), "one per node, with a sidecar", "the start of the sidecar"),
-    (names.sidecar_log("<node_id>", "prep_cmd"), "one per node, with a sidecar", "the context managers that were entered"),
-    (names.sidecar_log("<node_id>", "release_cmd"), "one per node, with a sidecar", "the context managers that were left"),
-    (names.telemetry_log("<node_id>"), "one per node with an agent", "what the run used, a JSON object for each look"),
-    (names.STDOUT_LOGS, "one, of a run on several nodes", "all processes' stdout, line by line in the order of time, each line behind its label"),
-    (names.STDERR_LOGS, "one, of a run on several nodes", "the same of stderr"),
-    (names.EXECUTION_LOGS, "one, of a run on several nodes", "the same of the numbered and system logs"),
-    (names.USER_LOGS_DIR + "/…", "any number", "what the training writes there (`RUNYARD_LOG_DIR`), streamed while it grows"),
-    (names.OUTPUTS_DIR + "/…", "any number", "what the training writes there (`RUNYARD_OUTPUT_DIR`), sent when the run has ended"),
-)  # fmt: skip
+    (
+        names.IMAGE_LOG,
+        "one, where something was built",
+        "the build of the run's environment; on success the image's registry, repository and digest",
+    ),
+    (
+        names.execution_log("<node_id>"),
+        ONE_PER_NODE,
+        "what brings the environment to the node and starts what runs there",
+    ),
+    (
+        names.preparation_log("<node_id>"),
+        ONE_PER_NODE,
+        "job preparation: code, datastores, context managers",
+    ),
+    (
+        names.driver_log(0, 1),
+        "one, of a run of one process",
+        "stdout and stderr of the training, byte for byte",
+    ),
+    (
+        names.driver_log(0, 2).replace("_0.", "_<rank>."),
+        "one per process, where there are several",
+        "the same of the process of that global rank",
+    ),
+    (
+        names.MPI_LOG,
+        "one, of MPI runs",
+        "what mpirun itself says",
+    ),
+    (
+        names.release_log("<node_id>"),
+        ONE_PER_NODE,
+        "job release: context managers left, what was taken given back, what was sent",
+    ),
+    (
+        names.PROCESS_INFO,
+        "one per node; one of the run, where it has several nodes",
+        "which process runs on which node: a JSON object on each line",
+    ),
+    (
+        names.PROCESS_STATUS,
+        "as the one above",
+        "each change of a process's state: a JSON object on each line; the newest of a process counts."
+        " The line of the process `*` ends the run",
+    ),
+    (
+        names.SYSTEM_LOG,
+        ONE_PER_NODE,
+        "what our own processes say of the driver",
+    ),
+    (
+        names.PREPARATION_SYSTEM_LOG,
+        ONE_PER_NODE,
+        "the same of job preparation",
+    ),
+    (
+        names.RELEASE_SYSTEM_LOG,
+        ONE_PER_NODE,
+        "the same of job release",
+    ),
+    (
+        names.sidecar_log("<node_id>", "start_cms"),
+        WITH_SIDECAR,
+        "the start of the sidecar",
+    ),
+    (
+        names.sidecar_log("<node_id>", "prep_cmd"),
+        WITH_SIDECAR,
+        "the context managers that were entered",
+    ),
+    (
+        names.sidecar_log("<node_id>", "release_cmd"),
+        WITH_SIDECAR,
+        "the context managers that were left",
+    ),
+    (
+        names.telemetry_log("<node_id>"),
+        "one per node with an agent",
+        "what the run used, a JSON object for each look",
+    ),
+    (
+        names.STDOUT_LOGS,
+        OF_SEVERAL_NODES,
+        "all processes' stdout, line by line in the order of time, each line behind its label",
+    ),
+    (
+        names.STDERR_LOGS,
+        OF_SEVERAL_NODES,
+        "the same of stderr",
+    ),
+    (
+        names.EXECUTION_LOGS,
+        OF_SEVERAL_NODES,
+        "the same of the numbered and system logs",
+    ),
+    (
+        names.USER_LOGS_DIR + "/…",
+        "any number",
+        "what the training writes there (`RUNYARD_LOG_DIR`), streamed while it grows",
+    ),
+    (
+        names.OUTPUTS_DIR + "/…",
+        "any number",
+        "what the training writes there (`RUNYARD_OUTPUT_DIR`), sent when the run has ended",
+    ),
+)
+PROCESS_LINES = (
+    '{"process_name":"worker_1","node_id":"n2","pid_in_container":183,"private_ip":"10.0.0.5",'
+    '"log":"azureml-logs/70_driver_log_1.txt"}\n'
+    '{"process_name":"worker_1","timestamp":"2026-11-28T22:30:10.764428389Z","status":"Started"}'
+)
 
 
 def files() -> str:
@@ -239,17 +333,16 @@ def files() -> str:
 
     def lines() -> Iterator[str]:
         yield "Names are exact: scripts may look for them. Not every run has every file. At the collector a run's folder is"
-        yield "`<data_dir>/runs/<experiment>/<run>/`, in it one folder for each node, called by its IP, with the files of that node;"
-        yield "what is of the run as a whole lies beside them. On the node it is `<spool.dir>/<run>/`. Lists and downloads of a run on"
-        yield "one node leave the IP out. A later attempt's files are below `attempts/<n>/`, an earlier generation of a file that was"
-        yield "begun anew is `<name>.~<n>~`."
+        yield "`<data_dir>/runs/<experiment>/<run>/`, in it one folder for each node, called by its IP, with that node's files;"
+        yield "what is of the run as a whole lies beside them. On the node it is `<spool.dir>/<run>/`. Lists and downloads of a"
+        yield "run on one node leave the IP out. A later attempt's files are below `attempts/<n>/`, an earlier generation of a"
+        yield "file that was begun anew is `<name>.~<n>~`."
         yield ""
         yield from table(("file", "how many", "holds"), [(f"`{path}`", count, text) for path, count, text in FILES])
         yield "## Lines of the two process files"
         yield ""
         yield "```json"
-        yield '{"process_name":"worker_1","node_id":"n2","pid_in_container":183,"private_ip":"10.0.0.5","log":"azureml-logs/70_driver_log_1.txt"}'
-        yield '{"process_name":"worker_1","timestamp":"2026-11-28T22:30:10.764428389Z","status":"Started"}'
+        yield PROCESS_LINES
         yield "```"
         yield ""
         yield "A status is `Started`, `Completed`, `Failed` or `Terminated`; a process without a line has not started."
@@ -263,9 +356,9 @@ def files() -> str:
 def check_files() -> None:
     """Every path that names.py knows and people meet is in the table. Raises SystemExit."""
     known = {path for path, _, _ in FILES}
+    places = (f"{names.LOGS_DIR}/", f"{names.SYSTEM_LOGS_DIR}/")
     for name, value in vars(names).items():
-        is_path = name.isupper() and isinstance(value, str) and value.startswith((f"{names.LOGS_DIR}/", f"{names.SYSTEM_LOGS_DIR}/"))
-        if is_path and value not in known:
+        if name.isupper() and isinstance(value, str) and value.startswith(places) and value not in known:
             raise SystemExit(f"runyard.names.{name} ({value}) is not in the table FILES of tools/make_reference.py")
 
 

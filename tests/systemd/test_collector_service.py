@@ -45,6 +45,15 @@ def step_a_package_alone_starts_nothing_and_the_command_is_there(machine: Machin
     assert machine.run("runyard", "--version").startswith("runyard ")
     assert machine.property(UNIT, "ActiveState") == "inactive"
     assert machine.attempt("systemctl", "is-enabled", UNIT).stdout.strip() == "disabled"
+    brought = machine.run("dpkg", "--listfiles", "runyard").splitlines()
+    for path in (
+        "man/man1/runyard-run.1.gz",
+        "man/man5/runyard.toml.5.gz",
+        "bash-completion/completions/runyard",
+        "zsh/vendor-completions/_runyard",
+        "fish/vendor_completions.d/runyard.fish",
+    ):
+        assert f"/usr/share/{path}" in brought
 
 
 def step_one_command_starts_the_collector_and_says_so_again(machine: Machine) -> None:
@@ -106,6 +115,26 @@ def step_bad_settings_stop_it_with_a_sentence_in_the_journal(machine: Machine) -
     machine.run("systemctl", "restart", UNIT)
 
 
+def step_a_backup_while_it_serves_brings_a_run_back_after_its_disk_is_lost(machine: Machine) -> None:
+    """As docs/operations.md says; sudo is not on this node."""
+    data, backup = "/var/lib/runyard-collector", "/var/backups/runyard"
+    token = machine.path(TOKEN).read_text()
+    environ = {"RUNYARD_COLLECTOR_URL": "http://127.0.0.1:8750", "RUNYARD_TOKEN": token.strip()}
+    machine.run("env", "--chdir", "/root", "runyard", "run", "--run-id", "kept", "--", "echo", "kept", env=environ)
+    machine.run("install", "-d", "-o", "runyard", "-g", "runyard", "-m", "700", backup)
+    as_runyard = ["runuser", "-u", "runyard", "--", "runyard", "collector"]
+    machine.run(*as_runyard, "backup", backup, "--data-dir", data)
+    machine.run("systemctl", "stop", "runyard-collector")
+    machine.run("mv", data, f"{data}.lost")
+    machine.run("install", "-d", "-o", "runyard", "-g", "runyard", "-m", "700", data)
+    machine.run(*as_runyard, "restore", backup, "--data-dir", data)
+    machine.run("systemctl", "start", "runyard-collector")
+    assert machine.path(TOKEN).read_text() == token
+    assert runyard(machine, "verify", "kept").startswith("every byte of kept is what its nodes wrote")
+    said = machine.run("runyard", "ship", "--again", "--collector", "http://127.0.0.1:8750", env=environ)
+    assert said.startswith("there is nothing to send in ")
+
+
 def step_stopping_it_is_clean_and_quick(machine: Machine) -> None:
     machine.run("systemctl", "stop", UNIT, limit_s=15)
     assert machine.property(UNIT, "Result") == "success"
@@ -157,6 +186,7 @@ def test_a_collector_from_the_installation_of_its_package_to_its_removal(machine
     step_a_collector_that_hangs_is_ended_and_started_again(machine)
     step_a_collector_that_is_killed_is_started_again_and_the_journal_has_its_words(machine)
     step_bad_settings_stop_it_with_a_sentence_in_the_journal(machine)
+    step_a_backup_while_it_serves_brings_a_run_back_after_its_disk_is_lost(machine)
     step_stopping_it_is_clean_and_quick(machine)
     step_what_is_installed_goes_and_the_data_stay(machine)
     step_without_a_package_the_command_brings_the_units_itself_and_takes_them_out(machine)
