@@ -41,7 +41,10 @@ def value(key: str, context: search.Context) -> Any:
     if key == "duration":
         return sa.func.coalesce(runs.c.ended_ns // 1_000_000, context.now_ms) - runs.c.started_ns // 1_000_000
     if key == "status":
-        return sa.case((runs.c.run_id.in_(context.silent), listing.NOT_RESPONDING), else_=runs.c.status)
+        if not context.silent:
+            return runs.c.status
+        is_silent = search.among(runs.c.run_id, context.silent, context.dialect)
+        return sa.case((is_silent, listing.NOT_RESPONDING), else_=runs.c.status)
     if key == "experiment":
         return sa.select(experiments.c.name).where(experiments.c.folder == runs.c.experiment).scalar_subquery()
     if key == "cluster":

@@ -26,7 +26,7 @@ from runyard.mlflow.filters import ATTRIBUTE, METRIC, PARAM, Clause, Order, pars
 from . import run_attributes, search
 from .answers import MetricColumn, QueriedRun, QueryRuns, RunTable
 
-_BATCH = 1000  # ids in one query: SQLite and PostgreSQL both limit the parameters
+_BATCH = 1000  # ids in one query
 _SHOWN = (
     *("run_id", "name", "status", "user", "kind", "number", "parent_run_id", "cause"),
     *("created_ns", "started_ns", "ended_ns", "best_run_id", "best_value"),
@@ -179,12 +179,7 @@ def _batches(run_ids: list[str]) -> Iterator[list[str]]:
 
 
 def _is_among(connection: Connection, column: Any, ids: Sequence[str]) -> Any:
-    """Whether the column is one of so many ids. SQLite gets them as one parameter: to write out a thousand takes longer than to
-    look for them."""
-    if connection.dialect.name != "sqlite":
-        return column.in_(ids)
-    each = sa.func.json_each(msgspec.json.encode(ids).decode()).table_valued("value")
-    return column.in_(sa.select(each.c.value))
+    return search.among(column, ids, connection.dialect.name)
 
 
 def _add_metrics(connection: Connection, ids: list[str], columns: Sequence[MetricColumn], made: dict[str, Any]) -> None:

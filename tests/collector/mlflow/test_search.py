@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from sqlalchemy.dialects import postgresql
 
 from runyard.collector import database
 from runyard.collector.schema import runs
-from runyard.collector.tracking import client_runs, search
+from runyard.collector.tracking import client_runs, run_attributes, search
 from runyard.collector.tracking.apply import apply
 from runyard.mlflow.datasets import link_of
 from runyard.mlflow.evaluate import Facts, Used, matches, ordered
@@ -23,6 +24,7 @@ from runyard.mlflow.filters import Clause, Order
 from runyard.mlflow.messages import Dataset, DatasetInput
 from runyard.mlflow.messages import Tag as InputTag
 from runyard.tracking.records import Link, Metric, Param, Record, Tag
+from tests.studio import crowd
 
 _KEYS = st.sampled_from(["m", "a b", "ü"])
 _TEXTS = st.sampled_from(["", "a", "A", "ab", "a_b", "a%b", "[a]", "*", "ü", "x'y", "\\a"])
@@ -148,3 +150,15 @@ def test_postgresql_is_asked_the_same() -> None:
     assert "GLOB" not in text
     assert "json_extract" not in text
     assert 'COLLATE "C"' in text
+
+
+def test_more_runs_than_a_statement_has_parameters_may_not_respond(tmp_path: Path) -> None:
+    crowd.fill(tmp_path, 3)
+    opened = database.open_database("", tmp_path, lambda: None)
+    silent = [f"r{number:06}" for number in range(1, 70_000)]
+    context = search.Context(opened.engine.dialect.name, 0, silent)
+    wanted = run_attributes.condition(Clause("attribute", "status", "=", "NotResponding"), context)
+    with opened.engine.connect() as connection:
+        found = connection.execute(sa.select(runs.c.run_id).where(wanted).order_by(runs.c.run_id)).scalars().all()
+    opened.close()
+    assert list(found) == ["r000001", "r000002"]
