@@ -56,6 +56,7 @@ from .store import StoreError
 from .streams import Streams
 from .studio.sessions import Sessions
 from .tracking.applier import Applier
+from .tracking.sampling import Kept
 
 log = structlog.get_logger()
 
@@ -145,6 +146,7 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
         metrics=metrics,
         gate=gate,
         sessions=Sessions(database, gate),
+        samples=Kept(),
         document=openapi.as_json(ROUTES),
     )
 

@@ -61,6 +61,7 @@ class Parts:
     metrics: Metrics
     gate: Any
     sessions: Any
+    samples: Any
     document: bytes = b""
 
 

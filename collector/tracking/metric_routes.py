@@ -16,7 +16,7 @@ from runyard.collector.problems import Problem
 from runyard.collector.route import JSON_TYPE, Call, json_response
 
 from . import reading, sampling
-from .answers import MetricList, MetricSummary, SampledList, SampledQuery, Value, Values, ValuesQuery
+from .answers import MetricList, MetricSummary, SampledQuery, Value, Values, ValuesQuery
 
 
 async def list_metrics(call: Call) -> web.Response:
@@ -81,11 +81,11 @@ async def sample_metrics(call: Call) -> web.Response:
     query: SampledQuery = call.query
     for run_id in query.run_id:
         await call.parts.gate.require_run(call.who, run_id)
-    body = await call.parts.database.read(_sampled, query)
+    body = await call.parts.database.read(_sampled, query, call.parts.samples)
     return web.Response(body=body, content_type=JSON_TYPE)
 
 
-def _sampled(connection: Connection, query: SampledQuery) -> bytes:
+def _sampled(connection: Connection, query: SampledQuery, kept: sampling.Kept) -> bytes:
     for run_id in query.run_id:
         catalog.require_run(connection, run_id)
-    return messages.encode(SampledList(series=sampling.sampled(connection, query)))
+    return messages.encode({"series": sampling.sampled(connection, query, kept)})  # a SampledList

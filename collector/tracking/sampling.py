@@ -1,22 +1,27 @@
 """Series as charts show them: each pixel column has the least, greatest and last number of the points that fall into it.
 
 Reads from the tables `series` and `chunks`: of long series the envelopes alone, all of them in one query; of those of which a
-column would get too few entries that way, the points. Blocks; gets the connection of its transaction.
+column would get too few entries that way, the points. What was asked for last is kept. Blocks; gets the connection of its
+transaction.
 """
 
 from __future__ import annotations
 
 import math
 import operator
+import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from runyard.collector import messages
 from runyard.collector.schema import chunks, series
 from runyard.tracking.records import SCALAR
 
@@ -49,21 +54,54 @@ class _Entries:
     last: Sequence[float]
 
 
-def sampled(connection: Connection, query: SampledQuery) -> list[Sampled]:
-    """The series that are asked for, as far as there are such, in the order in which they were asked for."""
-    found = _read(connection, query)
-    return [
-        _sample(connection, query, found[run_id, name])
-        for name in dict.fromkeys(query.name)
-        for run_id in dict.fromkeys(query.run_id)
-        if (run_id, name) in found
-    ]
-
-
-def _read(connection: Connection, query: SampledQuery) -> dict[tuple[str, str], _Series]:
-    columns = (series.c.id, series.c.run_id, series.c.name, series.c.count.label("total"))
+def sampled(connection: Connection, query: SampledQuery, kept: Kept) -> list[msgspec.Raw]:
+    """The series that are asked for, as far as there are such, in the order in which they were asked for: each a Sampled."""
+    columns = (series.c.id, series.c.run_id, series.c.name, series.c.count.label("total"), series.c.last_ms)
     wanted = series.c.run_id.in_(query.run_id) & series.c.name.in_(query.name) & (series.c.kind == SCALAR)
-    by_id = {row.id: _Series(row) for row in connection.execute(sa.select(*columns).where(wanted))}
+    rows = {(row.run_id, row.name): row for row in connection.execute(sa.select(*columns).where(wanted)).all() if row.total}
+    made = {place: kept.find(_key(row, query)) for place, row in rows.items()}
+    for one in _read(connection, [rows[place] for place, body in made.items() if body is None]):
+        body = messages.encode(_sample(connection, query, one))
+        kept.keep(_key(one.row, query), body)
+        made[one.row.run_id, one.row.name] = body
+    places = ((run_id, name) for name in dict.fromkeys(query.name) for run_id in dict.fromkeys(query.run_id))
+    return [msgspec.Raw(found) for place in places if (found := made.get(place)) is not None]
+
+
+class Kept:
+    """What was asked for last, in memory: of a run that has ended a chart is asked for again and again, and is always the same.
+    A series only grows, so its length tells whether it is still that one. For several threads."""
+
+    def __init__(self, most_bytes: int = 32 << 20) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._bodies: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, key: Hashable) -> bytes | None:
+        """The JSON of a Sampled; None where it is not kept (any more)."""
+        with self._lock:
+            if key in self._bodies:
+                self._bodies.move_to_end(key)
+            return self._bodies.get(key)
+
+    def keep(self, key: Hashable, body: bytes) -> None:
+        """What has not been asked for the longest is forgotten for it."""
+        with self._lock:
+            self._bytes += len(body) - len(self._bodies.pop(key, b""))
+            self._bodies[key] = body
+            while self._bytes > self._most_bytes:
+                self._bytes -= len(self._bodies.popitem(last=False)[1])
+
+
+def _key(row: Any, query: SampledQuery) -> Hashable:
+    return (*row, query.x, query.start, query.end, query.columns)
+
+
+def _read(connection: Connection, rows: Sequence[Any]) -> Iterable[_Series]:
+    by_id = {row.id: _Series(row) for row in rows}
+    if not by_id:
+        return []
     # Apart from their series: the chunks come along their own index, in order, and are not sorted with all that they hold.
     parts = sa.select(chunks.c.series_id, chunks.c.first_index, chunks.c.count.label("points"), chunks.c.envelope)
     of_these = parts.where(chunks.c.series_id.in_(list(by_id))).order_by(chunks.c.series_id, chunks.c.first_index)
@@ -71,7 +109,7 @@ def _read(connection: Connection, query: SampledQuery) -> dict[tuple[str, str], 
         one = by_id[series_id]
         one.envelope.pieces.append(envelope)
         one.firsts.extend(range(first_index, first_index + points, SPAN))
-    return {(one.row.run_id, one.row.name): one for one in by_id.values() if one.firsts}
+    return [one for one in by_id.values() if one.firsts]
 
 
 def _sample(connection: Connection, query: SampledQuery, one: _Series) -> Sampled:

@@ -267,3 +267,12 @@ def test_names_that_are_in_use_are_told_of_one_experiment_or_of_all(collector: C
     assert {name: len(values) for name, values in nothing.items()} == dict.fromkeys(nothing, 0)
     [listed] = call(collector, "GET", "/api/v1/experiments?name=named").json["experiments"]
     assert (listed["run_count"], listed["statuses"]) == (1, {"NotStarted": 1})
+
+
+def test_a_chart_is_asked_for_again_and_shows_what_has_come_since(collector: CollectorProcess) -> None:
+    node = Node(collector)
+    for count in (1000, 2000):
+        record(node, *(loss(n, n) for n in range(count - 1000, count)))
+        for columns in (50, 2000, 50):
+            [series] = sampled(node, columns=columns)
+            assert (series["count"], (series["last"] or series["value"])[-1]) == (count, count - 1)
