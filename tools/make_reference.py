@@ -180,7 +180,7 @@ def api() -> str:
 
     def lines() -> Iterator[str]:
         yield "All routes, from the same description that the collector serves as `GET /api/v1/openapi.json`, which also has"
-        yield "the shapes of all bodies and answers. [http-api.md](../http-api.md) tells what they mean, and the rules that hold"
+        yield "the shapes of all bodies and answers. [http-api.md](../http-api.md) tells what they mean, and which rules hold"
         yield "everywhere."
         yield ""
         rows = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -106,9 +107,12 @@ def _type(process: subprocess.Popen[str], text: str, folder: Path) -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Below those that the system gives to whoever asks for any: nobody is given it before the reader's collector has it."""
+    while True:
+        port = secrets.choice(range(12_000, 30_000))
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def _environ(home: Path, commands: Path | None) -> dict[str, str]:
