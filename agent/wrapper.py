@@ -67,6 +67,8 @@ class Wrapper:
     def main(self) -> int:
         """Blocks until the run is over; returns its exit code."""
         is_registered = self._startup()
+        if self._follows is None:
+            hint(f"this is run {self._new.spec.run_id}")
         ensure_shepherd(str(self._run_dir), stdin=_stdin())
         if self._settings.client.collector_url:
             self._start_shipping(is_registered)
@@ -80,6 +82,8 @@ class Wrapper:
         is_one = self._new.description["world_size"] == 1
         if (state["status"] == "Failed" and code >= 126) or (state["status"] != "Completed" and not is_one):
             say(str(state.get("cause")))
+        if state["status"] == "Failed" and self._settings.client.collector_url:
+            hint(f"`runyard show {self._new.spec.run_id}` says more of why")
         return int(code)
 
     @property
@@ -252,6 +256,13 @@ def _dropped_bytes(run_dir: Path) -> int:
     from .ship.ledger import dropped_bytes
 
     return dropped_bytes(str(run_dir))
+
+
+def hint(text: str) -> None:
+    """For a person who has not found the way yet: only on a terminal, never in a log."""
+    with suppress(OSError, ValueError):
+        if os.isatty(2):
+            say(text)
 
 
 def say(text: str) -> None:

@@ -235,3 +235,16 @@ def names_run(process: Path, run_dir: Path) -> bool:
         return str(run_dir).encode() in (process / "cmdline").read_bytes()
     except OSError:
         return False
+
+
+def test_a_person_at_a_terminal_is_told_which_run_it_is_and_how_to_see_why_it_failed(node_run: NodeRunFactory) -> None:
+    run = node_run("sh", "-c", "echo out; exit 3")
+    here, there = os.openpty()
+    try:
+        done = subprocess.run(run.argv, env=run.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=there, timeout=60)
+        said = os.read(here, 1 << 16).decode()
+    finally:
+        os.close(here)
+        os.close(there)
+    assert (done.returncode, done.stdout) == (3, b"out\n")
+    assert said == "runyard: this is run r\r\nrunyard: `runyard show r` says more of why\r\n"
