@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.docs import documents
 from tests.docs.documents import ROOT, SHELL, Block, Shown
@@ -22,7 +24,16 @@ TYPED = [
 ]
 
 
-@pytest.mark.parametrize("name", TYPED)
+def needing(name: str) -> ParameterSet:
+    """The document, with what its commands need beside ours."""
+    needs_curl = [
+        pytest.mark.needs_system("curl"),
+        pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed"),
+    ]
+    return pytest.param(name, marks=needs_curl if "\ncurl " in BY_NAME[name].read_text().replace("$ ", "") else [])
+
+
+@pytest.mark.parametrize("name", map(needing, TYPED))
 def test_its_commands_work_in_their_order_and_print_what_it_shows(name: str, tmp_path: Path) -> None:
     with read(tmp_path, documents.blocks(BY_NAME[name].read_text())) as done:
         assert done.returncode == 0, f"{done.text}\n(typed: {tmp_path / 'typed.sh'})"
@@ -96,7 +107,8 @@ def test_the_reference_is_what_the_code_gives() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.needs_system("groff")
+@pytest.mark.needs_system("groff-base")
+@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
 def test_the_manual_is_read_without_a_complaint(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "tools/make_manual.py", str(tmp_path)], cwd=ROOT, check=True, timeout=60)
     pages = sorted(tmp_path.iterdir())

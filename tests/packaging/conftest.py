@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,8 @@ def sdist(tree: Path) -> Path:
 def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, of the source distribution alone."""
     place = tmp_path_factory.mktemp("sdist")
-    shutil.unpack_archive(sdist, place, filter="data")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(place)
     (source,) = place.iterdir()
     done = built(source, "/usr/bin:/bin", "--wheel")
     assert done.returncode == 0, done.stdout + done.stderr
