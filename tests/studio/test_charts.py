@@ -61,8 +61,6 @@ def drawn(chart: Locator) -> Locator:
 def choose(page: Page, title: str, action: str) -> None:
     """What the menu of a chart offers."""
     button = page.get_by_role("button", name=f"More for {title}", exact=True)
-    button.scroll_into_view_if_needed()
-    page.evaluate("new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)))")  # scrolling ends menus
     button.click()
     page.get_by_role("menuitem", name=action, exact=True).click()
 

@@ -54,7 +54,10 @@ function sourcesOf(chart: ChartSpec): readonly Source[] {
 /** `isFull`: with the runs' commands. */
 export async function askRows(scope: Scope, metrics: readonly MetricSource[], isFull = false, signal?: AbortSignal): Promise<Row[]> {
   const { experiment, filter, runIds } = scope;
-  const chosen = runIds.length ? { filter: `run_id IN (${runIds.map((id) => `'${id}'`).join(", ")})`, include_children: true, include_deleted: true } : { filter, experiment };
+  // All of them: it is the children of a sweep that have values.
+  const chosen = runIds.length
+    ? { filter: `run_id IN (${runIds.map((id) => `'${id}'`).join(", ")})`, include_children: true, include_deleted: true }
+    : { filter, experiment, include_children: true };
   const body = { ...chosen, metrics: metrics.map(({ name, value }) => ({ name, value })), page_size: MOST_ROWS, with_command: isFull };
   const answer = await send<{ runs: Queried[] }>("POST", "/runs/query", body, signal);
   const rows = answer.runs.map(({ metrics: values, ...rest }) => ({

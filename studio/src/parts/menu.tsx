@@ -144,20 +144,32 @@ function placeBelow(list: HTMLElement, button: DOMRect): void {
   list.style.top = `${isBelow ? button.bottom + 4 : Math.max(8, button.top - height - 4)}px`;
 }
 
-/** Leaves the menu when something else is clicked, or the page moves beneath it. */
+/** Leaves the menu when something else is clicked, or its button has been scrolled out of sight; it moves along with the button. */
 function useLeaving(list: { current: HTMLElement | null }, button: HTMLElement | null, leave: () => void): void {
   useEffect(() => {
     function outside(event: Event): void {
       const target = event.target as Node;
       if (!list.current?.contains(target) && !button?.contains(target)) leave();
     }
+    function scrolled(event: Event): void {
+      if (!list.current || !button || !event.target || !(event.target as Node).contains(button)) return;
+      if (isSeen(button, event.target)) placeBelow(list.current, button.getBoundingClientRect());
+      else leave();
+    }
     document.addEventListener("pointerdown", outside, true);
     addEventListener("resize", leave);
-    document.addEventListener("scroll", outside, true);
+    document.addEventListener("scroll", scrolled, true);
     return () => {
       document.removeEventListener("pointerdown", outside, true);
       removeEventListener("resize", leave);
-      document.removeEventListener("scroll", outside, true);
+      document.removeEventListener("scroll", scrolled, true);
     };
   }, []);
+}
+
+/** Whether any of the button is seen in the window, and in the box that was scrolled. */
+function isSeen(button: HTMLElement, box: EventTarget): boolean {
+  const { top, bottom } = button.getBoundingClientRect();
+  const outer = box instanceof Element ? box.getBoundingClientRect() : { top: 0, bottom: innerHeight };
+  return bottom > Math.max(0, outer.top) && top < Math.min(innerHeight, outer.bottom);
 }

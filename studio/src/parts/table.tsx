@@ -4,10 +4,11 @@
 import type { ComponentChildren } from "preact";
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import "./table.css";
+import { type Standing, actionOf, select, sortBy } from "./table_actions";
 import { TableHead } from "./table_head";
-import { HEAD_ROW, moved, reordered, type Spot } from "./table_keys";
+import { HEAD_ROW, moved, type Spot } from "./table_keys";
 import { type Cells, TableRow } from "./table_row";
-import { ROW_PX, useLooking, useShift, useVirtualRows } from "./table_window";
+import { ROW_PX, useLooking, useShift, useVirtualRows, type VirtualRows } from "./table_window";
 
 export interface Column<R> {
   readonly id: string;
@@ -72,11 +73,9 @@ const SCROLLBAR_PX = 20;
 // On a narrow screen the first column leaves room for others.
 const NARROW_PX = 640;
 const NARROW_FIRST_PX = 190;
-const LEAST_PX = 48;
-const STEP_PX = 24;
 
 export function Table<R>(props: TableProps<R>) {
-  const { columns, rows, onSelect, selected } = props;
+  const { columns, rows, onSelect } = props;
   const box = useRef<HTMLDivElement>(null);
   const id = useId();
   const [active, setActive] = useState<Spot>({ row: 0, column: 0 });
@@ -85,122 +84,36 @@ export function Table<R>(props: TableProps<R>) {
   const anchor = useRef(0);
   const first = onSelect ? 1 : 0;
   const spot = { row: Math.min(active.row, rows.count - 1), column: Math.min(active.column, columns.length - 1 + first) };
-  const { seen, slotOf } = useVirtualRows(box, rows.count);
-  const items = spot.row < 0 || seen.includes(spot.row) ? seen : [...seen, spot.row].sort((one, other) => one - other);
-  useLooking(seen, props.onLook);
+  const virtual = useVirtualRows(box, rows.count);
+  useLooking(virtual.seen, props.onLook);
   useShift(box, props.shift);
   useLayoutEffect(() => {
     elementIn(box.current, cellId(id, spot))?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [active]);
 
   const layout = columns.map((column) => ({ id: column.id, width: sizing?.id === column.id ? sizing.width : column.width }));
-  const widths = layout.map((one, place) => (columns[place]?.isFixed && innerWidth < NARROW_PX ? Math.min(one.width, NARROW_FIRST_PX) : one.width));
-  const width = widths.reduce((sum, one) => sum + one, first * CHOICE_PX);
-
-  function select(row: number, isRange: boolean): void {
-    if (!onSelect) return;
-    const after = new Set(selected);
-    const here = keyAt(rows, row);
-    const isOn = here !== undefined && !after.has(here);
-    const from = isRange ? Math.min(anchor.current, row) : row;
-    for (let at = from; at <= (isRange ? Math.max(anchor.current, row) : row); at += 1) {
-      const key = keyAt(rows, at);
-      if (key === undefined) continue;
-      if (isOn || isRange) after.add(key);
-      else after.delete(key);
-    }
-    anchor.current = row;
-    onSelect(after);
-  }
-
-  function changeColumn(place: number, change: "wider" | "narrower" | "left" | "right" | "hide"): void {
-    const column = columns[place];
-    const own = layout[place];
-    if (!column || !own || !props.onLayout) return;
-    if (change === "wider" || change === "narrower") {
-      const wanted = Math.max(LEAST_PX, own.width + (change === "wider" ? STEP_PX : -STEP_PX));
-      props.onLayout(layout.map((one) => (one.id === own.id ? { ...one, width: wanted } : one)));
-      return say(`${column.title}: ${wanted} pixels wide`);
-    }
-    if (column.isFixed) return;
-    if (change === "hide") {
-      props.onLayout(layout.filter((one) => one.id !== own.id));
-      return say(`${column.title} is hidden`);
-    }
-    const to = place + (change === "left" ? -1 : 1);
-    if (!columns[to] || columns[to].isFixed) return;
-    props.onLayout(reordered(layout, place, to));
-    setActive({ row: HEAD_ROW, column: to + first });
-    say(`${column.title} is column ${to + 1} of ${columns.length}`);
-  }
-
-  const cells: Cells = {
-    id,
-    first,
-    onActivate: setActive,
-    onChoose: select,
-    toggle: (row) => {
-      const shown = rows.at(row);
-      if (shown !== undefined) props.onToggle?.(shown);
-    },
+  const table: Standing<R> = {
+    ...{ props, layout, spot, first, anchor, setActive, say },
+    click: () => click(elementIn(box.current, cellId(id, spot))),
   };
-  const latest = useRef(cells);
-  latest.current = cells;
-  const [stable] = useState<Cells>(() => ({
-    id,
-    first,
-    onActivate: (to) => latest.current.onActivate(to),
-    onChoose: (row, isRange) => latest.current.onChoose(row, isRange),
-    toggle: (row) => latest.current.toggle(row),
-  }));
-
-  function sortBy(place: number): void {
-    const column = columns[place];
-    if (!column?.isSortable) return;
-    const isAscending = props.sort?.column === column.id ? !props.sort.isAscending : !column.isNumeric;
-    props.onSort?.({ column: column.id, isAscending });
-  }
+  const cells = useCells(id, table);
+  const measures = measuresOf(table);
 
   function onKeyDown(event: KeyboardEvent): void {
     if (event.target !== box.current) return;
-    const isHead = spot.row === HEAD_ROW;
-    const action = isHead ? headAction(event, spot.column - first) : rowAction(event);
+    const action = actionOf(table, event);
     if (action) {
       event.preventDefault();
       return action();
     }
     if (event.altKey || event.shiftKey) return;
     const page = Math.max(1, Math.floor(((box.current?.clientHeight ?? 0) - HEAD_PX) / ROW_PX) - 1);
-    const to = moved(spot, event.key, event.ctrlKey || event.metaKey, {
-      rows: rows.count,
-      columns: columns.length + first,
-      page,
-    });
+    const size = { rows: rows.count, columns: columns.length + first, page };
+    const to = moved(spot, event.key, event.ctrlKey || event.metaKey, size);
     if (!to) return;
     event.preventDefault();
     reveal(box.current, to.row);
     setActive(to);
-  }
-
-  function headAction(event: KeyboardEvent, place: number): (() => void) | undefined {
-    const { key } = event;
-    if (key === "Enter" || key === " ") return () => sortBy(place);
-    if (key === "Delete") return () => changeColumn(place, "hide");
-    if (key !== "ArrowLeft" && key !== "ArrowRight") return undefined;
-    if (event.ctrlKey) return () => changeColumn(place, key === "ArrowLeft" ? "left" : "right");
-    if (event.shiftKey) return () => changeColumn(place, key === "ArrowLeft" ? "narrower" : "wider");
-    return undefined;
-  }
-
-  function rowAction(event: KeyboardEvent): (() => void) | undefined {
-    const row = rows.at(spot.row);
-    if (row === undefined) return undefined;
-    const isOpen = rows.isOpen?.(row);
-    if (event.key === "ArrowRight" && isOpen === false && spot.column <= first) return () => props.onToggle?.(row);
-    if (event.key === "ArrowLeft" && isOpen === true && spot.column <= first) return () => props.onToggle?.(row);
-    if (event.key === " " && onSelect) return () => select(spot.row, event.shiftKey);
-    if (event.key === "Enter") return () => (click(elementIn(box.current, cellId(id, spot))) ? undefined : props.onOpen?.(row));
-    return undefined;
   }
 
   return (
@@ -217,42 +130,17 @@ export function Table<R>(props: TableProps<R>) {
         aria-activedescendant={cellId(id, spot)}
         aria-describedby={`${id}-hint`}
         onKeyDown={onKeyDown}
-        style={{
-          "--columns": [...(first ? [`${CHOICE_PX}px`] : []), ...widths.map((one) => `${one}px`)].join(" "),
-          "--width": `${width}px`,
-          "--content": rows.count ? `${HEAD_PX + rows.count * ROW_PX + SCROLLBAR_PX}px` : null,
-          "--left": `${first * CHOICE_PX}px`,
-          "--pinned": `${first * CHOICE_PX + (columns[0]?.isFixed ? (widths[0] ?? 0) : 0)}px`,
-        }}
+        style={measures.style}
       >
         <TableHead
           table={props}
-          cells={stable}
+          cells={cells}
           layout={layout}
           active={spot.row === HEAD_ROW ? spot.column : undefined}
-          onSort={sortBy}
+          onSort={(place) => sortBy(table, place)}
           onSizing={setSizing}
         />
-        <div class="grid-body" role="rowgroup" style={{ height: `${rows.count * ROW_PX}px`, width: `max(100%, ${width}px)` }}>
-          {items.map((index) => {
-            const row = rows.at(index);
-            const key = row === undefined ? undefined : rows.keyOf(row);
-            return (
-              <TableRow
-                key={index === spot.row && !seen.includes(index) ? "active" : slotOf(index)}
-                index={index}
-                row={row}
-                name={row === undefined ? "" : rows.nameOf(row)}
-                level={row === undefined ? undefined : rows.levelOf?.(row)}
-                isOpen={row === undefined ? undefined : rows.isOpen?.(row)}
-                columns={columns as readonly Column<unknown>[]}
-                isSelected={onSelect ? key !== undefined && Boolean(selected?.has(key)) : undefined}
-                active={spot.row === index ? spot.column : undefined}
-                cells={stable}
-              />
-            );
-          })}
-        </div>
+        <Body table={table} cells={cells} virtual={virtual} width={measures.width} />
       </div>
       <span id={`${id}-hint`} class="hidden">
         Arrow keys move between cells. In a column's head Enter sorts, Control with an arrow moves the column, Shift with an arrow
@@ -265,14 +153,76 @@ export function Table<R>(props: TableProps<R>) {
   );
 }
 
+interface BodyProps<R> {
+  readonly table: Standing<R>;
+  readonly cells: Cells;
+  readonly virtual: VirtualRows;
+  /** Of all columns, in CSS pixels. */
+  readonly width: number;
+}
+
+/** The rows that are in the page: those that are seen, and the active one, which screen readers are told of wherever it is. */
+function Body<R>({ table: { props, spot }, cells, virtual: { seen, slotOf }, width }: BodyProps<R>) {
+  const { rows, selected, onSelect } = props;
+  const isSeen = spot.row < 0 || seen.includes(spot.row);
+  const items = isSeen ? seen : [...seen, spot.row].sort((one, other) => one - other);
+  return (
+    <div class="grid-body" role="rowgroup" style={{ height: `${rows.count * ROW_PX}px`, width: `max(100%, ${width}px)` }}>
+      {items.map((index) => {
+        const row = rows.at(index);
+        const key = row === undefined ? undefined : rows.keyOf(row);
+        return (
+          <TableRow
+            key={index === spot.row && !isSeen ? "active" : slotOf(index)}
+            index={index}
+            row={row}
+            name={row === undefined ? "" : rows.nameOf(row)}
+            level={row === undefined ? undefined : rows.levelOf?.(row)}
+            isOpen={row === undefined ? undefined : rows.isOpen?.(row)}
+            columns={props.columns as readonly Column<unknown>[]}
+            isSelected={onSelect ? key !== undefined && Boolean(selected?.has(key)) : undefined}
+            active={spot.row === index ? spot.column : undefined}
+            cells={cells}
+          />
+        );
+      })}
+    </div>
+  );
+}
+
+/** What cells do, as one object for as long as the table is there: rows are not made again because it is another one. */
+function useCells<R>(id: string, table: Standing<R>): Cells {
+  const latest = useRef(table);
+  latest.current = table;
+  const [cells] = useState<Cells>(() => ({
+    id,
+    first: table.first,
+    onActivate: (to) => latest.current.setActive(to),
+    onChoose: (row, isRange) => select(latest.current, row, isRange),
+    toggle: (at) => {
+      const row = latest.current.props.rows.at(at);
+      if (row !== undefined) latest.current.props.onToggle?.(row);
+    },
+  }));
+  return cells;
+}
+
+function measuresOf<R>({ props: { columns, rows }, layout, first }: Standing<R>) {
+  const widths = layout.map((one, place) => (columns[place]?.isFixed && innerWidth < NARROW_PX ? Math.min(one.width, NARROW_FIRST_PX) : one.width));
+  const width = widths.reduce((sum, one) => sum + one, first * CHOICE_PX);
+  const style = {
+    "--columns": [...(first ? [`${CHOICE_PX}px`] : []), ...widths.map((one) => `${one}px`)].join(" "),
+    "--width": `${width}px`,
+    "--content": rows.count ? `${HEAD_PX + rows.count * ROW_PX + SCROLLBAR_PX}px` : null,
+    "--left": `${first * CHOICE_PX}px`,
+    "--pinned": `${first * CHOICE_PX + (columns[0]?.isFixed ? (widths[0] ?? 0) : 0)}px`,
+  };
+  return { width, style };
+}
+
 /** The id of a cell in the page. */
 export function cellId(table: string, { row, column }: Spot): string {
   return `${table}-${row}-${column}`;
-}
-
-function keyAt<R>(rows: Rows<R>, index: number): string | undefined {
-  const row = rows.at(index);
-  return row === undefined ? undefined : rows.keyOf(row);
 }
 
 /** An element of the document, or of the shadow tree, that the table is in. */
