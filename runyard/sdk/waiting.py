@@ -21,7 +21,7 @@ from runyard.errors import CollectorBusy, CollectorUnreachable, InputError, RunF
 from runyard.follow import Data, End, Follower, Gap, Happening, Query, Superseded
 from runyard.reader import FINAL_STATUSES, Document
 
-from . import details, saying, settling, submitting
+from . import details, notebook_pace, saying, settling, submitting
 from .sections import Sections
 from .watching import Watch
 
@@ -218,7 +218,10 @@ def _connection(run: Run) -> Any:
 
 
 def _writer(stream: IO[str]) -> Callable[[str], None]:
-    """Writes text at once; what the stream's encoding does not know becomes a question mark."""
+    """Writes text at once, to a notebook as fast as that takes it; what the stream's encoding does not know becomes a question
+    mark."""
+    if notebook_pace.is_notebook(stream):
+        return notebook_pace.paced(stream.write)
     encoding = getattr(stream, "encoding", None) or "utf-8"
 
     def write(text: str) -> None:

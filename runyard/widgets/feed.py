@@ -23,8 +23,10 @@ from .choosing import first_to_read
 from .output import Output
 from .picture import Picture
 
-# What comes is shown so often.
+# What comes is shown so often; a long log less often, since a notebook's server passes on 1 MB/s at most, of all its output.
 PACE_S = 0.25
+LONG_PACE_S = 0.5
+LONG_LOG_BYTES = 8 << 10
 # So often does the widget hear that its kernel is there; it takes three that are missing for silence.
 BEAT_S = 5.0
 # A collector that is away is asked again after so long, and no answer is waited for longer: the widget is to hear of it.
@@ -153,7 +155,8 @@ class RunFeed:
         if self._output is None or self._output.is_ended:
             time.sleep(PACE_S)
             return
-        log, is_moved = self._output.take(PACE_S)
+        is_long = self._output.length_bytes > LONG_LOG_BYTES
+        log, is_moved = self._output.take(LONG_PACE_S if is_long else PACE_S)
         if log is not None:
             changes["log"] = log
         if is_moved:

@@ -29,6 +29,11 @@ class Output:
         self._generation = 0
         self._watch = Watch(connection, run_id, lambda _: None, Query(file=(path,), tail_lines=FIRST_LINES))
 
+    @property
+    def length_bytes(self) -> int:
+        """Of what is kept."""
+        return self._tail.end - self._tail.start
+
     def take(self, span_s: float) -> tuple[dict[str, Any] | None, bool]:
         """(the log, where it has changed; whether the run's status has). Blocks for `span_s`, or less where the log has ended.
 

@@ -19,6 +19,8 @@ CHILDREN_S = 3.0
 VERDICT_S = 5.0
 # Answers that are long are asked for less often.
 LONG_S = 10.0
+LONG_SERIES_S = 5.0
+MANY_POINTS = 600
 MANY_PROCESSES = 200
 MANY_CHILDREN = 200
 # So many metrics are drawn before a person asks for more.
@@ -59,6 +61,7 @@ class Picture:
         if name not in self._wanted_charts:
             self._wanted_charts.append(name)
         self._due_s.pop("metrics", None)
+        self._due_s.pop("series", None)
 
     def refresh(self, client: CollectorClient, now_s: float) -> dict[str, Any]:
         """Asks for what is due; gives the parts that have become others. Blocks; raises CollectorError, InputError."""
@@ -69,7 +72,7 @@ class Picture:
             self._due_s["run"] = now_s + (LONG_S if is_long else RUN_S)
         if self._is_due("metrics", now_s):
             self._put("metrics", asking.metrics(client, self.run_id), changes)
-            self._refresh_series(client, changes)
+            self._refresh_series(client, now_s, changes)
             self._due_s["metrics"] = now_s + METRICS_S
         if self._is_due("files", now_s):
             self._put("files", asking.files(client, self.run_id), changes)
@@ -83,17 +86,19 @@ class Picture:
             self._due_s["verdict"] = now_s + VERDICT_S
         return changes
 
-    def _refresh_series(self, client: CollectorClient, changes: dict[str, Any]) -> None:
+    def _refresh_series(self, client: CollectorClient, now_s: float, changes: dict[str, Any]) -> None:
         """Only those that have got values since."""
         drawn = [one for one in self.parts["metrics"] if asking.is_drawn(one)]
         names = {one["name"] for one in drawn[:FIRST_CHARTS]} | set(self._wanted_charts)
         counts = {one["name"]: one["count"] for one in drawn if one["name"] in names}
         grown = [name for name, count in counts.items() if self._drawn_counts.get(name) != count]
-        if not grown:
+        if not grown or not self._is_due("series", now_s):
             return
         known = self.parts.get("series", {})
         self._put("series", known | {one["name"]: one for one in asking.series(client, self.run_id, grown)}, changes)
         self._drawn_counts |= counts
+        is_long = sum(min(count, asking.COLUMNS) for count in counts.values()) > MANY_POINTS
+        self._due_s["series"] = now_s + (LONG_SERIES_S if is_long else 0.0)
 
     def _is_due(self, part: str, now_s: float) -> bool:
         return now_s >= self._due_s.get(part, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TAIL_BYTES = 48 << 10
+TAIL_BYTES = 32 << 10
 _NEWLINE = b"\n"
 
 

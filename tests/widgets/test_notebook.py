@@ -270,3 +270,16 @@ def test_output_streams_into_a_cell_and_an_interrupt_leaves_the_run_alone(
         steps.end()
         expect(output).to_contain_text("Execution Summary", timeout=LIMIT_S * 1000)
         expect(output).to_contain_text("'Completed'")
+
+
+FLOOD = "for number in range(36_000): print(number, 'x' * 100)"  # more than a notebook's server passes on at once
+
+
+def test_a_flood_of_output_is_whole_in_a_cell(browser: Browser, jupyter_site: JupyterSite, site: Lab) -> None:
+    submit = SUBMIT.format(code=str(site.code(FLOOD)), steps="").replace("RunDetails(run).show()", "")
+    wait = "run.wait_for_completion(show_output=True)['status']"
+    with opened(browser, jupyter_site, "flood.ipynb", [submit + wait]) as (notebook, _):
+        shown = notebook.output(0)
+        status = "output => output.textContent.includes(\"'Completed'\")"
+        wait_for(lambda: shown.evaluate(status), "the run is shown to its end", limit_s=LIMIT_S)
+        assert shown.evaluate("output => output.textContent.match(/x{100}\\n/g).length") == 36_000
