@@ -33,7 +33,7 @@ def needing(name: str) -> ParameterSet:
     return pytest.param(name, marks=needs_curl if "\ncurl " in BY_NAME[name].read_text().replace("$ ", "") else [])
 
 
-@pytest.mark.parametrize("name", map(needing, TYPED))
+@pytest.mark.parametrize("name", [needing(name) for name in TYPED])
 def test_its_commands_work_in_their_order_and_print_what_it_shows(name: str, tmp_path: Path) -> None:
     with read(tmp_path, documents.blocks(BY_NAME[name].read_text())) as done:
         assert done.returncode == 0, f"{done.text}\n(typed: {tmp_path / 'typed.sh'})"

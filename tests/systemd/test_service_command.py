@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,21 +15,42 @@ from runyard import configuration
 from runyard.cli import service_files
 from runyard.errors import ConfigError
 
-COMMAND = Path(sys.executable).with_name("runyard")
+Service = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def service(*words: str, root: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The verb, on this machine or in an image."""
-    argv = [str(COMMAND), "service", *words, *(["--root", str(root)] if root else [])]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("RUNYARD_")}
-    return subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=30, check=False)
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Our command in a folder that is in nobody's home, wherever this checkout lies: the environment's own, by links."""
+    venv, place = Path(sys.prefix), tmp_path_factory.mktemp("installed")
+    (place / "bin").mkdir()
+    (place / "bin/python3").symlink_to(venv / "bin/python3")
+    (place / "lib").symlink_to(venv / "lib")
+    shutil.copyfile(venv / "pyvenv.cfg", place / "pyvenv.cfg")
+    script = place / "bin/runyard"
+    script.write_text(f"#!{place}/bin/python3\nimport sys\n\nfrom runyard.cli import main\n\nsys.exit(main())\n")
+    script.chmod(0o755)
+    return script
+
+
+@pytest.fixture
+def service(command: Path) -> Service:
+    """The verb, on this machine or in an image (`root`)."""
+
+    def call(*words: str, root: Path | None = None) -> subprocess.CompletedProcess[str]:
+        argv = [str(command), "service", *words, *(["--root", str(root)] if root else [])]
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("RUNYARD_")}
+        return subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=30, check=False)
+
+    return call
 
 
 def files_below(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
-def test_the_agent_goes_into_an_image_with_its_settings_and_its_token_and_comes_out_again(tmp_path: Path) -> None:
+def test_the_agent_goes_into_an_image_with_its_settings_and_its_token_and_comes_out_again(
+    service: Service, command: Path, tmp_path: Path
+) -> None:
     image, token = tmp_path / "image", tmp_path / "token"
     image.mkdir()
     token.write_text("join-me\n")
@@ -35,7 +58,7 @@ def test_the_agent_goes_into_an_image_with_its_settings_and_its_token_and_comes_
     done = service("install", "agent", *wanted, root=image)
     assert (done.returncode, done.stderr) == (0, "")
     unit = image / "etc/systemd/system/runyard-agent.service"
-    assert f"ExecStart={COMMAND} agent --config /etc/runyard/agent.toml" in unit.read_text()
+    assert f"ExecStart={command} agent --config /etc/runyard/agent.toml" in unit.read_text()
     loaded = configuration.load(config_file=str(image / "etc/runyard/agent.toml"), environ={})
     assert loaded.client.collector_url == "http://collector:8750"
     kept = image / "etc/credstore/runyard.join"
@@ -45,7 +68,7 @@ def test_the_agent_goes_into_an_image_with_its_settings_and_its_token_and_comes_
     assert files_below(image) == {"etc/runyard/agent.toml"}  # the administrator's
 
 
-def test_what_both_services_need_stays_until_the_last_one_goes(tmp_path: Path) -> None:
+def test_what_both_services_need_stays_until_the_last_one_goes(service: Service, tmp_path: Path) -> None:
     for name in ("agent", "collector"):
         assert service("install", name, root=tmp_path).returncode == 0
     shared = set(service_files.SHARED.values())
@@ -55,7 +78,7 @@ def test_what_both_services_need_stays_until_the_last_one_goes(tmp_path: Path) -
     assert not shared & files_below(tmp_path)
 
 
-def test_settings_that_an_administrator_has_changed_stay_as_they_are(tmp_path: Path) -> None:
+def test_settings_that_an_administrator_has_changed_stay_as_they_are(service: Service, tmp_path: Path) -> None:
     settings = tmp_path / "etc/runyard/agent.toml"
     settings.parent.mkdir(parents=True)
     settings.write_text('[client]\ncollector_url = "http://one:1"\n')
@@ -82,7 +105,7 @@ def test_settings_that_an_administrator_has_changed_stay_as_they_are(tmp_path: P
         ),
     ],
 )
-def test_what_cannot_be_is_one_sentence(words: list[str], sentence: str, tmp_path: Path) -> None:
+def test_what_cannot_be_is_one_sentence(service: Service, words: list[str], sentence: str, tmp_path: Path) -> None:
     done = service(*words, root=tmp_path)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert sentence in done.stderr
@@ -90,7 +113,7 @@ def test_what_cannot_be_is_one_sentence(words: list[str], sentence: str, tmp_pat
 
 
 @pytest.mark.skipif(Path("/run/systemd/system").is_dir(), reason="systemd runs this machine")
-def test_a_machine_without_systemd_is_told_so() -> None:
+def test_a_machine_without_systemd_is_told_so(service: Service) -> None:
     done = service("install", "agent")
     assert done.returncode == 2
     assert done.stderr.startswith("runyard: systemd does not run this machine")
