@@ -18,6 +18,7 @@ import pytest
 
 from runyard import names
 from tests.agent.node_runs import NodeRun
+from tests.agent_process import join_token, running_agent
 from tests.collector_process import CollectorProcess
 from tests.waiting import wait_for
 
@@ -178,6 +179,19 @@ def test_a_run_whose_beginning_the_backup_does_not_know_is_taken_on_while_it_run
     wait_for(lambda: come(collector, run) > 100_000, "the log comes again, from its first byte")
     assert run.end() == 0
     check_whole(collector, run)
+
+
+def test_a_node_that_the_backup_does_not_know_comes_back_by_a_fresh_join_token(
+    collector: CollectorProcess, tmp_path: Path
+) -> None:
+    to = tmp_path / "backup"
+    backup(collector, to)
+    with running_agent(tmp_path / "node", collector) as agent:
+        assert collector.client().json("GET", "/nodes")["nodes"]
+        restore(collector, to)
+        assert not collector.client().json("GET", "/nodes")["nodes"]
+        agent.join_token_file.write_text(join_token(collector) + "\n")
+        wait_for(lambda: collector.client().json("GET", "/nodes")["nodes"], "the node is back", limit_s=60)
 
 
 @pytest.mark.parametrize(
