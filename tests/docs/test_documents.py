@@ -83,6 +83,19 @@ def test_every_link_leads_somewhere(name: str) -> None:
             assert anchor in documents.anchors(target.read_text()), f"{name}: {link} has no such heading"
 
 
+def test_what_troubleshooting_quotes_is_what_the_code_says() -> None:
+    code = "\n".join(path.read_text() for folder in ("runyard", "agent", "collector") for path in (ROOT / folder).rglob("*.py"))
+    rows = [
+        line.split(" | ")[0] for line in BY_NAME["docs/troubleshooting.md"].read_text().splitlines() if line.startswith("| ")
+    ]
+    quoted = [
+        quote for row in rows for quote in re.findall(r"`([^`]+)`", row) if " " in quote and not quote.startswith("runyard ")
+    ]
+    assert len(quoted) > 10
+    for piece in (piece.strip() for quote in quoted for piece in quote.split("…")):
+        assert piece in code, f"no module says {piece!r}"
+
+
 def test_every_document_can_be_reached_from_the_readme() -> None:
     reached, waiting = set[Path](), [ROOT / "README.md"]
     while waiting:
