@@ -61,7 +61,7 @@ class Wrapper:
         self._stop_requests = 0
         self._stop_number = 0  # the signal that is to be passed on
         self._stops_passed_on = 0
-        self._is_start_told = self._is_block_told = False
+        self._is_start_told = self._is_block_told = self._is_failure_told = False
         self._phase = ""  # the last one that was told
 
     def main(self) -> int:
@@ -144,6 +144,7 @@ class Wrapper:
                     break
                 self._look_after(checked_s - begun_s)
                 self._tell_phase()
+                self._tell_failure()
             time.sleep(STILL_S)
         self._is_over.set()
         stop_requests = self._stop_requests
@@ -177,6 +178,18 @@ class Wrapper:
         if (self._new.description["spec"] or phase == "rendezvous") and phase != self._phase:
             self._phase = phase
             say(PHASE_WORDS.get(phase, phase))
+
+    def _tell_failure(self) -> None:
+        """For a person who would wonder why nothing comes: one process has failed, and the others have their grace."""
+        distribution = self._new.spec.distribution
+        if self._is_failure_told or not is_terminal() or distribution.on_failure != "fail-fast":
+            return
+        state = read_json(self._state_path)
+        processes = state.get("processes", []) if isinstance(state, dict) else []
+        failed = [one["rank"] for one in processes if one["status"] == "Failed"]
+        if len(processes) > 1 and failed:
+            self._is_failure_told = True
+            hint(f"rank {failed[0]} has failed; the others are ended in {distribution.failure_grace_s:g} s (--failure-grace)")
 
     def _echo_to_end(self) -> None:
         echo_until(self._is_over, self._echo())
@@ -260,9 +273,16 @@ def _dropped_bytes(run_dir: Path) -> int:
 
 def hint(text: str) -> None:
     """For a person who has not found the way yet: only on a terminal, never in a log."""
-    with suppress(OSError, ValueError):
-        if os.isatty(2):
-            say(text)
+    if is_terminal():
+        say(text)
+
+
+def is_terminal() -> bool:
+    """Whether a person may read what is said."""
+    try:
+        return os.isatty(2)
+    except OSError:
+        return False
 
 
 def say(text: str) -> None:

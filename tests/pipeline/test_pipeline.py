@@ -237,14 +237,28 @@ def names_run(process: Path, run_dir: Path) -> bool:
         return False
 
 
-def test_a_person_at_a_terminal_is_told_which_run_it_is_and_how_to_see_why_it_failed(node_run: NodeRunFactory) -> None:
-    run = node_run("sh", "-c", "echo out; exit 3")
+def said_on_a_terminal(run: NodeRun) -> tuple[int, bytes, str]:
+    """Exit code, stdout, and what a person reads on the terminal that stderr is."""
     here, there = os.openpty()
     try:
         done = subprocess.run(run.argv, env=run.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=there, timeout=60)
-        said = os.read(here, 1 << 16).decode()
+        return done.returncode, done.stdout, os.read(here, 1 << 16).decode()
     finally:
         os.close(here)
         os.close(there)
-    assert (done.returncode, done.stdout) == (3, b"out\n")
+
+
+def test_a_person_at_a_terminal_is_told_which_run_it_is_and_how_to_see_why_it_failed(node_run: NodeRunFactory) -> None:
+    code, out, said = said_on_a_terminal(node_run("sh", "-c", "echo out; exit 3"))
+    assert (code, out) == (3, b"out\n")
     assert said == "runyard: this is run r\r\nrunyard: `runyard show r` says more of why\r\n"
+
+
+def test_a_person_at_a_terminal_is_told_how_long_the_others_have_when_one_has_failed(
+    node_run: NodeRunFactory,
+) -> None:
+    flags = ("--nproc-per-node", "2", "--failure-grace", "3")
+    run = node_run("sh", "-c", '[ "$RUNYARD_RANK" = 1 ] && exit 7; exec sleep 60', flags=flags)
+    code, _, said = said_on_a_terminal(run)
+    assert code == 7
+    assert "runyard: rank 1 has failed; the others are ended in 3 s (--failure-grace)\r\n" in said
