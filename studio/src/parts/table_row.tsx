@@ -52,12 +52,18 @@ export class TableRow extends Component<RowProps> {
         aria-expanded={isOpen}
         aria-busy={row === undefined ? true : undefined}
         style={{ transform: `translateY(${index * ROW_PX}px)` }}
+        onMouseDown={this.activate}
       >
         {cells.first === 1 && this.choice()}
         {columns.map((column, place) => this.cell(column, place))}
       </div>
     );
   }
+
+  private readonly activate = (event: MouseEvent): void => {
+    const cell = event.target instanceof Element ? event.target.closest('[role="gridcell"]') : null;
+    if (cell) this.props.cells.onActivate({ row: this.props.index, column: Number(cell.getAttribute("aria-colindex")) - 1 });
+  };
 
   private choice() {
     const { index, row, name, isSelected, cells } = this.props;
@@ -93,10 +99,10 @@ export class TableRow extends Component<RowProps> {
   private place(column: number) {
     const { cells, index } = this.props;
     return {
-      id: cellId(cells.id, { row: index, column }),
+      // Only the active one is ever pointed to.
+      id: this.props.active === column ? cellId(cells.id, { row: index, column }) : undefined,
       role: "gridcell" as const,
       "aria-colindex": column + 1,
-      onMouseDown: () => cells.onActivate({ row: index, column }),
     };
   }
 
