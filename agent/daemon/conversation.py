@@ -46,6 +46,7 @@ class Conversation:
         self._sample: Callable[[], Mapping[str, float]] = dict
         self._told_s = 0.0
         self._told_capacity: dict[str, Any] = {}
+        self._heart_thread: threading.Thread | None = None
 
     @property
     def trouble(self) -> str:
@@ -55,8 +56,9 @@ class Conversation:
     def start(self, sample: Callable[[], Mapping[str, float]]) -> None:
         """Start both threads. `sample` gives the newest sample."""
         self._sample = sample
-        for name, main in ((HEART, self._heart), (WORK, self._hear)):
-            threading.Thread(target=main, name=name, daemon=True).start()
+        self._heart_thread = threading.Thread(target=self._heart, name=HEART, daemon=True)
+        self._heart_thread.start()
+        threading.Thread(target=self._hear, name=WORK, daemon=True).start()
 
     def tell(self, report: dict[str, Any]) -> None:
         """From now on this is told; at once where it is news."""
@@ -69,8 +71,9 @@ class Conversation:
         """Say good-bye, where the collector answers soon. The threads end with the process."""
         self._stop.set()
         self._due.set()
-        if not self._link.is_member or self.trouble:
+        if not self._link.is_member or self.trouble or self._heart_thread is None:
             return
+        self._heart_thread.join(FAREWELL_S)  # a word that is on its way must not come behind the good-bye
         line = self._link.line()
         done = threading.Event()
 

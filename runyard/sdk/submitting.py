@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -134,7 +133,7 @@ def _start_here(workspace: Workspace, wanted: Wanted, snapshot: Snapshot | None)
         try:
             words = _words_until(process, run_file)
         except BaseException:  # also on KeyboardInterrupt nothing takes place that nobody knows of
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # not as from a keyboard: what was started in the background does not hear that
             raise
         finally:
             threading.Thread(target=process.wait, name=f"reaping {wanted.run_id}", daemon=True).start()

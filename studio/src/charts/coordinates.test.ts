@@ -18,6 +18,7 @@ test("numbers over several powers of ten stand by their logarithm", () => {
   const scale = scaleOf("rate", [1e-5, 1e-3, 1e-1]);
   expect(scale.isLog).toBe(true);
   expect(scale.at(1e-3)).toBeCloseTo(0.5);
+  expect([5e-324, 1].map(scaleOf("tiny", [5e-324, 1]).at)).toEqual([0, 1]);
 });
 
 test("one value stands in the middle, and where any is a word all are", () => {

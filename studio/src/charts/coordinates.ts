@@ -42,8 +42,9 @@ function numberScale(name: string, values: readonly number[]): Scale {
     return { name, isLog: false, ticks, at: (value) => (typeof value === "number" ? 0.5 : null) };
   }
   const isLog = least > 0 && most / least >= IS_LOG_FROM;
-  const place = (value: number) =>
-    isLog ? Math.log(value / least) / Math.log(most / least) : (value - least) / (most - least);
+  // The logarithms are subtracted: a quotient of a very large and a very small number is no number any more.
+  const [low, high] = isLog ? [Math.log(least), Math.log(most)] : [least, most];
+  const place = (value: number) => ((isLog ? Math.log(value) : value) - low) / (high - low);
   const ticks = isLog ? logTicks(least, most, MOST_TICKS) : linearTicks(least, most, MOST_TICKS, values.every(Number.isInteger) ? 1 : 0);
   return {
     name,

@@ -111,10 +111,20 @@ function Choice({ name, text, value, options, isOnly }: ChoiceProps): JSX.Elemen
 }
 
 function Field({ name, text, value, hint }: { name: string; text: string; value: string; hint: string }): JSX.Element {
+  // What is being typed outlives the drawing of new lines around it.
+  const [typed, setTyped] = useState(value);
+  useEffect(() => setTyped(value), [value]);
   return (
     <label>
       {text}
-      <input type="text" value={value} placeholder={hint} size={10} onChange={(event) => setQuery({ [name]: event.currentTarget.value })} />
+      <input
+        type="text"
+        value={typed}
+        placeholder={hint}
+        size={10}
+        onInput={(event) => setTyped(event.currentTarget.value)}
+        onChange={(event) => setQuery({ [name]: event.currentTarget.value })}
+      />
     </label>
   );
 }

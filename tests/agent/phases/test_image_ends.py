@@ -36,7 +36,7 @@ def test_a_build_that_was_killed_is_begun_anew_and_leaves_nothing(place: Place) 
     place.context_with(f"RUN echo step-has-begun; [ -e /here/go ] || exec {place.endless_step}")
     run = place.run()
     with run.started("image") as process:
-        wait_for(lambda: "\nstep-has-begun\n" in run.image_log(), "the build")
+        wait_for(lambda: "\nstep-has-begun\n" in run.image_log() and place.sleepers(), "the build")
         process.kill()
     run.wait_for_end_of_tools()
     assert place.sleepers()  # the step has the image's environment, not ours, and another parent
