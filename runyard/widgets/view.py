@@ -39,6 +39,7 @@ class RunView(anywidget.AnyWidget):
         super().__init__(**first)
         self._on_wish = on_wish
         self.on_msg(self._heard)
+        _answer_beside_cells(self.comm)
 
     def show(self, parts: Parts) -> None:
         """Takes parts over; one message for all of them. From one thread at a time."""
@@ -53,3 +54,13 @@ class RunView(anywidget.AnyWidget):
     def _heard(self, _widget: object, content: Any, _buffers: object) -> None:
         if isinstance(content, dict):
             self._on_wish(content)
+
+
+def _answer_beside_cells(comm: Any) -> None:
+    """Lets the kernel take the widget's messages where the front end sends them: JupyterLab's go to a thread of their own.
+
+    From 7.4 on ipykernel gives them to the thread that has last spoken to the widget, in its eyes the one of the cells, and
+    a cell that takes an hour would make a click wait for as long. What a wish does here may be done in any thread.
+    """
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda _data, of_front_end: of_front_end

@@ -200,6 +200,8 @@ def test_a_kernel_that_is_busy_shows_the_run_and_one_that_is_gone_is_told(
         expect(notebook.page.locator(".jp-Notebook-ExecutionIndicator[data-status='busy']")).to_be_visible()
         for _ in range(2):
             expect(log(widget)).to_contain_text(steps.go())
+        widget.get_by_label("Which log").select_option(index=1)
+        expect(log(widget)).to_contain_text("Job preparation is complete")
         (steps.folder / "idle").touch()
         notebook.wait_for_kernel()
         notebook.run(2)

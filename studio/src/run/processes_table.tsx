@@ -59,7 +59,7 @@ function columnsOf(run: RunInFull): Column<ProcessRow>[] {
     {
       id: "state",
       title: "State",
-      width: 140,
+      width: 160,
       cell: ({ state }) => <span class={`status ${TONES[state]}`}>{STATES[state]}</span>,
     },
     { id: "exit", title: "Exit", width: 120, cell: ({ process }) => exitText(process) },
