@@ -149,11 +149,12 @@ def test_a_failure_is_raised_with_its_cause_and_shown_with_its_evidence(site: La
 
 def test_of_several_nodes_each_ones_logs_are_shown(site: Lab, tmp_path: Path) -> None:
     spread = PyTorchConfiguration(node_count=2)
-    with running_agent(tmp_path / "second", site.collector):
+    with running_agent(tmp_path / "second", site.collector) as second:
         run = site.submit(FAST.replace("15000", "500"), cluster=CLUSTER, distributed_job_config=spread)
         watcher = Watcher(run)
         assert watcher.ends()["status"] == "Completed"
         check_shown(site, run, watcher.text)
+        second.stop()  # and says so: no later run is given to it
     drivers = {name for name, _ in sections(watcher.text) if "70_driver_log_" in name}
     assert len(drivers) == 2
     assert all(name.count("/") == 2 for name in drivers)
