@@ -27,6 +27,8 @@ from runyard.atomic import read_json, sync_folder, write_json
 from runyard.errors import RunyardError
 from runyard.names import DIR_MODE, FILE_MODE
 
+from .file_system import FileSystem
+
 DATABASE = "collector.sqlite3"
 TOKEN = "admin.token"  # noqa: S105 - the name of its file
 FOLDERS = ("runs", "snapshots", "blobs")
@@ -69,7 +71,7 @@ def backup(data_dir: Path, to: Path, *, has_database: bool = True) -> Done:
         raise BackupError(f"{to} is there and is no backup; give an empty folder, or that of an earlier backup")
     with _told(to):
         to.mkdir(DIR_MODE, parents=True, exist_ok=True)
-        with _locked(to / _LOCK, f"another backup to {to} is under way"):
+        with _locked(to / _LOCK, f"another backup to {to} is under way"), closing(FileSystem(str(to))) as disk:
             if has_database:
                 _copy_database(data_dir / DATABASE, to / (DATABASE + _NEW))
             count = _Count(to / _SCRATCH)
@@ -77,7 +79,7 @@ def backup(data_dir: Path, to: Path, *, has_database: bool = True) -> Done:
                 _copy_folder(data_dir / folder, to / folder, count)
             if (data_dir / TOKEN).exists():
                 _copy_file(data_dir / TOKEN, to / TOKEN, count)
-            os.sync()
+            _sync(disk)
             if has_database:
                 (to / (DATABASE + _NEW)).replace(to / DATABASE)
             write_json(str(to / MARK), {"version": __version__, "made_ns": time.time_ns(), "has_database": has_database})
@@ -94,7 +96,8 @@ def restore(backup_dir: Path, data_dir: Path) -> Done:
         raise BackupError(f"{backup_dir} is no backup that has come to its end: it has no {MARK}")
     with _told(data_dir):
         data_dir.mkdir(DIR_MODE, parents=True, exist_ok=True)
-        with _locked(data_dir / "collector.lock", f"{data_dir} is in use by a collector; stop it first"):
+        in_use = f"{data_dir} is in use by a collector; stop it first"
+        with _locked(data_dir / "collector.lock", in_use), closing(FileSystem(str(data_dir))) as disk:
             held = [name for name in (DATABASE, *FOLDERS) if (data_dir / name).exists()]
             if held:
                 raise BackupError(f"{data_dir} holds {' and '.join(held)} already; move them away, nothing is overwritten")
@@ -107,7 +110,7 @@ def restore(backup_dir: Path, data_dir: Path) -> Done:
             # Last: a restoring that breaks off leaves no folder that a collector would serve half of.
             if mark.get("has_database"):
                 _copy_file(backup_dir / DATABASE, data_dir / DATABASE, count)
-            os.sync()
+            _sync(disk)
     return Done(count.files, count.copied, count.copied_bytes, bool(mark.get("has_database")))
 
 
@@ -132,6 +135,12 @@ def _locked(path: Path, taken: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _sync(disk: FileSystem) -> None:
+    """What was copied survives a power cut; other disks, on which the collector may be writing, are not waited for."""
+    if not disk.sync():
+        os.sync()
 
 
 def _copy_database(source: Path, target: Path) -> None:
