@@ -23,12 +23,13 @@ from .wrapper import Wrapper, say
 FINAL = ("Completed", "Failed", "Canceled")
 ASK_S = 1.0
 TIMEOUT_S = 5.0
-# How long a collector that is away may keep us at the very end.
+# How long a collector that is away may keep somebody who waits for us at the very end.
 LAST_PATIENCE_S = 1.0
 
 
-def main(spec: RunSpec, settings: Settings) -> int:
-    """Blocks until the run is over on this node for good; returns the last attempt's exit code."""
+def main(spec: RunSpec, settings: Settings, *, patience_s: float | None = None) -> int:
+    """Blocks until the run is over on this node for good; returns the last attempt's exit code. `patience_s`: how long a
+    collector that is away may keep us at the very end; None: as for somebody who waits."""
     done: list[Wrapper] = []
     wrapper = Wrapper(spec, settings)
     code = wrapper.main()
@@ -41,7 +42,7 @@ def main(spec: RunSpec, settings: Settings) -> int:
         code = wrapper.main()
     is_reached = bool(settings.client.collector_url)
     for one in [wrapper, *done]:
-        is_reached = is_reached and _ship_rest(one, settings)
+        is_reached = is_reached and _ship_rest(one, settings, LAST_PATIENCE_S if patience_s is None else patience_s)
         one.new.lock.release()
     return code
 
@@ -100,7 +101,7 @@ def _is_over(found: dict[str, Any]) -> bool:
     return told[0] in FINAL or any(status in ("CancelRequested", "Canceled") for status in told)
 
 
-def _ship_rest(wrapper: Wrapper, settings: Settings) -> bool:
+def _ship_rest(wrapper: Wrapper, settings: Settings, patience_s: float) -> bool:
     """Ship what is left of an attempt; of the last one, tell its end as the run's. False where the collector is away."""
     run_dir, lock = wrapper.new.run_dir, wrapper.new.lock
     try:
@@ -109,7 +110,7 @@ def _ship_rest(wrapper: Wrapper, settings: Settings) -> bool:
         from .ship.shipper import Shipper
 
         shipper = Shipper(run_dir, settings.client.collector_url, settings.token, settings.ship, on_trouble=lambda _: None)
-        shipper.run(threading.Event(), is_once=True, patience_s=LAST_PATIENCE_S)
+        shipper.run(threading.Event(), is_once=True, patience_s=patience_s)
     except (OSError, RunyardError) as error:
         say(f"what is left in {run_dir} is not sent ({error}); `runyard ship` sends it")
         return True

@@ -18,7 +18,8 @@ from .spool import NewRun
 
 
 class Shipping:
-    """Ships from the moment it is made. `is_registered`: whether the collector knew of the run then."""
+    """Ships from the moment it is made. `is_registered`: whether the collector knew of the run then. `patience_s`: how long it
+    may be unreachable at the end; None: as the settings say, for somebody who waits at a terminal."""
 
     def __init__(
         self,
@@ -28,8 +29,10 @@ class Shipping:
         *,
         is_registered: bool,
         is_started_again: Callable[[], bool],
+        patience_s: float | None = None,
     ) -> None:
         self._new = new
+        self._asked_patience_s = patience_s
         self._drain_s = settings.run.drain_s
         self._say = say
         self._stop = threading.Event()
@@ -71,6 +74,8 @@ class Shipping:
             self._say(f"not sent yet: {left}; it stays in {self._new.run_dir}, and `runyard ship` sends it")
 
     def _patience_s(self) -> float:
+        if self._asked_patience_s is not None:
+            return self._asked_patience_s
         # A collector that has taken nothing all the time will hardly begin now.
         return self._drain_s if self._shipper.progress_bytes else min(self._drain_s, 1.0)
 

@@ -48,8 +48,11 @@ PHASE_WORDS = {
 class Wrapper:
     """Startup, main loop and end of one `runyard run`."""
 
-    def __init__(self, spec: RunSpec, settings: Settings, follows: Wrapper | None = None) -> None:
+    def __init__(
+        self, spec: RunSpec, settings: Settings, follows: Wrapper | None = None, *, patience_s: float | None = None
+    ) -> None:
         self._settings = settings
+        self._patience_s = patience_s  # as in Shipping
         spool_dir = Path(settings.spool.dir).expanduser().absolute()
         self._follows = follows  # the attempt before this one
         self._new = NewRun(spool_dir, submission.packed(spec, settings, say), follows.new if follows else None)
@@ -128,6 +131,7 @@ class Wrapper:
             say,
             is_registered=is_registered,
             is_started_again=lambda: self._is_restarted and not self._stop_requests,
+            patience_s=self._patience_s,
         )
 
     def _main_loop(self) -> dict[str, Any]:

@@ -87,6 +87,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words of `runyard run`."""
     parser.usage = "runyard run [options] [-- CMD [ARG ...]]"
     parser.add_argument("--order", nargs="?", const=BARE, help=argparse.SUPPRESS)
+    # Where nobody waits for this process: for so many seconds a collector may be away at the end.
+    parser.add_argument("--patience", type=float, help=argparse.SUPPRESS)
     add_flags(parser)
 
 
@@ -127,16 +129,16 @@ def run(args: argparse.Namespace) -> int:
         _ = loaded.token
     spec = _run_spec(args, loaded)
     if spec.distribution.launcher == SLURM:
-        from runyard.agent.slurm_task import main
+        from runyard.agent import slurm_task
 
-        return main(spec, loaded)
+        return slurm_task.main(spec, loaded)
     if spec.distribution.max_restarts:
-        from runyard.agent.restarts import main
+        from runyard.agent import restarts
 
-        return main(spec, loaded)
+        return restarts.main(spec, loaded, patience_s=args.patience)
     from runyard.agent.wrapper import Wrapper
 
-    return Wrapper(spec, loaded).main()
+    return Wrapper(spec, loaded, patience_s=args.patience).main()
 
 
 def _run_spec(args: argparse.Namespace, loaded: settings.Settings) -> Any:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from .workspace import Workspace
 
 LOOK_S = 0.01
+# A collector that is away is waited for so long; then the spool is left to `runyard ship`.
+PATIENCE_S = 24 * 3600.0
 MOST_WORDS_BYTES = 64 << 10
 # Of the run that a script is in, its processes have variables that are not those of a run which it starts.
 OF_A_PROCESS = (
@@ -148,8 +150,10 @@ def _start_here(workspace: Workspace, wanted: Wanted, snapshot: Snapshot | None)
 
 def _launch(workspace: Workspace, run_id: str, order: str) -> subprocess.Popen[bytes]:
     config = ["--config", workspace.config_file] if workspace.config_file else []
+    # Nobody waits for that process: it sends all that there is whenever the collector is back.
+    flags = ["--order", order, "--run-id", run_id, "--launcher", "none", "--patience", str(PATIENCE_S), *config]
     return subprocess.Popen(
-        [sys.executable, "-m", "runyard", "run", "--order", order, "--run-id", run_id, "--launcher", "none", *config],
+        [sys.executable, "-m", "runyard", "run", *flags],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from runyard import PyTorchConfiguration, Run
+from runyard import PyTorchConfiguration, Run, names
 from runyard.errors import InputError, RunFailed
 from tests.agent.node_runs import is_alive
 from tests.agent_process import running_agent
@@ -206,14 +207,17 @@ def test_a_cancelled_run_is_no_error(site: Lab, tmp_path: Path) -> None:
     check_shown(site, run, watcher.text)
 
 
-def test_a_collector_that_is_away_meanwhile_costs_no_byte(site: Lab, tmp_path: Path) -> None:
+def test_a_collector_that_is_away_meanwhile_costs_no_byte(site: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNYARD_RUN__DRAIN_S", "0.1")  # nobody waits for the process that sends: it stays all the same
     run = site.submit(STEPS, tmp_path)
     watcher = Watcher(run)
     watcher.sees("begins\n")
     site.collector.kill()
     for number in (1, 2, 3):
         (tmp_path / str(number)).touch()
-    wait_for(lambda: site.log(run).endswith(b"no end"), "the script has ended")
+    state = site.spool / run.id / names.STATE_FILE
+    wait_for(lambda: json.loads(state.read_text()).get("ended_ns"), "the run has ended on this machine", limit_s=LIMIT_S)
+    assert site.log(run).endswith(b"no end")
     site.collector.start()
     assert watcher.ends()["status"] == "Completed"
     check_shown(site, run, watcher.text)
