@@ -32,6 +32,8 @@ BEAT_S = 5.0
 # A collector that is away is asked again after so long, and no answer is waited for longer: the widget is to hear of it.
 AGAIN_S = 1.0
 TIMEOUT_S = 5.0
+# A run that was begun a moment ago may be on its way to the collector for so long.
+UNKNOWN_S = 10.0
 # A run that has ended, and whose files do not come, is not watched for longer: its node may be gone with the rest.
 GIVE_UP_S = 120.0
 
@@ -69,6 +71,7 @@ class RunFeed:
         self._output: Output | None = None
         self._path = ""  # of the log that a person has chosen
         self._trouble = ""
+        self._begun_s = time.monotonic()
         self._beat_s = self._again_s = 0.0
         self._final_s: float | None = None
 
@@ -144,12 +147,15 @@ class RunFeed:
             self._trouble = f"{error}; trying again"
             self._again_s = time.monotonic() + max(AGAIN_S, getattr(error, "retry_after_s", 0.0))
         except NoSuchRun as error:
-            if not submitting.is_on_its_way(self._picture.run_id):
+            if not self._may_be_on_its_way():
                 raise
-            self._trouble = f"{error}; it is on its way"
+            self._trouble = f"{error}; trying again"
             self._again_s = time.monotonic() + AGAIN_S
         self._take_output(changes)
         self._tell(changes)
+
+    def _may_be_on_its_way(self) -> bool:
+        return submitting.is_on_its_way(self._picture.run_id) or time.monotonic() - self._begun_s < UNKNOWN_S
 
     def _take_output(self, changes: Parts) -> None:
         if self._output is None or self._output.is_ended:

@@ -23,6 +23,7 @@ LONG_SERIES_S = 5.0
 MANY_POINTS = 600
 MANY_PROCESSES = 200
 MANY_CHILDREN = 200
+MANY_FILES = 100
 # So many metrics are drawn before a person asks for more.
 FIRST_CHARTS = 12
 
@@ -76,7 +77,8 @@ class Picture:
             self._due_s["metrics"] = now_s + METRICS_S
         if self._is_due("files", now_s):
             self._put("files", asking.files(client, self.run_id), changes)
-            self._due_s["files"] = now_s + FILES_S
+            is_long = len(self.parts["files"]) > MANY_FILES
+            self._due_s["files"] = now_s + (LONG_S if is_long else FILES_S)
         if self._is_due("trials", now_s):
             self._put("trials", asking.trials(client, self.run_id), changes)
             is_long = len(self.parts["trials"]["trials"]) > MANY_CHILDREN

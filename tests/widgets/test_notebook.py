@@ -232,6 +232,10 @@ def test_a_notebook_that_is_opened_without_its_kernel_shows_how_the_run_was(
         expect(log(widget)).to_contain_text(steps.go())
         expect(widget.get_by_role("slider", name="loss: cursor")).to_be_visible()
         notebook.save()
+    with jupyter_site.open(browser, "kept.ipynb") as notebook:
+        # The kernel is still there: the page that was loaded again is live.
+        expect(log(notebook.widget(0))).to_contain_text(steps.go())
+        notebook.save()
     jupyter_site.end_kernels()
     with jupyter_site.open(browser, "kept.ipynb") as notebook:
         widget = notebook.widget(0)
