@@ -13,13 +13,18 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from runyard.client import CollectorClient
+from runyard.collector.database import open_database
+from runyard.names import DIR_MODE
 
 READY = re.compile(r"runyard collector ready url=(\S+) data_dir=(.+) token_file=(.+)")
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 15.0
+CATALOG = "collector.sqlite3"
 
 
 class CollectorProcess:
@@ -131,6 +136,21 @@ def _clean_environment() -> dict[str, str]:
     return kept | {"PYTHONUNBUFFERED": "1"}
 
 
+@cache
+def _empty_catalog() -> bytes:
+    """The file of a catalog in which nothing is, as a collector makes it at its first start."""
+    with TemporaryDirectory() as folder:
+        open_database("", Path(folder), lambda: None).close()
+        return Path(folder, CATALOG).read_bytes()
+
+
+def _put_catalog(data_dir: Path) -> None:
+    """A third of the CPU of a first start goes into its catalog's tables, which are the same each time."""
+    if not (data_dir / CATALOG).exists():
+        data_dir.mkdir(DIR_MODE, parents=True, exist_ok=True)
+        (data_dir / CATALOG).write_bytes(_empty_catalog())
+
+
 @contextmanager
 def running_collector(
     folder: Path,
@@ -143,6 +163,7 @@ def running_collector(
     another place and become it: for one in a network namespace, with `--host` among the arguments, its `url` is reached only
     from there."""
     process = CollectorProcess(folder / "collector", environ=environ, arguments=arguments, within=within)
+    _put_catalog(process.data_dir)
     try:
         process.start()
         yield process
