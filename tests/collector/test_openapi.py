@@ -100,7 +100,7 @@ def test_no_request_breaks_a_promise_of_the_document(
     operation = schema[route.path][route.method]
     headers = {"Authorization": f"Bearer {fuzzed.token}"}
 
-    @hypothesis.settings(max_examples=12, derandomize=True, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+    @hypothesis.settings(max_examples=8, derandomize=True, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
     @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
     def check(case: schemathesis.Case[Any]) -> None:
         case.call_and_validate(base_url=fuzzed.url, headers=headers, timeout=20, excluded_checks=_beyond_a_schema(route))

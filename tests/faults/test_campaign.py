@@ -298,7 +298,7 @@ def _split(log: bytes, index: bytes) -> tuple[bytes, bytes]:
 def test_every_byte_and_exit_code_survives_kills_in_every_stage(
     collector: CollectorProcess, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
-    seed, kills = int(os.environ.get("FAULTS_SEED", "20261124")), int(os.environ.get("FAULTS_KILLS", "40"))
+    seed, kills = int(os.environ.get("FAULTS_SEED", "20261124")), int(os.environ.get("FAULTS_KILLS", "20"))
     campaign = Campaign(collector, tmp_path / "spool", seed, kills)
     campaign.spool.mkdir(mode=0o700)
     service = subprocess.Popen(
