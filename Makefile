@@ -14,8 +14,9 @@ $(STAMP): pyproject.toml constraints.txt tools/make_venv.sh
 demo: $(STAMP)
 	$(BIN)/python -m demo
 
+# All of them, or those that TESTS names: make test TESTS=tests/contract
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
