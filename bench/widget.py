@@ -111,4 +111,4 @@ def _cpu_percent(process: psutil.Process, span_s: float) -> float:
     begun_s, before = time.monotonic(), process.cpu_times()
     time.sleep(span_s)
     after = process.cpu_times()
-    return 100 * (after.user + after.system - before.user - before.system) / (time.monotonic() - begun_s)
+    return round(100 * (after.user + after.system - before.user - before.system) / (time.monotonic() - begun_s), 4)

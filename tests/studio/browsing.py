@@ -102,10 +102,13 @@ def shoot(page: Page, name: str) -> Path:
     return path
 
 
-def faults_of_access(page: Page) -> list[str]:
-    """What axe finds that is serious or critical: one line each."""
+def faults_of_access(page: Page, within: str = "body") -> list[str]:
+    """What axe finds that is serious or critical in the first element of that CSS selector: one line each."""
     page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    found = page.evaluate(
+        "(within) => axe.run(within === 'body' ? document : document.querySelector(within), {resultTypes: ['violations']})",
+        within,
+    )
     return [
         f"{one['id']}: {one['help']}: {node['html'][:200]}"
         for one in found["violations"]

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from runyard import Run
 from tests.sdk.lab import LIMIT_S, LOG, Lab
-from tests.studio.browsing import CHROMIUM, shoot
+from tests.studio.browsing import AXE, CHROMIUM, faults_of_access, shoot
 from tests.waiting import wait_for
 from tests.widgets.jupyter_site import JupyterSite, Notebook
 
@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[2] / "runyard" / "widgets" / "static" / "widget.js
 pytestmark = [
     pytest.mark.needs_system("chromium"),
     pytest.mark.skipif(
-        not CHROMIUM.exists() or not PAGE.exists(),
+        not CHROMIUM.exists() or not AXE.exists() or not PAGE.exists(),
         reason="there is no Chromium, or the widget is not built; `make studio` builds it",
     ),
 ]
@@ -169,6 +169,7 @@ def test_children_are_a_table_and_a_chart_and_a_click_opens_one(browser: Browser
         for head in ("Iteration", "Status", "loss", "Best loss so far", "lr", "Duration"):
             expect(table.get_by_role("columnheader", name=head, exact=True)).to_be_attached()
         shoot(notebook.page, "notebook_children_dark")
+        assert faults_of_access(notebook.page, within=".jp-OutputArea-output") == []
 
         table.get_by_role("link", name="trial 7", exact=True).click()
         expect(widget.get_by_role("heading", name="trial 7")).to_be_visible()

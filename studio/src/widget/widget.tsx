@@ -79,7 +79,7 @@ function Run({ kernel, run, silence, asked, onAsk }: RunProps): JSX.Element {
 
 function Head({ run }: { run: RunOfWidget }): JSX.Element {
   return (
-    <header class="head">
+    <div class="head">
       <h2>{run.name || run.run_id}</h2>
       <Status status={run.status} />
       <Duration from={run.started_ns} to={run.ended_ns} />
@@ -90,7 +90,7 @@ function Head({ run }: { run: RunOfWidget }): JSX.Element {
       <Link class="button" to={address("runs", run.run_id)}>
         Open in Studio
       </Link>
-    </header>
+    </div>
   );
 }
 
