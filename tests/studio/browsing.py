@@ -26,6 +26,8 @@ _FLAGS = [
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ]  # fmt: skip
 LIMIT_S = 15.0
+# How pages are looked at by those that check what holds for everyone: both themes, a wide screen and a narrow one.
+LOOKS = (("light", 1280), ("dark", 400))
 
 expect.set_options(timeout=LIMIT_S * 1000)
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from runyard.errors import CollectorRefused
 from tests.agent_process import CLUSTER, AgentProcess, node_of, running_agent, status_of, submit
 from tests.collector_process import CollectorProcess
-from tests.studio.browsing import Browsing, faults_of_access, needs_browser, shoot
+from tests.studio.browsing import LOOKS, Browsing, faults_of_access, needs_browser, shoot
 from tests.waiting import wait_for
 
 WAIT = "until [ -e {} ]; do sleep 0.1; done"
@@ -159,19 +159,16 @@ def test_clusters_and_nodes_that_are_not_there_say_what_to_do(browsing: Browsing
 
 
 @needs_browser
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_compute_can_be_used_by_everyone(
-    browsing: Browsing, agents: tuple[AgentProcess, AgentProcess], theme: str, tmp_path: Path
-) -> None:
-    run = Held(browsing.collector, tmp_path, f"c6-{theme}", request={"cpus": 0.1})
+def test_compute_can_be_used_by_everyone(browsing: Browsing, agents: tuple[AgentProcess, AgentProcess], tmp_path: Path) -> None:
+    run = Held(browsing.collector, tmp_path, "c6-everyone", request={"cpus": 0.1})
     run.comes_to("Running")
-    submit(browsing.collector, f"c6-waits-{theme}", ["true"], node_count=2, request={})
+    submit(browsing.collector, "c6-waits-everyone", ["true"], node_count=2, request={})
     for name, path in {
         "compute": "/compute",
         "cluster": f"/compute/{CLUSTER}",
         "node": f"/compute/{CLUSTER}/{agents[0].node_id}",
     }.items():
-        for width in (1280, 400):
+        for theme, width in LOOKS:
             with browsing.page(path, theme=theme, width=width) as page:
                 expect(page.get_by_role("heading", level=1)).to_be_visible()
                 page.get_by_role("region").first.wait_for()

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.agent_process import CLUSTER, running_agent
 from tests.collector_process import CollectorProcess
 from tests.studio import run_scenes
-from tests.studio.browsing import Browsing, faults_of_access, needs_browser, shoot
+from tests.studio.browsing import LOOKS, Browsing, faults_of_access, needs_browser, shoot
 
 FAILED, WELL, MEASURED, SWEEP, CROWD = "one-of-four-fails", "all-went-well", "it-was-measured", "a-sweep", "a-crowd"
 # Address and title of each page; "{node}" is the one node of the cluster.
@@ -113,16 +113,15 @@ def test_everyone_can_use_the_page(browsing: Browsing, node: str, path: str, tit
         faults += [("one does not see the focus on", what) for what in unseen_focus(page)]
         page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
         name = "everyone-" + path.strip("/").replace("/", "-").replace("{node}", "node").partition("?")[0]
-        for theme in ("light", "dark"):
+        for theme, width in LOOKS:
             scheme: Any = theme
             page.emulate_media(color_scheme=scheme)
-            for width in (1280, 400):
-                page.set_viewport_size({"width": width, "height": 860})
-                settled(page)
-                shoot(page, f"{name}-{theme}-{width}")
-                faults += [(theme, width, fault) for fault in faults_of_access(page)]
-                over, what = overhang(page)
-                faults += [(theme, width, f"{over} px too wide", what)] if over else []
+            page.set_viewport_size({"width": width, "height": 860})
+            settled(page)
+            shoot(page, f"{name}-{theme}-{width}")
+            faults += [(theme, width, fault) for fault in faults_of_access(page)]
+            over, what = overhang(page)
+            faults += [(theme, width, f"{over} px too wide", what)] if over else []
     assert faults == []
 
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.collector.node import LOG, Node
 from tests.collector_process import CollectorProcess
 from tests.studio import log_scenes
-from tests.studio.browsing import Browsing, faults_of_access, needs_browser, shoot
+from tests.studio.browsing import LOOKS, Browsing, faults_of_access, needs_browser, shoot
 
 FIVE_GIB = 5 << 30
 WATCH_TASKS = """
@@ -108,7 +108,7 @@ def test_files_are_told_of_in_the_order_of_the_phases_and_shown_as_what_they_are
 
 @needs_browser
 def test_the_logs_can_be_used_by_everyone(browsing: Browsing, sixteen: str) -> None:
-    for theme, width in (("light", 1280), ("dark", 400)):
+    for theme, width in LOOKS:
         with browsing.page(f"/runs/{sixteen}/logs?q=step+41&in=run", theme=theme, width=width) as page:
             expect(lines(page)).to_contain_text("INFO rank 3")
             expect(page.get_by_role("complementary", name="Results").get_by_role("status")).to_contain_text("in 16 files")

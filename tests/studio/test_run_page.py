@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, CDPSession, Locator, Page, expect
 from tests.collector.node import LOG, Node
 from tests.collector_process import CollectorProcess, running_collector
 from tests.studio import run_scenes
-from tests.studio.browsing import Browsing, faults_of_access, needs_browser, shoot
+from tests.studio.browsing import LOOKS, Browsing, faults_of_access, needs_browser, shoot
 from tests.studio.conftest import BUILT
 from tests.waiting import wait_for
 
@@ -74,7 +74,7 @@ def _tab(page: Page, name: str) -> None:
 
 def _everywhere(browsing: Browsing, path: str, name: str, sign: str) -> None:
     """Screenshots of a page, once `sign` can be seen; it can be used by everyone, in either theme, and fits a narrow screen."""
-    for theme, width in (("light", 1280), ("dark", 1280), ("light", 400)):
+    for theme, width in LOOKS:
         with browsing.page(path, theme=theme, width=width) as page:
             expect(page.get_by_text(sign).first).to_be_visible()
             shoot(page, f"run-{name}-{theme}-{width}")

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.collector_process import CollectorProcess
 from tests.studio import table_scenes
-from tests.studio.browsing import Browsing, faults_of_access, needs_browser, shoot
+from tests.studio.browsing import LOOKS, Browsing, faults_of_access, needs_browser, shoot
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -335,8 +335,7 @@ def test_everything_is_done_by_keys_alone(browsing: Browsing) -> None:
 
 @needs_browser
 @pytest.mark.row("C1")
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
 def test_everyone_can_use_the_tables(browsing: Browsing, theme: str, width: int) -> None:
     with browsing.page("/runs?filter=user%20IN%20('ada'%2C%20'grace')", theme=theme, width=width) as page:
         expect_names(page, *ALL)
