@@ -33,6 +33,7 @@ DATABASE = "collector.sqlite3"
 TOKEN = "admin.token"  # noqa: S105 - the name of its file
 FOLDERS = ("runs", "snapshots", "blobs")
 MARK = "backup.json"
+RESTORED = "restored"  # left in the data folder: at the next start the collector's memory is another one (epoch.py)
 _LOCK = "backup.lock"
 _NEW = ".new"
 _SCRATCH = ".copying"
@@ -107,6 +108,7 @@ def restore(backup_dir: Path, data_dir: Path) -> Done:
             (data_dir / "runs").mkdir(DIR_MODE, exist_ok=True)
             if (backup_dir / TOKEN).exists():
                 _copy_file(backup_dir / TOKEN, data_dir / TOKEN, count)
+            write_json(str(data_dir / RESTORED), {"restored_ns": time.time_ns()})
             # Last: a restoring that breaks off leaves no folder that a collector would serve half of.
             if mark.get("has_database"):
                 _copy_file(backup_dir / DATABASE, data_dir / DATABASE, count)

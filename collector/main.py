@@ -26,7 +26,7 @@ from runyard.names import DIR_MODE
 from runyard.sd_notify import READY, STOPPING, Notifier, status
 from runyard.settings import Collector as Settings
 
-from . import auth, catalog, log_lines, openapi, placement
+from . import auth, catalog, epoch, log_lines, openapi, placement
 from .api import ROUTES
 from .app import make_app
 from .artifacts.blobs import make_blobs
@@ -160,6 +160,7 @@ async def _serve(
     listener = _listen(settings.host, settings.port)
     parts = _parts(settings, data_dir, database, metrics, token)
     await _recover(parts)
+    await epoch.settle(parts.database, data_dir)
     await parts.dispatch.recover()
     unmerged = await parts.database.read(merge_runs.to_merge)
     await asyncio.to_thread(merge_process.recover, parts.store, data_dir / "merge", unmerged)

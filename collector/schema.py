@@ -504,6 +504,9 @@ sent_blobs = Table(
     Index(None, "sha256"),
 )
 
+# One row: drawn by chance at the first start, and anew after a restoring (epoch.py).
+memory = Table("memory", metadata, Column("epoch", String(32), primary_key=True))
+
 models = Table(
     "models",
     metadata,

@@ -28,6 +28,7 @@ from .conversation import Conversation
 from .credentials import CredentialStore
 from .link import Link
 from .local import LocalRuns
+from .memory import MemoryStore
 from .reconcile import Key, LocalRun, Work
 from .sampling import Sampling
 from .scope import Starter
@@ -51,6 +52,9 @@ class Agent:
         self._wake = threading.Event()
         self._notifier = Notifier()
         self._store = CredentialStore(Path(settings.agent.state_dir).expanduser().absolute())
+        self._memories = MemoryStore(self._store.state_dir)
+        self._memory = reconcile.Memory()
+        self._unkept = ""
         self._starter = Starter(settings.agent.scopes)
         self._refused: dict[Key, str] = {}
         self._not_before_s: dict[Key, float] = {}
@@ -69,6 +73,7 @@ class Agent:
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         self._store.lock()
+        self._memory = self._memories.load()
         spool_place.prepare(self._spool_dir, self._settings.agent)
         node = node_id(self._spool_dir)
         agent, url = self._settings.agent, self._settings.client.collector_url
@@ -148,7 +153,8 @@ class Agent:
         work = self._conversation.work
         self._local = self._runs.look()
         self._forget(work)
-        steps = reconcile.steps(self._local, work, self._refused)
+        self._remember(work)
+        steps = reconcile.steps(self._local, work, self._refused, self._memory.forgotten)
         for key, reason in steps.stop:
             self._end(key, reason)
         if steps.start:
@@ -157,6 +163,22 @@ class Agent:
         if work is not None:
             self._conversation.tell(self._report(work))
         self._failure = ""
+
+    def _remember(self, work: Work | None) -> None:
+        """Before anything is ended: what a restored collector has forgotten is kept, also for the next agent."""
+        before, self._memory = self._memory, reconcile.remembered(self._memory, self._local, work)
+        for run_id, attempt in self._memory.forgotten - before.forgotten:
+            words = "the collector was restored from a backup and does not know the run, which goes on"
+            self._log.warning(words, run_id=run_id, attempt=attempt)
+        try:
+            self._memories.keep(self._memory)
+        except OSError as error:  # a full disk: the next look tries again, and until then this agent knows it
+            sentence = f"what the collector has forgotten cannot be kept: {error}"
+            if sentence != self._unkept:
+                self._unkept = sentence
+                self._log.warning(sentence)
+        else:
+            self._unkept = ""
 
     def _end(self, key: Key, reason: str) -> None:
         try:
@@ -183,6 +205,9 @@ class Agent:
                 self._later(key, str(error))
 
     def _start(self, key: Key, assignment: Any) -> None:
+        if held := reconcile.held_by(self._local, self._memory.forgotten):
+            self._later(key, f"waits until {', '.join(held)} is over, which the collector does not know of any more")
+            return
         wanted, there = int(assignment["request"].get("gpus") or 0), int(self._sampling.capacity["gpus"])
         gpus = None  # a node of its own, or one without any: whatever there is
         if wanted or (there and not reconcile.is_exclusive(assignment["request"])):

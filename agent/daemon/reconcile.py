@@ -6,7 +6,7 @@ So an answer that was lost, and any kill, cost nothing but time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +43,22 @@ class LocalRun:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the collector wants this node to have: each assignment as it came, by run and attempt."""
+    """What the collector wants this node to have: each assignment as it came, by run and attempt. `epoch`: which memory of its
+    own it speaks from; empty: it is of an earlier version, which does not tell."""
 
     version: int
     is_drained: bool
     assignments: Mapping[Key, Mapping[str, Any]]
+    epoch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What this node keeps of the collector's memory: the epoch that was told last, empty where none was, and the runs here
+    that the collector has forgotten, since it was restored from a backup: they go on to their own end."""
+
+    epoch: str = ""
+    forgotten: frozenset[Key] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +72,25 @@ class Steps:
 def work_of(answer: Mapping[str, Any]) -> Work:
     """The collector's answer as a value. Raises KeyError, TypeError or ValueError where it is none."""
     assignments = {(str(one["run_id"]), int(one["attempt"])): one for one in answer["assignments"]}
-    return Work(int(answer["version"]), bool(answer["is_drained"]), assignments)
+    return Work(int(answer["version"]), bool(answer["is_drained"]), assignments, str(answer.get("epoch") or ""))
 
 
-def steps(local: Sequence[LocalRun], work: Work | None, refused: Mapping[Key, str]) -> Steps:
-    """What leads from `local` to `work`; nothing while the collector has not told any. `refused` cannot be started here."""
+def remembered(memory: Memory, local: Sequence[LocalRun], work: Work | None) -> Memory:
+    """What is to be kept now. With another epoch all that is here and not in `work` is forgotten, not taken; a run that the
+    collector has told of since then is its own again. One that is not in `local` may only not be readable now."""
+    if work is None or not work.epoch:
+        return memory
+    forgotten = memory.forgotten - {run.key for run in local if run.is_over}
+    if memory.epoch and memory.epoch != work.epoch:
+        forgotten |= {run.key for run in local if not run.is_ended}
+    return Memory(work.epoch, forgotten - work.assignments.keys())
+
+
+def steps(
+    local: Sequence[LocalRun], work: Work | None, refused: Mapping[Key, str], forgotten: Collection[Key] = frozenset()
+) -> Steps:
+    """What leads from `local` to `work`; nothing while the collector has not told any. `refused` cannot be started here;
+    `forgotten` go on though they are not in `work`, unless a newer attempt is."""
     if work is None:
         return Steps()
     there = {run.key for run in local}
@@ -74,11 +99,12 @@ def steps(local: Sequence[LocalRun], work: Work | None, refused: Mapping[Key, st
         for key, assignment in work.assignments.items()
         if key not in there and key not in refused and not assignment.get("stop")
     )
-    stop = tuple((run.key, why) for run in local if not run.is_ended and not run.is_stopping and (why := _why_stop(run, work)))
+    live = [run for run in local if not run.is_ended and not run.is_stopping]
+    stop = tuple((run.key, why) for run in live if (why := _why_stop(run, work, forgotten)))
     return Steps(start, stop)
 
 
-def _why_stop(run: LocalRun, work: Work) -> str:
+def _why_stop(run: LocalRun, work: Work, forgotten: Collection[Key]) -> str:
     """Why the run is to end on this node; empty where it is to go on."""
     assignment = work.assignments.get(run.key)
     if assignment is not None:
@@ -86,7 +112,7 @@ def _why_stop(run: LocalRun, work: Work) -> str:
     newer = [attempt for run_id, attempt in work.assignments if run_id == run.run_id and attempt > run.attempt]
     if newer:
         return f"attempt {max(newer)} of the run has taken its place"
-    return "the collector has taken the run from this node"
+    return "" if run.key in forgotten else "the collector has taken the run from this node"
 
 
 def told(local: Sequence[LocalRun], work: Work | None) -> list[dict[str, Any]]:
@@ -111,6 +137,11 @@ def status(local: Sequence[LocalRun], unusable: str) -> tuple[str, str]:
 def is_exclusive(request: Mapping[str, Any]) -> bool:
     """Whether the run shares its nodes with no other."""
     return not request.get("cpus") and not request.get("memory_bytes")
+
+
+def held_by(local: Sequence[LocalRun], forgotten: Collection[Key]) -> tuple[str, ...]:
+    """Runs that keep others from starting here: the collector, which gives each run its share, does not know of theirs."""
+    return tuple(run.run_id for run in local if run.key in forgotten and not run.is_over)
 
 
 def free_gpus(count: int, local: Sequence[LocalRun], wanted: int) -> tuple[int, ...] | None:

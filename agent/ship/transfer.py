@@ -99,7 +99,9 @@ class Transfer:
         self.files.look_at_all(time.monotonic())
         self.remote.open()
         if not self._is_registered:
-            self.remote.create_run()
+            known = self.remote.create_run()
+            if self.run.get("placement") and not known.get("cluster"):
+                self._telling.ask()  # a restored collector has forgotten its queue: the agent hears nothing of the run
             self.remote.join()
             self._is_registered = True
         now_s = time.monotonic()

@@ -39,9 +39,11 @@ class Assignment(Body, frozen=True, kw_only=True):
 
 
 class Work(Body, frozen=True, kw_only=True):
-    """All that a node is to have; what else it has from the queue it is to end. `version` grows with each change."""
+    """All that a node is to have; what else it has from the queue it is to end. `version` grows with each change. `epoch` is
+    another one since the collector was restored from a backup: what it does not know of since then was not taken away."""
 
     version: int
+    epoch: str
     is_drained: bool
     assignments: list[Assignment]
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import Connection
 
-from runyard.collector import catalog, schema
+from runyard.collector import catalog, epoch, schema
 from runyard.collector.database import Database, DatabaseError
 from runyard.collector.hub import Hub
 from runyard.collector.problems import Problem
@@ -215,7 +215,8 @@ class Dispatch:
 def _work(connection: Connection, node_id: str) -> Work:
     row = registry.one(connection, node_id)
     assignments = queue.assignments(connection, node_id)
-    return Work(version=row.work_version, is_drained=row.is_drained, assignments=assignments)
+    known = epoch.current(connection)
+    return Work(version=row.work_version, epoch=known, is_drained=row.is_drained, assignments=assignments)
 
 
 def _hear(connection: Connection, node_id: str, told: Heartbeat, clock_off_ns: int) -> Changes:

@@ -25,6 +25,8 @@ from .queue import LIGHT, bump, end, free, is_begun, told
 # An agent says what it has within seconds of having it.
 NEVER_TOLD_S = 300
 ACTIVE = ("Idle", "Preparing", "Running")
+# What a run is taken to want that a node has and that no queue knows of, since the collector was restored: all of the node.
+_UNKNOWN = Request()
 
 
 def turn(
@@ -37,7 +39,7 @@ def turn(
 ) -> Changes:
     """`silent`: nodes that were not heard from for so long that they get nothing, and keep nothing that has not begun;
     `given_up`: and that whatever they have is taken from them; `untold`: that have not said yet, since the collector was
-    started, what they have."""
+    started, what they have: until then they get nothing."""
     gone = [row for row in _held(connection, {*silent, *given_up}) if row.node_id in given_up or row.is_unbegun]
     gone += [row for row in _never_told(connection, now_ns) if row.node_id not in silent and row.node_id not in untold]
     changed = free(connection, gone, now_ns) if gone else NOTHING
@@ -45,7 +47,7 @@ def turn(
         changed |= _lose(connection, run_id, lost, given_up, now_ns)
     changed |= _expire(connection, now_ns)
     _close(connection)
-    return changed | _place(connection, now_ns, silent, given_up, settings.reserve_after_s)
+    return changed | _place(connection, now_ns, {*silent, *untold}, given_up, settings.reserve_after_s)
 
 
 def _held(connection: Connection, silent: Collection[str]) -> list[Any]:
@@ -141,9 +143,9 @@ def _close(connection: Connection) -> None:
 
 
 def _place(
-    connection: Connection, now_ns: int, silent: Collection[str], given_up: Collection[str], reserve_after_s: float
+    connection: Connection, now_ns: int, closed: Collection[str], given_up: Collection[str], reserve_after_s: float
 ) -> Changes:
-    """Those that wait get nodes."""
+    """Those that wait get nodes, but none of `closed`."""
     wanted: dict[str, list[Any]] = {}
     for row in connection.execute(sa.select(*LIGHT).where(queue.c.stage == QUEUED)):
         wanted.setdefault(row.cluster, []).append(row)
@@ -154,7 +156,7 @@ def _place(
     for cluster, rows in wanted.items():
         found = list(connection.execute(sa.select(cluster_nodes).where(cluster_nodes.c.cluster == cluster)))
         requests = _requests(connection, found, has)
-        machines = [_machine(node, has.get(node.node_id, ()), requests, silent) for node in found]
+        machines = [_machine(node, has.get(node.node_id, ()), requests, closed) for node in found]
         keep_off = _keep_off(found, has, given_up)
         waiting = [_wanted(row, keep_off.get(row.run_id, ())) for row in rows]
         chosen = plan(waiting, machines, now_ns, reserve_after_s)
@@ -183,11 +185,12 @@ def _requests(connection: Connection, found: list[Any], has: dict[str, set[tuple
     return {row.run_id: row.request for row in connection.execute(query)}
 
 
-def _machine(node: Any, has: Collection[tuple[str, int]], requests: dict[str, Request], silent: Collection[str]) -> Machine:
-    """The node, with what is taken of it: also by an attempt that was taken from it, while it says that it has that."""
+def _machine(node: Any, has: Collection[tuple[str, int]], requests: dict[str, Request], closed: Collection[str]) -> Machine:
+    """The node, with what is taken of it: also by an attempt that was taken from it, while it says that it has that, and by
+    what it has of runs that no queue knows of."""
     there = {*has, *((one.run_id, one.attempt) for one in node.runs if not one.is_over)}
-    taken = tuple(requests[run_id] for run_id, _ in sorted(there) if run_id in requests)
-    is_usable = node.status in ACTIVE and bool(node.token_id) and not node.is_drained and node.node_id not in silent
+    taken = tuple(requests.get(run_id, _UNKNOWN) for run_id, _ in sorted(there))
+    is_usable = node.status in ACTIVE and bool(node.token_id) and not node.is_drained and node.node_id not in closed
     return Machine(node.node_id, node.capacity, taken, is_usable)
 
 

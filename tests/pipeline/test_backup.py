@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from runyard import names
-from tests.agent.node_runs import NodeRun
-from tests.agent_process import join_token, running_agent
+from tests.agent.node_runs import NodeRun, is_alive
+from tests.agent_process import AgentProcess, join_token, running_agent, status_of, submit
 from tests.collector_process import CollectorProcess
 from tests.waiting import wait_for
 
@@ -44,6 +44,19 @@ while not end.exists():
     run.log("count", count)
     count += 1
     time.sleep(0.001)  # as a training computes
+print("the end", flush=True)
+"""
+
+
+# Counts until a file is there that tells it to end; says first who it is.
+COUNTING = """
+import os, pathlib, sys, time
+print(os.getpid(), flush=True)
+end, count = pathlib.Path(sys.argv[1]), 0
+while not end.exists():
+    print("line", count, flush=True)
+    count += 1
+    time.sleep(0.01)
 print("the end", flush=True)
 """
 
@@ -192,6 +205,71 @@ def test_a_node_that_the_backup_does_not_know_comes_back_by_a_fresh_join_token(
         assert not collector.client().json("GET", "/nodes")["nodes"]
         agent.join_token_file.write_text(join_token(collector) + "\n")
         wait_for(lambda: collector.client().json("GET", "/nodes")["nodes"], "the node is back", limit_s=60)
+
+
+def counting(collector: CollectorProcess, agent: AgentProcess, run_id: str, end: Path) -> int:
+    """The pid of a run that the node has got from the queue; some of it is at the collector."""
+    submit(collector, run_id, (sys.executable, "-c", COUNTING, str(end)))
+    wait_for(lambda: durable_bytes(collector, run_id) > 1000, f"the log of {run_id} comes", limit_s=60)
+    return int(agent.log_of(run_id).split(b"\n")[0])
+
+
+def durable_bytes(collector: CollectorProcess, run_id: str) -> int:
+    """How much of the driver's log the collector has in its files."""
+    found = list(collector.data_dir.glob(f"runs/default/{run_id}/*/{names.driver_log(0, 1)}"))
+    return found[0].stat().st_size if found else 0
+
+
+def placed(collector: CollectorProcess, run_id: str) -> bool:
+    return not collector.client().json("GET", f"/runs/{run_id}")["pending"]
+
+
+def test_a_run_of_the_queue_that_the_backup_does_not_know_goes_on_to_its_own_end(
+    collector: CollectorProcess, tmp_path: Path
+) -> None:
+    to, end = tmp_path / "backup", tmp_path / "end"
+    with running_agent(tmp_path / "node", collector) as agent:
+        backup(collector, to)
+        pid = counting(collector, agent, "later", end)
+        restore(collector, to)
+        submit(collector, "next", ("true",), request={})  # wants a node of its own
+        wait_for(lambda: agent.said("does not know the run"), "the agent hears of another memory", limit_s=60)
+        wait_for(lambda: durable_bytes(collector, "later") > 1000, "the log comes again", limit_s=60)
+        agent.kill()
+        agent.start()
+        restarted = len(agent.log_of("later"))
+        wait_for(lambda: durable_bytes(collector, "later") > restarted, "the next agent sends on", limit_s=60)
+        agent.restart()
+        restarted = len(agent.log_of("later"))
+        wait_for(lambda: durable_bytes(collector, "later") > restarted, "and the one after it", limit_s=60)
+        assert is_alive(pid)
+        assert status_of(collector, "next") == "Queued"
+        end.touch()
+        for run_id in ("later", "next"):
+            wait_for(lambda run_id=run_id: status_of(collector, run_id) == "Completed", f"{run_id} ends", limit_s=60)  # type: ignore[misc]
+        wait_for(lambda: collector.client().json("GET", "/runs/later")["is_complete"], "it is complete", limit_s=60)
+        log = agent.log_of("later")
+        with collector.client().stream("GET", f"/runs/later/files/{names.driver_log(0, 1)}") as answer:
+            assert answer.read() == log
+        assert log.endswith(b"\nthe end\n")
+        assert not agent.said("asked to end")
+
+
+def test_runs_that_a_restored_collector_knows_or_has_come_to_know_again_end_by_its_word(
+    collector: CollectorProcess, tmp_path: Path
+) -> None:
+    to, end = tmp_path / "backup", tmp_path / "end"
+    with running_agent(tmp_path / "node", collector) as agent:
+        pids = [counting(collector, agent, "known", end)]
+        backup(collector, to)
+        pids.append(counting(collector, agent, "later", end))
+        restore(collector, to)
+        wait_for(lambda: status_of(collector, "later") == "Running", "it is registered again", limit_s=60)
+        assert all(is_alive(pid) for pid in pids)
+        for run_id in ("known", "later"):
+            collector.client().json("POST", f"/runs/{run_id}/cancel", {})
+            wait_for(lambda run_id=run_id: status_of(collector, run_id) == "Canceled", f"{run_id} ends", limit_s=60)  # type: ignore[misc]
+        assert not any(is_alive(pid) for pid in pids)
 
 
 @pytest.mark.parametrize(

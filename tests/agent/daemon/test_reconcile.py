@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from runyard.agent.daemon.reconcile import LocalRun, Work, free_gpus, status, steps, told, work_of
+from runyard.agent.daemon.reconcile import LocalRun, Memory, Work, free_gpus, held_by, remembered, status, steps, told, work_of
 
 
-def _work(*assignments: dict[str, Any]) -> Work:
-    return work_of({"version": 1, "is_drained": False, "assignments": list(assignments)})
+def _work(*assignments: dict[str, Any], epoch: str = "") -> Work:
+    told_epoch = {"epoch": epoch} if epoch else {}  # a collector of an earlier version tells none
+    return work_of({"version": 1, "is_drained": False, "assignments": list(assignments)} | told_epoch)
 
 
 def _assignment(run_id: str, attempt: int = 0, stop: str = "") -> dict[str, Any]:
@@ -63,6 +64,45 @@ def test_a_node_is_what_its_runs_are() -> None:
     assert status([over, LocalRun("a", 0, "Provisioning")], "") == ("Preparing", "")
     assert status([LocalRun("a", 0, "Provisioning"), LocalRun("b", 0, "Running")], "") == ("Running", "")
     assert status([], "the disk is full") == ("Unusable", "the disk is full")
+
+
+def test_what_a_restored_collector_does_not_know_goes_on_and_what_it_knows_ends_as_ever() -> None:
+    local = [LocalRun(run_id, 0, "Running") for run_id in ("forgotten", "known", "canceled", "again")]
+    canceled, again = _assignment("canceled", stop="no more of it"), _assignment("again", 1)
+    work = _work(_assignment("known"), canceled, again, epoch="second")
+    memory = remembered(Memory("first"), local, work)
+    assert memory == Memory("second", frozenset({("forgotten", 0), ("again", 0)}))
+    stopped = dict(steps(local, work, {}, memory.forgotten).stop)
+    assert set(stopped) == {("canceled", 0), ("again", 0)}
+    # From now on the known one counts again: what is not assigned any more was taken.
+    later = _work(epoch="second")
+    assert remembered(memory, local, later) == memory
+    assert {key for key, _ in steps(local, later, {}, memory.forgotten).stop} == {("known", 0), ("canceled", 0)}
+
+
+def test_what_was_taken_by_a_collector_with_its_memory_ends_also_where_none_was_told_before() -> None:
+    local = [LocalRun("a", 0, "Running")]
+    for before, epoch in ((Memory(), "first"), (Memory("first"), "first"), (Memory("first"), "")):
+        memory = remembered(before, local, _work(epoch=epoch))
+        assert memory == Memory("first")
+        assert len(steps(local, _work(epoch=epoch), {}, memory.forgotten).stop) == 1
+
+
+def test_a_forgotten_run_is_kept_in_mind_until_it_is_over_or_known_again() -> None:
+    memory = Memory("second", frozenset({("a", 1)}))
+    live, over = LocalRun("a", 1, "Running"), LocalRun("a", 1, "Completed", is_ended=True, is_over=True)
+    assert remembered(memory, [live], None) == memory
+    assert remembered(memory, [], _work(epoch="second")) == memory  # its folder could not be read for a moment
+    assert remembered(memory, [over], _work(epoch="second")) == Memory("second")
+    assert remembered(memory, [live], _work(_assignment("a", 1), epoch="third")) == Memory("third")
+
+
+def test_a_forgotten_run_keeps_others_from_its_node_until_it_is_over() -> None:
+    forgotten = frozenset({("a", 0)})
+    ships = LocalRun("a", 0, "Finalizing", is_ended=True)
+    assert held_by([LocalRun("a", 0, "Running"), LocalRun("b", 0, "Running")], forgotten) == ("a",)
+    assert held_by([ships], forgotten) == ("a",)
+    assert held_by([LocalRun("a", 0, "Completed", is_ended=True, is_over=True)], forgotten) == ()
 
 
 def test_no_two_runs_are_given_one_gpu() -> None:

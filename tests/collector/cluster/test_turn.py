@@ -16,7 +16,7 @@ from runyard.collector import auth, catalog, schema
 from runyard.collector.auth import NewToken, Principal
 from runyard.collector.cluster import cancel, dispatch, planning, queue, registry, submitting
 from runyard.collector.cluster.contact import Contact
-from runyard.collector.cluster.messages import Capacity, Heartbeat, JoinCluster, Order, SubmitRun
+from runyard.collector.cluster.messages import Capacity, Heartbeat, JoinCluster, Order, RunOnNode, SubmitRun
 from runyard.collector.database import Database, open_database
 from runyard.collector.messages import CreateRun
 from runyard.settings import Collector
@@ -94,6 +94,32 @@ def test_what_a_node_began_before_the_collector_was_away_is_its_own_until_it_cou
         contact.keep(NODE_ID, Heartbeat(status="Idle", now_ns=0), 1, 0)
         planning.turn(connection, later_ns, (), (), SETTINGS, contact.untold())
         assert first_freed_ns(connection) is not None
+
+
+def waiting_for(connection: Connection, run_id: str) -> str:
+    """Why the run has no nodes yet; empty where it has."""
+    return str(connection.execute(sa.select(schema.queue.c.waits_for).filter_by(run_id=run_id)).scalar_one())
+
+
+def test_a_node_with_a_run_that_no_queue_knows_gets_no_other_on_top(database: Database) -> None:
+    there = [RunOnNode(run_id="forgotten", attempt=0, status="Running")]
+    with database.engine.begin() as connection:
+        prepare(connection)
+        queue.heard(connection, NODE_ID, [RunOnNode(run_id="first", attempt=0, status="Completed", is_over=True)])
+        for runs_there, is_placed in ((there, False), ([], True)):
+            registry.note(connection, NODE_ID, Heartbeat(status="Running", now_ns=0, runs=runs_there), 0)
+            planning.turn(connection, time.time_ns(), (), (), SETTINGS)
+            assert (waiting_for(connection, "waits") == "") == is_placed
+
+
+def test_a_node_that_has_not_said_yet_what_it_has_gets_nothing(database: Database) -> None:
+    with database.engine.begin() as connection:
+        prepare(connection)
+        queue.heard(connection, NODE_ID, [RunOnNode(run_id="first", attempt=0, status="Completed", is_over=True)])
+        registry.note(connection, NODE_ID, Heartbeat(status="Idle", now_ns=0), 0)
+        for untold in ({NODE_ID}, set()):
+            planning.turn(connection, time.time_ns(), (), (), SETTINGS, untold)
+            assert (waiting_for(connection, "waits") == "") == (not untold)
 
 
 def test_what_a_lost_node_has_of_a_run_that_is_over_is_taken_from_it_as_well(database: Database) -> None:
