@@ -11,6 +11,7 @@ import re
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,7 @@ from playwright.sync_api import Browser, Locator, expect, sync_playwright
 
 from tests.sdk.lab import Lab, lab
 from tests.studio.browsing import launch
+from tests.waiting import wait_for
 from tests.widgets.jupyter_site import JupyterSite, Notebook, jupyter
 
 from .result import Result
@@ -75,8 +77,27 @@ def measure(folder: Path, size_bytes: int, rounds: int) -> Iterator[Result]:
         browser = launch(playwright)
         try:
             yield from _shown(site, notebooks, browser, measured_s=6.0 * rounds)
+            _end(site)
         finally:
             browser.close()
+
+
+def _end(site: Lab) -> None:
+    """The run would write into the folder for as long as it goes on: all that is of it, and not of ours, is killed."""
+    spool = str(site.spool)
+    wait_for(lambda: not _killed(spool), "the run's processes have gone")
+
+
+def _killed(spool: str) -> list[psutil.Process]:
+    """Those that have the spool in their environment, but this process and those that it has started itself."""
+    ours = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid not in ours and spool in process.environ().values():
+                process.kill()
+                found.append(process)
+    return found
 
 
 def _shown(site: Lab, notebooks: JupyterSite, browser: Browser, *, measured_s: float) -> Iterator[Result]:
