@@ -94,7 +94,8 @@ def _killed(spool: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.pid not in ours and spool in process.environ().values():
+            is_run = process.pid not in ours or "--order" in process.cmdline()  # which the kernel has started
+            if is_run and spool in process.environ().values():
                 process.kill()
                 found.append(process)
     return found
