@@ -21,7 +21,7 @@ from .answers import Member
 from .auth import Principal
 from .messages import CreateRun, Rendezvous
 from .problems import Problem, invalid, no_such_run, not_allowed
-from .schema import members, runs, tokens
+from .schema import cluster_nodes, members, runs, tokens
 
 # What all nodes of a run have to say alike.
 _SAME = ("experiment", "command", "node_count", "world_size", "on_failure", "failure_grace_s")
@@ -73,11 +73,22 @@ def join_run(connection: Connection, known: Any, wanted: CreateRun, who: Princip
         if mine != theirs:
             words = f"{name} is {_short(mine)} here and {_short(theirs)} there"
             raise Problem(409, "run-differs", f"the nodes of run {run_id!r} have to be told the same: {words}")
-    if who.kind != auth.ADMIN and name_of(who) != known.creator:
+    if who.kind != auth.ADMIN and name_of(who) != known.creator and not _is_beside(connection, who, known.creator):
         raise not_allowed(f"run {run_id!r} is somebody else's; a further node needs a token of whoever created it", "not-yours")
     auth.require_new(connection, wanted.run_token_sha256)
     take_seat(connection, wanted)
     auth.insert(connection, secrets.token_hex(8), wanted.run_token_sha256, auth.RUN, run_id)
+
+
+def _is_beside(connection: Connection, who: Principal, creator: str) -> bool:
+    """Whether both are nodes of one cluster: their queue's run, which a restored collector has forgotten, is made anew by
+    whichever comes first."""
+    kind, _, node_id = creator.partition(" ")
+    if not who.kind == kind == auth.NODE:
+        return False
+    both = cluster_nodes.c.node_id.in_((who.subject, node_id))
+    found = connection.execute(sa.select(cluster_nodes.c.cluster).where(both)).scalars().all()
+    return len(found) == 2 and len({*found}) == 1
 
 
 def name_of(who: Principal) -> str:

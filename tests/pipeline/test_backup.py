@@ -220,10 +220,6 @@ def durable_bytes(collector: CollectorProcess, run_id: str) -> int:
     return found[0].stat().st_size if found else 0
 
 
-def placed(collector: CollectorProcess, run_id: str) -> bool:
-    return not collector.client().json("GET", f"/runs/{run_id}")["pending"]
-
-
 def test_a_run_of_the_queue_that_the_backup_does_not_know_goes_on_to_its_own_end(
     collector: CollectorProcess, tmp_path: Path
 ) -> None:
@@ -253,6 +249,28 @@ def test_a_run_of_the_queue_that_the_backup_does_not_know_goes_on_to_its_own_end
             assert answer.read() == log
         assert log.endswith(b"\nthe end\n")
         assert not agent.said("asked to end")
+
+
+def test_a_run_on_two_nodes_that_the_backup_does_not_know_goes_on_on_both(collector: CollectorProcess, tmp_path: Path) -> None:
+    to, end = tmp_path / "backup", tmp_path / "end"
+    with running_agent(tmp_path / "one", collector) as one, running_agent(tmp_path / "two", collector) as two:
+        backup(collector, to)
+        submit(collector, "wide", (sys.executable, "-c", COUNTING, str(end)), node_count=2)
+        wait_for(lambda: sum(len(log) > 1000 for log in logs_of_two(collector.data_dir)) == 2, "both logs come", limit_s=60)
+        restore(collector, to)
+        wait_for(lambda: sum(len(log) > 1000 for log in logs_of_two(collector.data_dir)) == 2, "both come again", limit_s=60)
+        end.touch()
+        wait_for(lambda: status_of(collector, "wide") == "Completed", "it ends", limit_s=60)
+        wait_for(lambda: collector.client().json("GET", "/runs/wide")["is_complete"], "it is complete", limit_s=60)
+        written = sorted(log for agent in (one, two) for log in logs_of_two(agent.spool))
+        assert sorted(logs_of_two(collector.data_dir)) == written
+        assert all(log.endswith(b"\nthe end\n") for log in written)
+
+
+def logs_of_two(folder: Path) -> list[bytes]:
+    """What the drivers of a run on two nodes have written, as far as it is below the folder."""
+    logs = [names.driver_log(rank, 2) for rank in range(2)]
+    return [path.read_bytes() for log in logs for path in folder.glob(f"**/wide/**/{log}")]
 
 
 def test_runs_that_a_restored_collector_knows_or_has_come_to_know_again_end_by_its_word(

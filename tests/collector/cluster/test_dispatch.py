@@ -42,6 +42,13 @@ def test_a_question_for_work_is_answered_as_soon_as_there_is_something_new(agent
     assert agent.work(version, 20) == work  # whoever has not seen the newest is not kept waiting
 
 
+def test_the_work_tells_the_same_memory_after_a_restart(agent: Agent, collector: CollectorProcess) -> None:
+    epoch = agent.work()["epoch"]
+    assert epoch
+    collector.restart()
+    assert agent.work()["epoch"] == epoch
+
+
 def test_a_question_for_work_is_answered_when_its_time_is_over(agent: Agent) -> None:
     version = agent.work()["version"]
     begun_s = time.monotonic()
