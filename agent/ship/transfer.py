@@ -76,7 +76,9 @@ class Transfer:
         self._batch_bytes = settings.batch_bytes
         self._limit = min(FIRST_BATCH_BYTES, settings.batch_bytes)
         self._is_registered = False
-        self._heard_s = self._grown_s = self._scan_due_s = self._give_back_due_s = 0.0
+        # Since when the collector has not been asked what it wants of the run: however much is sent meanwhile, it is asked.
+        self._told_s = 0.0
+        self._grown_s = self._scan_due_s = self._give_back_due_s = 0.0
         self._is_scan_asked = False
 
     @property
@@ -109,7 +111,7 @@ class Transfer:
         for name in self.ledger.names():
             self._tell_losses(self.files.by_name.get(name))
         self._telling.again()
-        self._heard_s = now_s
+        self._told_s = now_s
 
     def register_again(self) -> None:
         """The next `connect` makes run and node known anew, where the collector may have forgotten them."""
@@ -125,20 +127,19 @@ class Transfer:
         now_s = time.monotonic()
         self._find(now_s)
         if self._telling.tell_if_due():
-            self._heard_s = time.monotonic()
+            self._told_s = time.monotonic()
+        elif now_s - self._told_s > self._settings.heartbeat_s:
+            self._keep_alive()
         has_more = self.send()
         is_short = self._is_short_of_room(now_s)
-        if not has_more:
-            if is_short or (now_s - self._grown_s > QUIET_S and self._has_undurable()):
-                self.settle()
-            if now_s - self._heard_s > self._settings.heartbeat_s:
-                self._keep_alive()
+        if not has_more and (is_short or (now_s - self._grown_s > QUIET_S and self._has_undurable())):
+            self.settle()
         return has_more
 
     def tell(self, *, is_complete: bool) -> None:
         """Tell the state as it is, and do what is asked in the answer."""
         self._telling.tell(is_complete=is_complete)
-        self._heard_s = time.monotonic()
+        self._told_s = time.monotonic()
 
     def scan(self, roots: tuple[str, ...], *, is_expected: bool = True) -> None:
         """Take in all files there are now. Unless new ones are expected, those that no event has named tell of lost events."""
@@ -169,10 +170,9 @@ class Transfer:
         except CollectorRefused as error:
             self._refused(error)
             return True
-        self._heard_s = time.monotonic()
-        self._grown_s = self._heard_s
+        self._grown_s = time.monotonic()
         self._sent(batch, acks)
-        self._adapt(batch.data_bytes, self._heard_s - now_s)
+        self._adapt(batch.data_bytes, self._grown_s - now_s)
         return bool(self.files.with_work)
 
     def settle(self) -> None:
@@ -185,7 +185,6 @@ class Transfer:
                 self._acknowledge(self.remote.ingest(b"".join(named), (), sync=True))
             except CollectorRefused as error:
                 self._refused(error)
-            self._heard_s = time.monotonic()
             self._turn()
 
     def _find(self, now_s: float) -> None:
@@ -220,13 +219,14 @@ class Transfer:
         return any(tail.durable < tail.sent for tail in self.files.by_id.values())
 
     def _keep_alive(self) -> None:
+        """Tell the state again where that is due: the answer says what is wanted of the run, a cancel for one."""
         self._turn()
-        if time.monotonic() - self._heard_s > self._settings.heartbeat_s:
+        if time.monotonic() - self._told_s > self._settings.heartbeat_s:
             if self.report.is_known:
                 self.tell(is_complete=False)
             else:
                 self.remote.sign_of_life()
-            self._heard_s = time.monotonic()
+            self._told_s = time.monotonic()
 
     def _open_streams(self) -> bool:
         """Open some of the streams that are to be opened; whether more are left."""

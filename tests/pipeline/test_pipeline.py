@@ -262,3 +262,18 @@ def test_a_person_at_a_terminal_is_told_how_long_the_others_have_when_one_has_fa
     code, _, said = said_on_a_terminal(run)
     assert code == 7
     assert "runyard: rank 1 has failed; the others are ended in 3 s (--failure-grace)\r\n" in said
+
+
+@pytest.mark.row("C7")
+@pytest.mark.parametrize("pause", ["sleep 0.02", ":"])
+def test_a_cancel_is_heard_by_a_run_that_never_stops_printing(
+    collector: CollectorProcess, node_run: NodeRunFactory, pause: str
+) -> None:
+    script = f"while :; do echo and on and on; {pause}; done"
+    run = node_run("sh", "-c", script, env={"RUNYARD_SHIP__HEARTBEAT_S": "0.5"})
+    process = run.start()
+    wait_for(lambda: b"and on" in runyard(collector, "logs", "r", check=False), "the first line at the collector")
+    runyard(collector, "cancel", "r")
+    process.communicate(timeout=60)
+    assert run.final_state()["status"] == "Canceled"
+    assert json.loads(runyard(collector, "show", "r", "-o", "json"))["status"] == "Canceled"
