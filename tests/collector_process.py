@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 from runyard.client import CollectorClient
 from runyard.collector.database import open_database
-from runyard.names import DIR_MODE
+from runyard.names import DIR_MODE, FILE_MODE
 
 READY = re.compile(r"runyard collector ready url=(\S+) data_dir=(.+) token_file=(.+)")
 START_LIMIT_S = 30.0
@@ -148,6 +148,7 @@ def _put_catalog(data_dir: Path) -> None:
     """A third of the CPU of a first start goes into its catalog's tables, which are the same each time."""
     if not (data_dir / CATALOG).exists():
         data_dir.mkdir(DIR_MODE, parents=True, exist_ok=True)
+        (data_dir / CATALOG).touch(FILE_MODE)
         (data_dir / CATALOG).write_bytes(_empty_catalog())
 
 

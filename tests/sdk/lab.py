@@ -114,7 +114,8 @@ class Lab:
         for path in self.spool.glob(f"*/{names.RUN_FILE}"):
             run = read_json(str(path))
             if isinstance(run, dict):
-                proctree.send(proctree.with_environment(proctree.marker(run)), 9)
+                senders = proctree.with_argument(run["run_id"])  # they would wait for their collector for a day
+                proctree.send([*proctree.with_environment(proctree.marker(run)), *senders], 9)
 
 
 @contextmanager
