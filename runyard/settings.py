@@ -93,7 +93,7 @@ class Ship:
     poll_interval_s: float = _setting(0.025, "between two looks at files that grow", minimum=0.001)
     idle_interval_s: float = _setting(0.25, "between two looks at files that have been still", minimum=0.001)
     batch_bytes: int = _setting(32 << 20, "most bytes in one request", minimum=1 << 16)
-    heartbeat_s: float = _setting(10.0, "between two signs of life when there is nothing to send", minimum=0.1)
+    heartbeat_s: float = _setting(10.0, "longest time between two words on the run; the answer tells of a cancel", minimum=0.1)
     backoff_max_s: float = _setting(15.0, "longest wait between two tries", minimum=0.1)
     scan_interval_s: float = _setting(1.0, "between two looks for spools that nobody ships (--watch)", minimum=0.05)
 
