@@ -1,7 +1,7 @@
 """When a node of a run on several tells its state although it has not changed: to hear soon what is asked of it. Pure.
 
 Such a run ends on every node when it has failed on one, and the nodes' logs are put in order by their measured clocks. A node
-of a run on one node hears nothing that would hurry; its sign of life is enough, unless it asks all the same.
+of a run on one node hears nothing that would hurry; its sign of life is enough.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 # Nodes that ask together must not cost the collector more than so many answers a second.
 ASKS_PER_S = 50.0
 LONGEST_S = 2.0
-# A run on one node that asks.
-ALONE_S = 5.0
 # The clock is measured by the first word and told by the second.
 SECOND_WORD_S = 0.2
 
@@ -22,11 +20,6 @@ class Due:
         self._pause_s = max(LONGEST_S, node_count / ASKS_PER_S) if node_count > 1 else float("inf")
         self._next_s = float("inf")
         self._words = 0
-
-    def ask(self) -> None:
-        """From now on it is told again and again, on however many nodes the run is."""
-        if self._pause_s == float("inf"):
-            self._pause_s = ALONE_S
 
     def told(self, now_s: float) -> None:
         """The state was told just now."""

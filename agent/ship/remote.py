@@ -60,22 +60,20 @@ class Remote:
     def close(self) -> None:
         self._link.close()
 
-    def create_run(self) -> dict[str, Any]:
-        """Make the run known, as its creator; a creator that may not is no matter where the run is known already. What the
-        collector knows of it."""
+    def create_run(self) -> None:
+        """Make the run known, as its creator; a creator that may not is no matter where the run is known already."""
         try:
-            return dict(self._json(self._creator, "POST", "/runs", payload(self._run)))
+            self._json(self._creator, "POST", "/runs", payload(self._run))
         except CollectorRefused as error:
-            known = self._known() if error.status in (401, 403) else None
-            if known is None:
+            if error.status not in (401, 403) or not self._is_known():
                 raise
-            return known
 
-    def _known(self) -> dict[str, Any] | None:
+    def _is_known(self) -> bool:
         try:
-            return dict(self._json(self._client, "GET", self._run_path))
+            self._json(self._client, "GET", self._run_path)
         except CollectorRefused:
-            return None
+            return False
+        return True
 
     def join(self) -> None:
         """Make this node known in the run."""

@@ -37,10 +37,6 @@ class Telling:
         """The collector may not know the last word: it is told at the next look, whether it has changed or not."""
         self._must_tell = True
 
-    def ask(self) -> None:
-        """From now on the state is told every few seconds, changed or not: a cancel is heard nowhere else."""
-        self._due.ask()
-
     def tell(self, *, is_complete: bool) -> None:
         """Tell the state as it is, and do what is asked in the answer. Blocks; raises CollectorError's kinds."""
         body = self._report.body(is_complete=is_complete)

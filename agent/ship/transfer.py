@@ -101,9 +101,7 @@ class Transfer:
         self.files.look_at_all(time.monotonic())
         self.remote.open()
         if not self._is_registered:
-            known = self.remote.create_run()
-            if self.run.get("placement") and not known.get("cluster"):
-                self._telling.ask()  # a restored collector has forgotten its queue: the agent hears nothing of the run
+            self.remote.create_run()
             self.remote.join()
             self._is_registered = True
         now_s = time.monotonic()
