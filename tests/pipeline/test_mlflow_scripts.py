@@ -67,7 +67,9 @@ def read(*wanted: str, collector: CollectorProcess) -> dict[str, Any]:
 
 
 def at_collector(collector: CollectorProcess, run_id: str) -> dict[str, Any]:
-    """The same of a run at the collector, without a process that loads MLflow."""
+    """The same of a run at the collector, without a process that loads MLflow; what its node has recorded is applied first."""
+    client = collector.client()
+    wait_for(lambda: client.json("GET", f"/runs/{run_id}")["is_complete"], f"{run_id} is complete")
 
     def ask(path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -285,10 +287,9 @@ def test_kills_of_server_and_shepherd_in_the_middle_lose_and_double_nothing(
     (folder / "go-50").touch()
     _, errors = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0, errors.decode() + run.log().decode()
-    client = collector.client()
+    found, client = at_collector(collector, "killed"), collector.client()
     points = client.json("GET", "/runs/killed/metrics/values", params={"name": "loss"})["points"]
     assert [(point["step"], point["value"]) for point in points] == [(step, 1 / (step + 1)) for step in range(60)]
-    found = at_collector(collector, "killed")
     assert found["children"] == {f"at {step}": ["FINISHED", {}, {}] for step in (10, 30, 50)}
     assert client.json("GET", "/runs/killed")["status"] == "Completed"
 
