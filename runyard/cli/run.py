@@ -17,7 +17,7 @@ from runyard.distribution import SLURM, Distribution
 from runyard.errors import InputError
 from runyard.run_ids import checked_id, fresh_run_id
 
-from .run_common import DEFAULT_EXPERIMENT, Common, over, pairs, spec_values
+from .run_common import BARE, DEFAULT_EXPERIMENT, SLURM_MARK, Common, over, pairs, spec_values
 
 if TYPE_CHECKING:
     from runyard.spec import Snapshot, Spec
@@ -67,9 +67,6 @@ SEVERAL = (
     ("--mpi-arg", "WORD", "for mpirun, as in --mpi-arg=--bind-to --mpi-arg=none; may be repeated"),
     ("--launcher", "WHO", "auto (default): a Slurm step is recognised; none: it is not; slurm: there has to be one"),
 )
-SLURM_MARK = "SLURM_STEP_ID"
-# What a flag that may be given without a value has then; no word of a command line can be it.
-BARE = "\0"
 # What `runyard submit` asks for travels to a Slurm job in it: base64 of {"spec", "snapshot"} as JSON. The SDK writes the same
 # to a file, with "parent_run_id" where there is one.
 ORDER_VARIABLE = "RUNYARD_ORDER"

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from runyard.spec import Spec
 
 DEFAULT_EXPERIMENT = "default"
+SLURM_MARK = "SLURM_STEP_ID"
+# What a flag that may be given without a value has then; no word of a command line can be it.
+BARE = "\0"
 
 
 class Common(NamedTuple):

@@ -14,7 +14,7 @@ from runyard import distribution, spans
 from runyard.distribution import Distribution
 from runyard.errors import InputError
 
-from .run import BARE, SLURM_MARK
+from .run_common import BARE, SLURM_MARK
 
 LAUNCHERS = ("auto", "none", "slurm")
 

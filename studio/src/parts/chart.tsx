@@ -7,14 +7,14 @@ import { cursorFor } from "./chart/cursors";
 import { Legend } from "./chart/legend";
 import { align, inOrder, type Line, type Range } from "./chart/lines";
 import { isDark } from "./chart/palette";
-import type { Shape, Span, View, XIs } from "./chart/plot";
+import type { Shape, Span, View, XIs } from "./chart/shape";
 import { PlotArea } from "./chart/plot_area";
 import { rangeOfX, rangeOfY, type Limits } from "./chart/ranges";
 import { ValuesTable } from "./chart/table";
 import { focusOn, usePlot } from "./chart/use_plot";
 
 export type { Line, Range } from "./chart/lines";
-export type { Span, XIs } from "./chart/plot";
+export type { Span, XIs } from "./chart/shape";
 export type { Limits } from "./chart/ranges";
 
 export interface ChartProps {

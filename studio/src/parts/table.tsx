@@ -1,71 +1,14 @@
 // A table of any length: only the rows that are seen are in the page. Its keys are those of a spreadsheet; the focus stays on the
 // table itself, which tells the active cell. What is shown in which order is its owner's: it asks for changes.
 
-import type { ComponentChildren } from "preact";
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import "./table.css";
 import { type Standing, actionOf, select, sortBy } from "./table_actions";
 import { TableHead } from "./table_head";
-import { HEAD_ROW, moved, type Spot } from "./table_keys";
+import { HEAD_ROW, cellId, moved, type Spot } from "./table_keys";
+import type { Column, ColumnLayout, TableProps } from "./table_model";
 import { type Cells, TableRow } from "./table_row";
 import { ROW_PX, useLooking, useShift, useVirtualRows, type VirtualRows } from "./table_window";
-
-export interface Column<R> {
-  readonly id: string;
-  readonly title: string;
-  /** CSS pixels. */
-  readonly width: number;
-  readonly isSortable?: boolean;
-  /** Right-aligned, in figures of one width. */
-  readonly isNumeric?: boolean;
-  /** Stays at the left while one scrolls, and is neither moved nor hidden; only the first may be. */
-  readonly isFixed?: boolean;
-  /** More about it, on hover. */
-  readonly hint?: string;
-  readonly cell: (row: R) => ComponentChildren;
-}
-
-export interface Sort {
-  readonly column: string;
-  readonly isAscending: boolean;
-}
-
-/** What there is to show; another object whenever any of it has changed. */
-export interface Rows<R> {
-  readonly count: number;
-  /** The row at a place; undefined while it is loaded. The same object as long as it looks the same. */
-  readonly at: (index: number) => R | undefined;
-  readonly keyOf: (row: R) => string;
-  /** What a screen reader calls it. */
-  readonly nameOf: (row: R) => string;
-  /** Of a tree: how deep the row is, from 1, and whether what is below it is shown; undefined: nothing is. */
-  readonly levelOf?: (row: R) => number;
-  readonly isOpen?: (row: R) => boolean | undefined;
-}
-
-export interface ColumnLayout {
-  readonly id: string;
-  readonly width: number;
-}
-
-export interface TableProps<R> {
-  readonly label: string;
-  readonly columns: readonly Column<R>[];
-  readonly rows: Rows<R>;
-  /** Rows [start, end) are looked at. */
-  readonly onLook?: (start: number, end: number) => void;
-  readonly sort?: Sort | undefined;
-  readonly onSort?: (sort: Sort) => void;
-  /** Columns were moved, resized or hidden: those that are left, in their order. */
-  readonly onLayout?: (columns: readonly ColumnLayout[]) => void;
-  readonly selected?: ReadonlySet<string>;
-  readonly onSelect?: (selected: ReadonlySet<string>) => void;
-  /** Enter on a row's name, where the cell holds no link of its own. */
-  readonly onOpen?: (row: R) => void;
-  readonly onToggle?: (row: R) => void;
-  /** By how many rows what is looked at has moved since `rows` were others: the table scrolls along, and nothing jumps. */
-  readonly shift?: { readonly by: number };
-}
 
 const HEAD_PX = 34;
 const CHOICE_PX = 36;
@@ -218,11 +161,6 @@ function measuresOf<R>({ props: { columns, rows }, layout, first }: Standing<R>)
     "--pinned": `${first * CHOICE_PX + (columns[0]?.isFixed ? (widths[0] ?? 0) : 0)}px`,
   };
   return { width, style };
-}
-
-/** The id of a cell in the page. */
-export function cellId(table: string, { row, column }: Spot): string {
-  return `${table}-${row}-${column}`;
 }
 
 /** An element of the document, or of the shadow tree, that the table is in. */

@@ -1,7 +1,7 @@
 // What a table's keys and heads do: each asks the table's owner for a change, or moves the active cell. Made anew with each drawing.
 
-import type { ColumnLayout, TableProps } from "./table";
 import { HEAD_ROW, type Spot, reordered } from "./table_keys";
+import type { ColumnLayout, TableProps } from "./table_model";
 
 export type ColumnChange = "wider" | "narrower" | "left" | "right" | "hide";
 

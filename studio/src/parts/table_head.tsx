@@ -1,8 +1,8 @@
 // The head of a table: sorts by a click, moves columns by dragging them, and resizes them by their right edge.
 
 import { useRef, useState } from "preact/hooks";
-import { type Column, type ColumnLayout, type TableProps, cellId } from "./table";
-import { HEAD_ROW, reordered } from "./table_keys";
+import { HEAD_ROW, cellId, reordered } from "./table_keys";
+import type { Column, ColumnLayout, TableProps } from "./table_model";
 import type { Cells } from "./table_row";
 
 interface HeadProps<R> {

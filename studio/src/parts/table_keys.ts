@@ -48,3 +48,8 @@ export function reordered<T>(list: readonly T[], from: number, to: number): T[] 
   if (one !== undefined) after.splice(to, 0, one);
   return after;
 }
+
+/** The id of a cell in the page. */
+export function cellId(table: string, { row, column }: Spot): string {
+  return `${table}-${row}-${column}`;
+}

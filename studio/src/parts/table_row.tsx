@@ -1,6 +1,6 @@
 import { Component, createRef } from "preact";
-import { type Column, cellId } from "./table";
-import type { Spot } from "./table_keys";
+import { type Spot, cellId } from "./table_keys";
+import type { Column } from "./table_model";
 import { ROW_PX } from "./table_window";
 
 /** What cells do, and how they are called. */

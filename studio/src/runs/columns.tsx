@@ -5,7 +5,7 @@ import type { MetricColumn, MetricValue } from "../api/table";
 import { number } from "../format";
 import { Link } from "../parts/link";
 import { Status } from "../parts/status";
-import type { Column, ColumnLayout, Sort } from "../parts/table";
+import type { Column, ColumnLayout, Sort } from "../parts/table_model";
 import { Duration, Moment } from "../parts/time";
 import { address } from "../router";
 import { printClause } from "./filter";

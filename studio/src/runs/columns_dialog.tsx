@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import type { KnownNames } from "../api/table";
 import { FormDialog } from "../parts/dialog";
-import type { ColumnLayout } from "../parts/table";
+import type { ColumnLayout } from "../parts/table_model";
 import { reordered } from "../parts/table_keys";
 import { FACTS, METRIC_VALUES, titleOf, widthOf } from "./columns";
 import "./columns_dialog.css";

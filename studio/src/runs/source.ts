@@ -4,7 +4,7 @@
 import { signal } from "@preact/signals";
 import { ApiError } from "../api/client";
 import { type TablePart, type TableQuery, type TableRun, queryRuns } from "../api/table";
-import type { Rows } from "../parts/table";
+import type { Rows } from "../parts/table_model";
 import { Level, PAGE, type Place, locate, pagesOf } from "./tree";
 
 const EVERY_MS = 4000;

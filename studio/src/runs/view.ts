@@ -2,7 +2,7 @@
 // views that were given a name are kept in this browser, which keeps them for this collector alone.
 
 import type { KnownNames, TableQuery } from "../api/table";
-import type { ColumnLayout, Sort } from "../parts/table";
+import type { ColumnLayout, Sort } from "../parts/table_model";
 import { metricsOf, namesOf, orderOf, parseLayout, parseSort, printLayout, printSort, subjectOf, widthOf } from "./columns";
 import { type Clause, forCollector, parseFilter, printFilter } from "./filter";
 

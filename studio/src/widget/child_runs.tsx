@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Sort } from "../parts/table";
+import type { Sort } from "../parts/table_model";
 import { TrialsChart } from "../run/trials_chart";
 import { TrialsTable } from "../run/trials_table";
 import type { TrialsPart } from "./model";

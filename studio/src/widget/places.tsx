@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { useMemo, useRef, useState } from "preact/hooks";
-import type { Sort } from "../parts/table";
+import type { Sort } from "../parts/table_model";
 import { Nodes } from "../run/nodes_table";
 import { chosen, type ProcessRow, rowsOf, type State, STATES } from "../run/process_rows";
 import { ProcessesTable } from "../run/processes_table";

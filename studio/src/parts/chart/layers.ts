@@ -3,7 +3,7 @@
 import uPlot from "uplot";
 import { toneOf } from "./lines";
 import { colourOf } from "./palette";
-import type { Shape, Span, View } from "./plot";
+import type { Shape, Span, View } from "./shape";
 
 export function drawSpans(plot: uPlot, spans: readonly Span[], fill: string, text: string): void {
   const { ctx, bbox } = plot;

@@ -2,7 +2,8 @@
 
 import { number } from "../../format";
 import type { Line, Range } from "./lines";
-import { labelOfX, type XIs } from "./plot";
+import { labelOfX } from "./plot";
+import type { XIs } from "./shape";
 import { rowsOf } from "./reading";
 
 interface Props {

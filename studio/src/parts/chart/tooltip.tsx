@@ -6,7 +6,8 @@ import { number } from "../../format";
 import type { Cursor } from "./cursors";
 import { toneOf, type Line, type Range } from "./lines";
 import { colourOf, isDark } from "./palette";
-import { labelOfX, type XIs } from "./plot";
+import { labelOfX } from "./plot";
+import type { XIs } from "./shape";
 import { readingsAt, type Reading } from "./reading";
 
 interface Props {

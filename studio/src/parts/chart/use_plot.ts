@@ -5,7 +5,8 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import type { Cursor } from "./cursors";
 import type { Range } from "./lines";
-import { dataOf, optionsOf, seriesKeys, signature, type Handlers, type Shape, type View } from "./plot";
+import { dataOf, optionsOf, seriesKeys, signature, type Handlers } from "./plot";
+import type { Shape, View } from "./shape";
 
 export type PlotRef = { current: uPlot | null };
 export type SetZoom = (range: Range | null) => void;
