@@ -37,7 +37,8 @@ async def _wait(call: Call, mine: Rendezvous) -> Meeting:
     if meeting.is_whole or meeting.trouble or meetings.is_closing:
         return meeting
     with suppress(TimeoutError):
-        await asyncio.wait_for(changed.wait(), call.query.wait_s)
+        async with asyncio.timeout(call.query.wait_s):
+            await changed.wait()
     return await database.read(rendezvous.look, call.run_id, mine.attempt)
 
 

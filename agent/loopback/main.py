@@ -58,7 +58,8 @@ async def _until_ended(run_dir: Path) -> None:
         loop.add_signal_handler(number, asked.set)
     while not asked.is_set():
         try:
-            await asyncio.wait_for(asked.wait(), LOOK_S)
+            async with asyncio.timeout(LOOK_S):
+                await asked.wait()
         except TimeoutError:
             if _is_gone(run_dir):
                 return

@@ -82,7 +82,8 @@ class Dispatch:
             if work.version != seen or left_s <= 0 or self._is_closing:
                 return work
             with suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await event.wait()
 
     def _event(self, node_id: str) -> asyncio.Event:
         """Set at the next change of the node's work."""
@@ -153,7 +154,8 @@ class Dispatch:
                 log.error("a turn of the queue has failed", exc_info=error)
             await asyncio.sleep(PAUSE_S)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), TURN_S)
+                async with asyncio.timeout(TURN_S):  # wait_for loses a cancel that comes together with what it waits for
+                    await self._woken.wait()
 
     async def _turn(self) -> None:
         if not await self._database.read(_has_runs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,11 @@ from runyard.collector.cluster import cancel, dispatch, planning, queue, registr
 from runyard.collector.cluster.contact import Contact
 from runyard.collector.cluster.messages import Capacity, Heartbeat, JoinCluster, Order, RunOnNode, SubmitRun
 from runyard.collector.database import Database, open_database
+from runyard.collector.hub import Hub
 from runyard.collector.messages import CreateRun
+from runyard.collector.pulse import Pulse
+from runyard.collector.rendezvous import Meetings
+from runyard.collector.repeats import Repeats
 from runyard.settings import Collector
 from tests.collector.node import sha256
 
@@ -131,3 +136,16 @@ def test_what_a_lost_node_has_of_a_run_that_is_over_is_taken_from_it_as_well(dat
         planning.turn(connection, time.time_ns(), {NODE_ID}, {NODE_ID}, SETTINGS)
         assert not registry.has_runs(connection, NODE_ID)
         assert not dispatch._has_runs(connection)
+
+
+def test_a_queue_that_is_woken_in_the_moment_in_which_the_collector_stops_ends(database: Database) -> None:
+    async def stopped() -> None:
+        one = dispatch.Dispatch(database, Hub(), Meetings(), Pulse(60.0), Repeats(), SETTINGS)
+        task = asyncio.create_task(one.run())
+        await asyncio.sleep(0.2)  # it has turned once, and waits
+        one.wake()
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()
+
+    asyncio.run(stopped())
