@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, TimeoutError, expect
 
 from tests.waiting import wait_for
 
@@ -126,10 +126,12 @@ class Notebook:
         before = prompt.inner_text()
 
         def is_taken() -> bool:
-            # JupyterLab forgets what is run before the page has met its kernel.
-            prompt.click()
-            self.page.get_by_role("button", name="Run this cell and advance").click()
-            with suppress(AssertionError):
+            # JupyterLab forgets what is run before the page has met its kernel, or asks in a dialog which kernel is meant.
+            for button in self.page.locator(".jp-Dialog .jp-mod-accept").all():
+                button.click()
+            with suppress(AssertionError, TimeoutError):
+                prompt.click(timeout=TAKEN_LIMIT_S * 1000)
+                self.page.get_by_role("button", name="Run this cell and advance").click(timeout=TAKEN_LIMIT_S * 1000)
                 expect(prompt).not_to_have_text(before, timeout=TAKEN_LIMIT_S * 1000)
             return prompt.inner_text() != before
 
