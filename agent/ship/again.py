@@ -6,9 +6,6 @@ is shipped as any other, and sending what the collector has is harmless.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from runyard import names
@@ -16,19 +13,6 @@ from runyard.agent.spool import SpoolLock
 from runyard.atomic import read_json
 from runyard.client import CollectorClient, path_segment
 from runyard.errors import CollectorRefused
-
-
-def sent_before(spool_dir: Path) -> Iterator[Path]:
-    """The folders of runs that are wholly shipped."""
-    try:
-        with os.scandir(spool_dir) as entries:
-            folders = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
-    except OSError:
-        return
-    for folder in map(Path, folders):
-        with suppress(OSError):  # another user's folder, or one that has just vanished
-            if (folder / names.RUN_FILE).exists() and (folder / names.SHIPPED_FILE).exists():
-                yield folder
 
 
 def take_up_again(run_dir: Path, client: CollectorClient) -> bool:

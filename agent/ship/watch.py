@@ -66,7 +66,17 @@ class Adopted:
 
 
 def unfinished(spool_dir: Path) -> Iterator[Path]:
-    """The folders of runs that are not wholly shipped; a folder without run.json is no run."""
+    """The folders of runs that are not wholly shipped."""
+    return _runs(spool_dir, is_shipped=False)
+
+
+def finished(spool_dir: Path) -> Iterator[Path]:
+    """The folders of runs that are wholly shipped."""
+    return _runs(spool_dir, is_shipped=True)
+
+
+def _runs(spool_dir: Path, *, is_shipped: bool) -> Iterator[Path]:
+    """A folder without run.json is no run."""
     try:
         with os.scandir(spool_dir) as entries:
             folders = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
@@ -74,7 +84,7 @@ def unfinished(spool_dir: Path) -> Iterator[Path]:
         return
     for folder in map(Path, folders):
         with suppress(OSError):  # another user's folder, or one that has just vanished
-            if (folder / names.RUN_FILE).exists() and not (folder / names.SHIPPED_FILE).exists():
+            if (folder / names.RUN_FILE).exists() and (folder / names.SHIPPED_FILE).exists() == is_shipped:
                 yield folder
 
 

@@ -62,11 +62,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _take_up_again(spool_dir: Path, loaded: settings.Settings) -> None:
     """Runs that were sent, of which the collector has not everything, are runs that are to be sent. Raises CollectorError."""
-    from runyard.agent.ship.again import sent_before, take_up_again
+    from runyard.agent.ship.again import take_up_again
+    from runyard.agent.ship.watch import finished
     from runyard.client import CollectorClient
 
     client = CollectorClient(loaded.client.collector_url, loaded.token, timeout_s=loaded.client.timeout_s)
-    for run_dir in sent_before(spool_dir):
+    for run_dir in finished(spool_dir):
         take_up_again(run_dir, client)
 
 
