@@ -1,5 +1,6 @@
-// What a metric comes to, as the cells of a row.
+// What metrics come to: the table of them, and the cells of a row.
 
+import type { ComponentChildren, JSX } from "preact";
 import { number } from "../format";
 import type { Metric } from "./metrics";
 import { numberOf, type Sampled } from "./series";
@@ -24,5 +25,25 @@ export function MetricFigures({ metric, series }: { metric: Metric; series: Samp
         {metric.nan_count > 0 && <span class="metric-nan"> {metric.nan_count} NaN</span>}
       </td>
     </>
+  );
+}
+
+/** The metrics of a run; its rows are `children`, table bodies. */
+export function MetricTable({ children }: { children: ComponentChildren }): JSX.Element {
+  return (
+    <div class="metric-scroll" tabIndex={0} role="region" aria-label="Metrics">
+      <table class="plain figure metric-table">
+        <thead>
+          <tr>
+            {["Metric", ...FIGURES].map((title) => (
+              <th scope="col" key={title}>
+                {title}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        {children}
+      </table>
+    </div>
   );
 }

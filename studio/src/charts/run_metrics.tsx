@@ -9,7 +9,7 @@ import { linesOf } from "./arrangement";
 import "./board.css";
 import { Choice } from "./editor_fields";
 import { LineChart } from "./line_chart";
-import { FIGURES, MetricFigures } from "./metric_figures";
+import { MetricFigures, MetricTable } from "./metric_figures";
 import { askMetrics, isNumeric, type Metric } from "./metrics";
 import { AXES, MOST_SMOOTHING, type Axis } from "./model";
 import "./run_metrics.css";
@@ -95,7 +95,7 @@ function Numbers({ run, metrics, isLive }: { run: RunInFull; metrics: readonly M
           </>
         )}
       </div>
-      <MetricTable {...{ shown, series, open, settings }} run={drawn} />
+      <Figures {...{ shown, series, open, settings }} run={drawn} />
       {!shown.length && <p class="soft">No metric is called so.</p>}
     </section>
   );
@@ -107,7 +107,7 @@ interface Settings {
   readonly isLogY: boolean;
 }
 
-interface TableProps {
+interface FiguresProps {
   readonly run: RunOfChart;
   readonly shown: readonly Metric[];
   readonly series: ReadonlyMap<string, Sampled>;
@@ -115,24 +115,13 @@ interface TableProps {
   readonly settings: Settings;
 }
 
-function MetricTable({ run, shown, series, open, settings }: TableProps) {
+function Figures({ run, shown, series, open, settings }: FiguresProps) {
   return (
-    <div class="metric-scroll" tabIndex={0} role="region" aria-label="Metrics">
-      <table class="plain figure metric-table">
-        <thead>
-          <tr>
-            {["Metric", ...FIGURES].map((title) => (
-              <th scope="col" key={title}>
-                {title}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        {shown.map((metric) => (
-          <MetricRows key={metric.name} {...{ run, metric, settings }} series={series.get(metric.name)} isOpen={open.includes(metric.name)} open={open} />
-        ))}
-      </table>
-    </div>
+    <MetricTable>
+      {shown.map((metric) => (
+        <MetricRows key={metric.name} {...{ run, metric, settings }} series={series.get(metric.name)} isOpen={open.includes(metric.name)} open={open} />
+      ))}
+    </MetricTable>
   );
 }
 

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { address } from "../address";
 import { linesOf } from "../charts/arrangement";
-import { FIGURES, MetricFigures } from "../charts/metric_figures";
+import { FIGURES, MetricFigures, MetricTable } from "../charts/metric_figures";
 import { isNumeric, type Metric } from "../charts/metrics";
 import "../charts/run_metrics.css";
 import { numberOf, type RunOfChart, type Sampled } from "../charts/series";
@@ -69,39 +69,28 @@ interface FiguresProps {
 
 function Figures({ metrics, series, isSilent, runId, onDraw }: FiguresProps): JSX.Element {
   return (
-    <div class="metric-scroll" tabIndex={0} role="region" aria-label="Metrics">
-      <table class="plain figure metric-table">
-        <thead>
-          <tr>
-            {["Metric", ...FIGURES].map((title) => (
-              <th scope="col" key={title}>
-                {title}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {metrics.map((one) => (
-            <tr key={one.name}>
-              <th scope="row">
-                {one.name}{" "}
-                {isNumeric(one) && !series[one.name] && (
-                  <button type="button" disabled={isSilent} onClick={() => onDraw(one.name)}>
-                    Draw
-                  </button>
-                )}
-              </th>
-              {isNumeric(one) ? (
-                <MetricFigures metric={one} series={series[one.name]} />
-              ) : (
-                <td colSpan={FIGURES.length}>
-                  {one.kind.replaceAll("_", " ")}, <Link to={address("runs", runId, "metrics")}>shown in Studio</Link>
-                </td>
+    <MetricTable>
+      <tbody>
+        {metrics.map((one) => (
+          <tr key={one.name}>
+            <th scope="row">
+              {one.name}{" "}
+              {isNumeric(one) && !series[one.name] && (
+                <button type="button" disabled={isSilent} onClick={() => onDraw(one.name)}>
+                  Draw
+                </button>
               )}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+            </th>
+            {isNumeric(one) ? (
+              <MetricFigures metric={one} series={series[one.name]} />
+            ) : (
+              <td colSpan={FIGURES.length}>
+                {one.kind.replaceAll("_", " ")}, <Link to={address("runs", runId, "metrics")}>shown in Studio</Link>
+              </td>
+            )}
+          </tr>
+        ))}
+      </tbody>
+    </MetricTable>
   );
 }
