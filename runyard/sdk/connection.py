@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,11 +44,10 @@ class Connection:
 
 
 class _Kept:
-    """A thread's client, whose connection is closed when thread or Connection have gone."""
+    """A thread's client, whose connection is closed when thread or Connection have gone; also where a circle held them, in
+    which nobody knows what of it is taken apart first."""
 
     def __init__(self, client: CollectorClient) -> None:
         self.client = client
         self.pid = os.getpid()
-
-    def __del__(self) -> None:
-        self.client.close()
+        weakref.finalize(self, client.close)

@@ -15,11 +15,13 @@ class Screen:
 
     def __init__(self) -> None:
         self.now_s = 0.0
+        self.slowness_s = 0.0
         self.text = ""
         self.sections = Sections(self._write, lambda: self.now_s)
 
     def _write(self, text: str) -> None:
         self.text += text
+        self.now_s += self.slowness_s
 
     def data(self, name: str, data: bytes) -> None:
         self.sections.data(name, name, data)
@@ -106,3 +108,21 @@ def test_nothing_waits_without_end_beside_a_file_that_is_never_quiet() -> None:
         screen.data("A", b"x\n")
         screen.wait(0.05)
         assert screen.now_s - begun_s < LONGEST_WAIT_S + 1
+
+
+def test_a_slow_reader_cuts_no_line() -> None:
+    screen = Screen()
+    line = b"a line of the first\n"
+    screen.data("A", line)
+    screen.slowness_s = 0.4  # for each piece; what comes meanwhile is there when it is written
+    for number in range(40):
+        screen.data("A", (line * 3)[number : number + 40])  # ends nearly always in the middle of a line
+        if number % 5 == 0:
+            screen.data("B", b"a line of the second\n")
+    screen.sections.end()
+    shown = screen.shown()
+    assert len({name for name, _ in shown}) == 2
+    assert len(shown) > 4
+    pieces = [piece for _, body in shown for piece in body.splitlines()]
+    expected = b"".join([line, *((line * 3)[number : number + 40] for number in range(40))]).decode().splitlines()
+    assert [piece for piece in pieces if "second" not in piece] == expected

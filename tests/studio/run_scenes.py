@@ -42,7 +42,7 @@ S = 10**9
 
 def real_run(collector: CollectorProcess, folder: Path, run_id: str, *command: str, flags: tuple[str, ...] = ()) -> NodeRun:
     """A `runyard run` in front of the collector."""
-    env = {"RUNYARD_COLLECTOR_URL": collector.url, "RUNYARD_TOKEN": collector.token}
+    env = {"RUNYARD_COLLECTOR_URL": collector.url, "RUNYARD_TOKEN": collector.token, "RUNYARD_SHIP__BACKOFF_MAX_S": "0.5"}
     return NodeRun(folder / "spool", *command, run_id=run_id, flags=("--experiment", "digits", *flags), env=env)
 
 

@@ -124,21 +124,24 @@ def test_a_run_changes_before_ones_eyes_also_over_a_restart_of_the_collector(
     collector, browsing, end = collector_of_its_own, Browsing(browser, collector_of_its_own), tmp_path / "end"
     run = run_scenes.real_run(collector, tmp_path, "it-goes-on", sys.executable, "-c", WAITING, str(end))
     process = run.start()
-    with browsing.page("/runs/it-goes-on") as page:
-        now = _region(page, "State").locator("[aria-current=step]")
-        expect(now).to_contain_text("Driver")
-        expect(page.get_by_text("Running", exact=True).first).to_be_visible()
-        shoot(page, "run-goes-on")
-        collector.kill()
-        expect(page.get_by_text("Collector not reachable")).to_be_visible()
-        expect(now).to_contain_text("Driver")  # what was known stays
-        collector.start()
-        expect(page.get_by_text("Collector not reachable")).to_be_hidden()
+    try:
+        with browsing.page("/runs/it-goes-on") as page:
+            now = _region(page, "State").locator("[aria-current=step]")
+            expect(now).to_contain_text("Driver")
+            expect(page.get_by_text("Running", exact=True).first).to_be_visible()
+            shoot(page, "run-goes-on")
+            collector.kill()
+            expect(page.get_by_text("Collector not reachable")).to_be_visible()
+            expect(now).to_contain_text("Driver")  # what was known stays
+            collector.start()
+            expect(page.get_by_text("Collector not reachable")).to_be_hidden()
+            end.touch()
+            expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
+            expect(_region(page, "State")).to_contain_text("exit code 0")
+            expect(_region(page, "State")).to_contain_text("every file is here and sealed")
+    finally:
         end.touch()
-        expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
-        expect(_region(page, "State")).to_contain_text("exit code 0")
-        expect(_region(page, "State")).to_contain_text("every file is here and sealed")
-    process.communicate(timeout=30)
+        process.communicate(timeout=30)
     browsing.check()
 
 
