@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# Where an image sets it, each of the thousand processes of a test run would compile all of this anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: studio reference picture demo test lint bench bench-studio faults mlflow-differential rows wheel sdist deb clean
 
 $(STAMP): pyproject.toml constraints.txt tools/make_venv.sh
