@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from aiohttp import web
 
 from . import (
@@ -10,6 +12,7 @@ from . import (
     health,
     messages,
     metrics,
+    openapi,
     rendezvous_routes,
     report,
     run_routes,
@@ -52,7 +55,12 @@ _FILE_ANSWERS = _download("text/plain; charset=utf-8", "application/octet-stream
 
 async def _document(call: Call) -> web.Response:
     """GET /openapi.json"""
-    return web.Response(body=call.parts.document, content_type="application/json")
+    return web.Response(body=_described(), content_type="application/json")
+
+
+@cache
+def _described() -> bytes:
+    return openapi.as_json(ROUTES)
 
 
 def _answers(kind: type[object], *statuses: int) -> tuple[Answer, ...]:

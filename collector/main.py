@@ -26,8 +26,7 @@ from runyard.names import DIR_MODE
 from runyard.sd_notify import READY, STOPPING, Notifier, status
 from runyard.settings import Collector as Settings
 
-from . import auth, catalog, epoch, log_lines, openapi, placement
-from .api import ROUTES
+from . import auth, catalog, epoch, log_lines, placement
 from .app import make_app
 from .artifacts.blobs import make_blobs
 from .artifacts.files import Artifacts
@@ -147,7 +146,6 @@ def _parts(settings: Settings, data_dir: Path, database: Database, metrics: Metr
         gate=gate,
         sessions=Sessions(database, gate),
         samples=Kept(),
-        document=openapi.as_json(ROUTES),
     )
 
 

@@ -62,7 +62,6 @@ class Parts:
     gate: Any
     sessions: Any
     samples: Any
-    document: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
