@@ -291,6 +291,23 @@ def test_runs_that_are_selected_are_compared(browsing: Browsing) -> None:
 
 
 @needs_browser
+@pytest.mark.row("C3")
+def test_nothing_moves_under_the_pointer_when_a_row_is_selected(browsing: Browsing) -> None:
+    place = "grid => grid.getBoundingClientRect().top + scrollY"
+    with browsing.page("/experiments/mnist") as page:
+        grid = page.get_by_role("treegrid")
+        expect(grid).to_be_visible()
+        top = grid.evaluate(place)
+        page.get_by_label("Select cnn").evaluate("box => scrollBy(0, box.getBoundingClientRect().top + 6 - innerHeight)")
+        box = page.get_by_label("Select cnn").bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + 4, box["y"] + 3)  # a row that is partly out of sight
+        expect_selected(page, 1)
+        expect(page.get_by_role("region", name="Charts")).to_contain_text("of 1 selected")
+        assert grid.evaluate(place) == top
+
+
+@needs_browser
 @pytest.mark.row("C1")
 @pytest.mark.row("C3")
 def test_everything_is_done_by_keys_alone(browsing: Browsing) -> None:

@@ -35,6 +35,9 @@ const NEWEST_LINES = 10;
 const LIVE_MS = 4000;
 const IDLE_MS = 15_000;
 const HEIGHTS: Readonly<Record<Size, number>> = { small: 170, medium: 230, large: 330 };
+// What stands below a chart as a rule.
+const NOTE_PX = 22;
+const LEGEND_PX = 63;
 
 export function Board({ scope, place, names, rows }: Props) {
   const charted = useCharts(place, names);
@@ -87,7 +90,9 @@ export function Board({ scope, place, names, rows }: Props) {
       <div class="board-grid">
         {charted.charts.map((chart, at) => (
           <ChartCard key={chart.id} chart={chart} actions={actionsOf(chart, at)}>
-            {shown && (found.rows || chart.kind === "lines") ? <Shown chart={chart} rows={found.rows ?? []} shown={shown} place={place} /> : <div style={{ height: `${HEIGHTS[chart.size] + 40}px` }} />}
+            <div style={{ minHeight: `${roomOf(chart)}px` }}>
+              {shown && (found.rows || chart.kind === "lines") && <Shown chart={chart} rows={found.rows ?? []} shown={shown} place={place} />}
+            </div>
           </ChartCard>
         ))}
       </div>
@@ -108,6 +113,11 @@ export function Board({ scope, place, names, rows }: Props) {
       )}
     </div>
   );
+}
+
+/** Kept free from the beginning: what comes, and who is selected in the table below, moves nothing under somebody's pointer. */
+function roomOf({ size, kind }: ChartSpec): number {
+  return HEIGHTS[size] + (kind === "lines" ? LEGEND_PX : NOTE_PX);
 }
 
 function Shown({ chart, rows, shown, place }: { chart: ChartSpec; rows: readonly Row[]; shown: ShownRuns; place: string }) {

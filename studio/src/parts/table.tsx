@@ -22,6 +22,7 @@ export function Table<R>(props: TableProps<R>) {
   const box = useRef<HTMLDivElement>(null);
   const id = useId();
   const [active, setActive] = useState<Spot>({ row: 0, column: 0 });
+  const isFollowed = useRef(false);
   const [sizing, setSizing] = useState<ColumnLayout>();
   const [said, say] = useState("");
   const anchor = useRef(0);
@@ -31,15 +32,22 @@ export function Table<R>(props: TableProps<R>) {
   useLooking(virtual.seen, props.onLook);
   useShift(box, props.shift);
   useLayoutEffect(() => {
-    elementIn(box.current, cellId(id, spot))?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    // Not where the pointer went: what it presses would move away from under it, and a click needs both press and release.
+    if (isFollowed.current) elementIn(box.current, cellId(id, spot))?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    isFollowed.current = false;
   }, [active]);
 
   const layout = columns.map((column) => ({ id: column.id, width: sizing?.id === column.id ? sizing.width : column.width }));
+  function goTo(to: Spot): void {
+    isFollowed.current = true;
+    setActive(to);
+  }
+
   const table: Standing<R> = {
-    ...{ props, layout, spot, first, anchor, setActive, say },
+    ...{ props, layout, spot, first, anchor, goTo, say },
     click: () => click(elementIn(box.current, cellId(id, spot))),
   };
-  const cells = useCells(id, table);
+  const cells = useCells(id, table, setActive);
   const measures = measuresOf(table);
 
   function onKeyDown(event: KeyboardEvent): void {
@@ -56,7 +64,7 @@ export function Table<R>(props: TableProps<R>) {
     if (!to) return;
     event.preventDefault();
     reveal(box.current, to.row);
-    setActive(to);
+    goTo(to);
   }
 
   return (
@@ -134,13 +142,13 @@ function Body<R>({ table: { props, spot }, cells, virtual: { seen, slotOf }, wid
 }
 
 /** What cells do, as one object for as long as the table is there: rows are not made again because it is another one. */
-function useCells<R>(id: string, table: Standing<R>): Cells {
+function useCells<R>(id: string, table: Standing<R>, onActivate: (to: Spot) => void): Cells {
   const latest = useRef(table);
   latest.current = table;
   const [cells] = useState<Cells>(() => ({
     id,
     first: table.first,
-    onActivate: (to) => latest.current.setActive(to),
+    onActivate,
     onChoose: (row, isRange) => select(latest.current, row, isRange),
     toggle: (at) => {
       const row = latest.current.props.rows.at(at);

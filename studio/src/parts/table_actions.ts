@@ -14,7 +14,8 @@ export interface Standing<R> {
   readonly first: number;
   /** The row that the last choice was of: a range begins there. */
   readonly anchor: { current: number };
-  readonly setActive: (spot: Spot) => void;
+  /** Makes the cell the active one and scrolls to it. */
+  readonly goTo: (spot: Spot) => void;
   /** Told to those who do not see it. */
   readonly say: (words: string) => void;
   /** Clicks the first link or button in the active cell; false where it holds none. */
@@ -71,7 +72,7 @@ export function changeColumn<R>(table: Standing<R>, place: number, change: Colum
   const to = place + (change === "left" ? -1 : 1);
   if (!columns[to] || columns[to].isFixed) return;
   onLayout(reordered(table.layout, place, to));
-  table.setActive({ row: HEAD_ROW, column: to + table.first });
+  table.goTo({ row: HEAD_ROW, column: to + table.first });
   table.say(`${column.title} is column ${to + 1} of ${columns.length}`);
 }
 
