@@ -70,7 +70,7 @@ def _entry(route: Route, parts: Parts, turns: asyncio.Semaphore) -> Handler:
         if route.handler not in _IN_TURN:
             return await route.handler(call)
         async with turns:
-            if request.transport is None or request.transport.is_closing():
+            if call.has_left:
                 raise ConnectionResetError("the client has left")
             return await route.handler(call)
 

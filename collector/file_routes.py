@@ -144,15 +144,11 @@ async def _follow(call: Call, subscription: Subscription, resumed: cursor.Cursor
     response.content_type = "text/event-stream"
     await response.prepare(call.request)
     try:
-        await follower.run(row.state, row.silent_if, response.write, lambda: _is_gone(call.request))
+        await follower.run(row.state, row.silent_if, response.write, lambda: call.has_left)
         await response.write_eof()
     except ConnectionError:
         pass  # the client has left; whoever comes back brings the cursor
     return response
-
-
-def _is_gone(request: web.Request) -> bool:
-    return request.transport is None or request.transport.is_closing()
 
 
 def _starts(call: Call, asked: FollowQuery, resumed: cursor.Cursor | None, streams: list[Stream]) -> dict[int, int]:

@@ -79,6 +79,11 @@ class Call:
         """The run in the path."""
         return self.request.match_info["run_id"]
 
+    @property
+    def has_left(self) -> bool:
+        """Whether nobody is there any more who would read the answer."""
+        return self.request.transport is None or self.request.transport.is_closing()
+
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 

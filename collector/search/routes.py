@@ -32,16 +32,12 @@ async def search(call: Call) -> web.StreamResponse:
         response.content_type = CONTENT_TYPE
         await response.prepare(call.request)
         try:
-            async for piece in found.pieces(lambda: _is_gone(call.request)):
+            async for piece in found.pieces(lambda: call.has_left):
                 await response.write(piece)
             await response.write_eof()
         except ConnectionError:
             pass  # the client has left, and with it the search
         return response
-
-
-def _is_gone(request: web.Request) -> bool:
-    return request.transport is None or request.transport.is_closing()
 
 
 async def _files(call: Call, asked: SearchRun) -> list[dict[str, Any]]:

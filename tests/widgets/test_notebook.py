@@ -290,5 +290,5 @@ def test_a_flood_of_output_is_whole_in_a_cell(browser: Browser, jupyter_site: Ju
     with opened(browser, jupyter_site, "flood.ipynb", [submit + wait]) as (notebook, _):
         shown = notebook.output(0)
         notebook.wait_for_kernel()
-        expect(shown.locator(".jp-OutputArea-executeResult")).to_contain_text("'Completed'")
+        expect(shown.locator(".jp-OutputArea-executeResult")).to_contain_text("'Completed'", timeout=LIMIT_S * 1000)
         assert is_shown(sections(shown.evaluate("output => output.textContent")), LOG, FLOODED)
