@@ -1,6 +1,7 @@
 # Two commands do all the set-up: `make demo` and `make test`.
 PYTHON ?= python3
-WORKERS ?= 2
+# Tests at once: one for each core, but not so many that their collectors, browsers and clusters want more memory than there is.
+WORKERS ?= $(shell n=$$(nproc); echo $$((n < 2 ? 2 : n > 8 ? 8 : n)))
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
