@@ -25,15 +25,23 @@ export class RunFile {
     if (live) return { bytes: live, size: 0 };
     const first = Math.floor(start / PAGE_BYTES);
     const last = Math.ceil(end / PAGE_BYTES);
+    const { pages } = this; // after `forget`, what is still being read is kept by nobody
+    // The pages of this answer are in hand before others are let go of.
+    const taken = new Map<number, Uint8Array>();
+    for (let at = first; at < last; at += 1) {
+      const page = pages.get(at);
+      if (page) taken.set(at, page);
+    }
     let size = 0;
-    let tail: Uint8Array | undefined;
-    const missing = this.missing(first, last);
+    const missing = missingOf(taken, first, last);
     if (missing) {
       const reading = await getRange(this.url, missing[0] * PAGE_BYTES, missing[1] * PAGE_BYTES, signal);
       size = reading.size;
-      tail = this.keep(missing[0], reading.bytes);
+      const { bytes } = reading;
+      for (let at = 0; at * PAGE_BYTES < bytes.length; at += 1) taken.set(missing[0] + at, bytes.subarray(at * PAGE_BYTES, (at + 1) * PAGE_BYTES));
     }
-    return { bytes: this.join(first, last, tail, start, end), size };
+    keep(pages, taken);
+    return { bytes: join(taken, first, last, start, end), size };
   }
 
   /** Bytes that have come at `offset`. */
@@ -53,7 +61,7 @@ export class RunFile {
 
   /** Forgets everything: the file has become another one. */
   forget(): void {
-    this.pages.clear();
+    this.pages = new Map();
     this.live = undefined;
   }
 
@@ -66,39 +74,42 @@ export class RunFile {
     if (!live || start < live.start || end > live.start + live.length) return undefined;
     return live.bytes.slice(start - live.start, end - live.start);
   }
+}
 
-  private missing(first: number, last: number): [number, number] | undefined {
-    let from = first;
-    let to = last;
-    while (from < to && this.pages.has(from)) from += 1;
-    while (to > from && this.pages.has(to - 1)) to -= 1;
-    return from < to ? [from, to] : undefined;
-  }
+function missingOf(pages: ReadonlyMap<number, Uint8Array>, first: number, last: number): [number, number] | undefined {
+  let from = first;
+  let to = last;
+  while (from < to && pages.has(from)) from += 1;
+  while (to > from && pages.has(to - 1)) to -= 1;
+  return from < to ? [from, to] : undefined;
+}
 
-  private keep(first: number, bytes: Uint8Array): Uint8Array {
-    const whole = Math.floor(bytes.length / PAGE_BYTES);
-    for (let at = 0; at < whole; at += 1) this.pages.set(first + at, bytes.subarray(at * PAGE_BYTES, (at + 1) * PAGE_BYTES));
-    for (const oldest of this.pages.keys()) {
-      if (this.pages.size <= MOST_PAGES) break;
-      this.pages.delete(oldest);
-    }
-    return bytes.subarray(whole * PAGE_BYTES);
+/** Keeps the whole ones of `taken` as the newest, and lets the oldest go. */
+function keep(pages: Map<number, Uint8Array>, taken: ReadonlyMap<number, Uint8Array>): void {
+  for (const [at, page] of taken) {
+    pages.delete(at);
+    if (page.length === PAGE_BYTES) pages.set(at, page);
   }
+  for (const oldest of pages.keys()) {
+    if (pages.size <= MOST_PAGES) break;
+    pages.delete(oldest);
+  }
+}
 
-  private join(first: number, last: number, tail: Uint8Array | undefined, start: number, end: number): Uint8Array {
-    const pieces: Uint8Array[] = [];
-    for (let at = first; at < last; at += 1) {
-      const page = this.pages.get(at) ?? tail;
-      if (!page) break;
-      pieces.push(page.subarray(Math.max(0, start - at * PAGE_BYTES), Math.max(0, end - at * PAGE_BYTES)));
-      if (page === tail) break;
-    }
-    const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-    let at = 0;
-    for (const piece of pieces) {
-      bytes.set(piece, at);
-      at += piece.length;
-    }
-    return bytes;
+/** Bytes [start, end) of the pages from `first` on; they end with the first page that is missing or not whole. */
+function join(pages: ReadonlyMap<number, Uint8Array>, first: number, last: number, start: number, end: number): Uint8Array {
+  const pieces: Uint8Array[] = [];
+  for (let at = first; at < last; at += 1) {
+    const page = pages.get(at);
+    if (!page) break;
+    pieces.push(page.subarray(Math.max(0, start - at * PAGE_BYTES), Math.max(0, end - at * PAGE_BYTES)));
+    if (page.length < PAGE_BYTES) break;
   }
+  const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
 }

@@ -160,6 +160,8 @@ export class LogWindow {
     const from = Math.max(0, end - STEP_BYTES);
     const base = Math.max(0, from - LOOK_BACK_BYTES);
     const bytes = await this.bytes(base, end, signal);
+    // Rows that end before the ones below them would leave lines out, and count the others wrong.
+    if (bytes.length < end - base) throw new Error(`of the bytes ${base} to ${end}, only ${bytes.length} have come`);
     const { start, startsLine } = rowStart(bytes, base, from);
     return rowsOf(bytes.subarray(start - base), start, startsLine, true).slice(-most);
   }
@@ -167,6 +169,7 @@ export class LogWindow {
   private async bytes(start: number, end: number, signal: AbortSignal): Promise<Uint8Array> {
     const { bytes, size } = await this.read(start, end, signal);
     if (size > this.size) this.size = size;
+    else if (size && size < end) this.size = size; // it has become shorter than it was said to be
     return bytes;
   }
 
