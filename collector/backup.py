@@ -8,12 +8,16 @@ since the size of a stream's file is the offset that is asked for next. Files on
 removed; a row that tells of bytes is committed after them. So the database comes first, as it is at one moment, and the files
 after it. It is put in place last, so that a backup that breaks off leaves the one before usable: its database with files that
 have grown. The journals of the overall logs stay behind: what is not sealed of those logs is merged anew from its streams.
+
+A data folder gets a name by chance at its first backup, and a restored one has that of its backup. So a collector that has
+begun anew, since its disk was not there, say, does not bring the one good copy up to date with nothing.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import sqlite3
 import time
@@ -33,6 +37,7 @@ DATABASE = "collector.sqlite3"
 TOKEN = "admin.token"  # noqa: S105 - the name of its file
 FOLDERS = ("runs", "snapshots", "blobs")
 MARK = "backup.json"
+DATA_ID = "data.id"
 RESTORED = "restored"  # left in the data folder: at the next start the collector's memory is another one (epoch.py)
 _LOCK = "backup.lock"
 _NEW = ".new"
@@ -68,11 +73,15 @@ def backup(data_dir: Path, to: Path, *, has_database: bool = True) -> Done:
     run. Without `has_database` the catalog lies elsewhere, and its backup has to be older than this one."""
     if not (data_dir / "runs").is_dir():
         raise BackupError(f"{data_dir} holds no collector's data; collector.data_dir or --data-dir names its folder")
-    if to.exists() and not (to / MARK).exists() and any(path.name != _LOCK for path in to.iterdir()):
+    # A backup that was begun and broke off has the lock alone.
+    if to.exists() and not any((to / name).exists() for name in (MARK, _LOCK)) and any(to.iterdir()):
         raise BackupError(f"{to} is there and is no backup; give an empty folder, or that of an earlier backup")
+    if has_database and not (data_dir / DATABASE).exists():
+        raise BackupError(f"{data_dir} holds no {DATABASE}; where the database lies elsewhere give the collector's --config")
     with _told(to):
         to.mkdir(DIR_MODE, parents=True, exist_ok=True)
         with _locked(to / _LOCK, f"another backup to {to} is under way"), closing(FileSystem(str(to))) as disk:
+            data_id = _data_id(data_dir, to)
             if has_database:
                 _copy_database(data_dir / DATABASE, to / (DATABASE + _NEW))
             count = _Count(to / _SCRATCH)
@@ -83,7 +92,8 @@ def backup(data_dir: Path, to: Path, *, has_database: bool = True) -> Done:
             _sync(disk)
             if has_database:
                 (to / (DATABASE + _NEW)).replace(to / DATABASE)
-            write_json(str(to / MARK), {"version": __version__, "made_ns": time.time_ns(), "has_database": has_database})
+            mark = {"version": __version__, "made_ns": time.time_ns(), "has_database": has_database, "data_id": data_id}
+            write_json(str(to / MARK), mark)
             # Only now: until the new database was in place, the one before told of these.
             for folder in FOLDERS:
                 _remove_gone(data_dir / folder, to / folder)
@@ -108,12 +118,30 @@ def restore(backup_dir: Path, data_dir: Path) -> Done:
             (data_dir / "runs").mkdir(DIR_MODE, exist_ok=True)
             if (backup_dir / TOKEN).exists():
                 _copy_file(backup_dir / TOKEN, data_dir / TOKEN, count)
+            if isinstance(mark.get("data_id"), str):
+                write_json(str(data_dir / DATA_ID), mark["data_id"])
             write_json(str(data_dir / RESTORED), {"restored_ns": time.time_ns()})
             # Last: a restoring that breaks off leaves no folder that a collector would serve half of.
             if mark.get("has_database"):
                 _copy_file(backup_dir / DATABASE, data_dir / DATABASE, count)
             _sync(disk)
     return Done(count.files, count.copied, count.copied_bytes, bool(mark.get("has_database")))
+
+
+def _data_id(data_dir: Path, to: Path) -> str:
+    """The name of the data folder, which it may get here; raises BackupError where the backup is that of another one."""
+    here = read_json(str(data_dir / DATA_ID))
+    mark = read_json(str(to / MARK))
+    there = mark.get("data_id") if isinstance(mark, dict) else None
+    if isinstance(there, str) and there != here:
+        why = "has begun anew, or is another one" if here is None else "is another one"
+        raise BackupError(
+            f"{to} is a backup of other data than {data_dir}, which {why}; nothing was changed, give an empty folder"
+        )
+    if not isinstance(here, str):
+        here = secrets.token_hex(16)
+        write_json(str(data_dir / DATA_ID), here)
+    return here
 
 
 @contextmanager

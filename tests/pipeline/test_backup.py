@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -290,9 +291,41 @@ def test_runs_that_a_restored_collector_knows_or_has_come_to_know_again_end_by_i
         assert not any(is_alive(pid) for pid in pids)
 
 
+def test_a_first_backup_that_broke_off_is_gone_on_with(collector: CollectorProcess, tmp_path: Path) -> None:
+    to, folder = tmp_path / "backup", collector.data_dir / "runs" / "default"
+    folder.mkdir()
+    (folder / "one").write_bytes(b"bytes")
+    with closing(socket.socket(socket.AF_UNIX)) as no_file:
+        no_file.bind(str(folder / "two"))
+        done = command("collector", "backup", str(to), "--data-dir", str(collector.data_dir))
+        assert done.returncode == 1
+        assert str(folder / "two") in done.stderr
+    (folder / "two").unlink()
+    backup(collector, to)
+    assert (to / "runs" / "default" / "one").read_bytes() == b"bytes"
+
+
+def test_a_collector_that_has_begun_anew_does_not_wipe_its_backup(collector: CollectorProcess, tmp_path: Path) -> None:
+    to, file = tmp_path / "backup", Path("runs", "default", "one")
+    (collector.data_dir / file).parent.mkdir()
+    (collector.data_dir / file).write_bytes(b"bytes")
+    backup(collector, to)
+    collector.kill()
+    shutil.rmtree(collector.data_dir)  # as where its disk is not mounted
+    collector.start()
+    done = command("collector", "backup", str(to), "--data-dir", str(collector.data_dir))
+    assert done.returncode == 1
+    assert "is a backup of other data than" in done.stderr
+    assert done.stderr.count("\n") == 1
+    restore(collector, to)
+    assert (collector.data_dir / file).read_bytes() == b"bytes"
+    backup(collector, to)  # the restored one goes on with it
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (["backup", "{}/b", "--data-dir", "{}/collector"], "holds no collector.sqlite3; where the database lies elsewhere"),
         (["backup"], "runyard collector backup wants a folder; write it as in backup /srv/backup"),
         (
             ["backup", "{}/b", "--data-dir", "{}"],

@@ -118,16 +118,17 @@ def step_bad_settings_stop_it_with_a_sentence_in_the_journal(machine: Machine) -
 def step_a_backup_while_it_serves_brings_a_run_back_after_its_disk_is_lost(machine: Machine) -> None:
     """As docs/operations.md says; sudo is not on this node."""
     data, backup = "/var/lib/runyard-collector", "/var/backups/runyard"
+    where = ("--config", "/etc/runyard/collector.toml", "--data-dir", data)
     token = machine.path(TOKEN).read_text()
     environ = {"RUNYARD_COLLECTOR_URL": "http://127.0.0.1:8750", "RUNYARD_TOKEN": token.strip()}
     machine.run("env", "--chdir", "/root", "runyard", "run", "--run-id", "kept", "--", "echo", "kept", env=environ)
     machine.run("install", "-d", "-o", "runyard", "-g", "runyard", "-m", "700", backup)
     as_runyard = ["runuser", "-u", "runyard", "--", "runyard", "collector"]
-    machine.run(*as_runyard, "backup", backup, "--data-dir", data)
+    machine.run(*as_runyard, "backup", backup, *where)
     machine.run("systemctl", "stop", "runyard-collector")
     machine.run("mv", data, f"{data}.lost")
     machine.run("install", "-d", "-o", "runyard", "-g", "runyard", "-m", "700", data)
-    machine.run(*as_runyard, "restore", backup, "--data-dir", data)
+    machine.run(*as_runyard, "restore", backup, *where)
     machine.run("systemctl", "start", "runyard-collector")
     assert machine.path(TOKEN).read_text() == token
     assert runyard(machine, "verify", "kept").startswith("every byte of kept is what its nodes wrote")
