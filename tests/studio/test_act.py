@@ -13,6 +13,7 @@ from tests.agent_process import CLUSTER, AgentProcess, running_agent, status_of,
 from tests.cli.scene import runyard
 from tests.collector.node import call
 from tests.collector_process import CollectorProcess
+from tests.studio import chart_scenes
 from tests.studio.browsing import LOOKS, Browsing, faults_of_access, needs_browser, shoot
 from tests.waiting import wait_for
 
@@ -141,6 +142,22 @@ def test_a_run_is_renamed_tagged_pinned_archived_and_restored(browsing: Browsing
         choose(page, "Restore")
         expect(page.get_by_text("Archived", exact=True)).to_have_count(0)
         assert shown(collector, run_id)["deleted_ms"] is None
+
+
+@needs_browser
+def test_saving_tags_keeps_those_that_were_set_while_the_dialog_was_open(browsing: Browsing) -> None:
+    collector, run_id = browsing.collector, "c7-tags-meanwhile"
+    submit(collector, run_id, ["sleep", "600"])
+    chart_scenes.record(collector, run_id, [["g", "", "team", "red"], ["g", "", "old", "yes"]])
+    with browsing.page(f"/runs/{run_id}") as page:
+        choose(page, "Edit tags")
+        chart_scenes.record(collector, run_id, [["g", "", "grade", "measured meanwhile"], ["g", "", "team", "green"]])
+        expect(page.get_by_text("measured meanwhile")).to_be_attached()  # the page behind the dialog has it
+        page.get_by_role("button", name="Remove old").click()
+        page.get_by_role("button", name="Save tags").click()
+        expect(page.get_by_role("status").get_by_text("The tags are saved.")).to_be_visible()
+    assert shown(collector, run_id)["tags"] == {"grade": "measured meanwhile", "team": "green"}
+    collector.client().json("POST", f"/runs/{run_id}/cancel", {})
 
 
 @pytest.mark.row("C7")

@@ -14,12 +14,14 @@ interface OneProps {
 
 /** Changes the tags of one run. */
 export function TagsDialog({ run, refresh, onClose }: OneProps) {
-  const [rows, setRows] = useState<readonly PairRow[]>(() => rowsOf(run.tags, true));
+  // As they were when it was opened: what others set meanwhile is not in the rows, and stays.
+  const [before] = useState(run.tags);
+  const [rows, setRows] = useState<readonly PairRow[]>(() => rowsOf(before, true));
   const wrong = whyBadPairs(rows, "tag");
   async function save(): Promise<void> {
     const wanted = pairsOf(rows);
-    const removed = Object.keys(run.tags).filter((key) => !(key in wanted));
-    const changed = Object.fromEntries(Object.entries(wanted).filter(([key, value]) => run.tags[key] !== value));
+    const removed = Object.keys(before).filter((key) => !(key in wanted));
+    const changed = Object.fromEntries(Object.entries(wanted).filter(([key, value]) => before[key] !== value));
     await changeTags(run.run_id, changed, removed);
     tell("The tags are saved.");
     refresh();
