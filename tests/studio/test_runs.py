@@ -127,6 +127,26 @@ def test_runs_are_found_by_metric_parameter_tag_node_user_time_and_experiment(br
 
 @needs_browser
 @pytest.mark.row("C1")
+def test_runs_are_found_by_a_part_of_the_name_that_is_typed_into_the_form(browsing: Browsing) -> None:
+    with browsing.page("/runs") as page:
+        expect_names(page, *ALL)
+        field = add_filter(page, "Name").get_by_label("Name contains")
+        field.press_sequentially("mlp l")
+        expect(field).to_have_value("mlp l")
+        field.press("Enter")
+        expect_names(page, "mlp large")
+        page.get_by_role("button", name="Name contains mlp l", exact=True).click()
+        field = page.get_by_role("dialog").get_by_label("Name contains")
+        expect(field).to_have_value("mlp l")
+        field.press("End")
+        field.press("Backspace")
+        field.press_sequentially("s")
+        page.get_by_role("button", name="Change").click()
+        expect_names(page, "mlp small")
+
+
+@needs_browser
+@pytest.mark.row("C1")
 def test_what_cannot_be_used_is_said_and_nothing_is_a_dead_end(browsing: Browsing) -> None:
     with browsing.page("/runs") as page:
         typed = page.get_by_label("Filter by a part of the name, or a condition")

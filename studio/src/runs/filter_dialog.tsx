@@ -106,17 +106,17 @@ function ChoiceEditor(props: EditorProps) {
 }
 
 function TextEditor({ field, clause, onDraft }: EditorProps) {
+  const [text, setText] = useState(clause?.values[0]?.replace(/^%|%$/g, "") ?? "");
+
+  function change(to: string): void {
+    setText(to);
+    onDraft(to ? { entity: "attribute", key: field.key, comparator: "ILIKE", values: [`%${to}%`] } : undefined);
+  }
+
   return (
     <label>
       {field.title} contains
-      <input
-        required
-        value={clause?.values[0]?.replace(/^%|%$/g, "") ?? ""}
-        onInput={(event) => {
-          const text = event.currentTarget.value;
-          onDraft(text ? { entity: "attribute", key: field.key, comparator: "ILIKE", values: [`%${text}%`] } : undefined);
-        }}
-      />
+      <input required value={text} onInput={(event) => change(event.currentTarget.value)} />
     </label>
   );
 }
