@@ -25,9 +25,8 @@ describe("a file that is read by pages", () => {
     const data = linesOf(200 * PAGE_BYTES + 4096);
     serve(data);
     const file = new RunFile("/file");
-    for (let at = 0; at < 96; at += 1) await file.read(at * PAGE_BYTES, (at + 1) * PAGE_BYTES);
-    await file.read(5 * PAGE_BYTES, 6 * PAGE_BYTES);
-    const ends = [0, 95, 1, 200].map((page) => page * PAGE_BYTES);
+    for (let at = 10; at < 106; at += 1) await file.read(at * PAGE_BYTES, (at + 1) * PAGE_BYTES);
+    const ends = [9, 104, 8, 200].map((page) => page * PAGE_BYTES);
     for (const start of ends) {
       const { bytes } = await file.read(start, start + 2 * PAGE_BYTES);
       expect(bytes.length).toBe(Math.min(2 * PAGE_BYTES, data.length - start));
@@ -65,7 +64,7 @@ describe("a file that is read by pages", () => {
     await reading;
     const other = new Uint8Array(2 * PAGE_BYTES).fill(120);
     serve(other);
-    expect((await file.read(0, PAGE_BYTES)).bytes).toEqual(other.subarray(0, PAGE_BYTES));
+    expect(Buffer.compare((await file.read(0, PAGE_BYTES)).bytes, other.subarray(0, PAGE_BYTES))).toBe(0);
   });
 });
 
