@@ -47,9 +47,11 @@ export class LogModel {
     void (this.isFollowing.value ? this.window.jumpToEnd() : this.window.jump(at ?? 0));
   }
 
-  jump(at: number): void {
+  /** Stays where the byte at `at` is, from now on. */
+  show(at: number): void {
     this.isFollowing.value = false;
-    void this.window.jump(at);
+    const { start, end, rows } = this.window;
+    if (rows.length && !(start <= at && at < end)) void this.window.jump(at);
   }
 
   /** Stays at the end from now on, where the file still grows. */

@@ -90,8 +90,7 @@ function Lines(props: OpenFileProps & { url: string }): JSX.Element {
     return () => model.dispose();
   }, [model]);
   useEffect(() => {
-    const { window } = model;
-    if (at !== null && window.rows.length && !(window.start <= at && at < window.end)) model.jump(at);
+    if (at !== null) model.show(at);
   }, [at, model]);
   useLineNumbers(model, runId, one.file.path);
   const options = { isWrapped: query.get("wrap") !== "0", isRaw: query.get("raw") === "1", hasTimes: query.get("times") === "1" };

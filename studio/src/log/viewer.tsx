@@ -42,6 +42,8 @@ export function Viewer(props: ViewerProps): JSX.Element {
   const anchor = useRef<{ start: number; top: number } | null>(null);
   const shownTarget = useRef<number | null>(null);
   const goal = useRef<Goal | null>(null);
+  /** Where the box was left when the target had been brought into sight: if that is its end, nobody has scrolled there. */
+  const broughtTo = useRef(-1);
   const [isAbove, setIsAbove] = useState(0);
   const { rows } = model.window;
 
@@ -60,6 +62,7 @@ export function Viewer(props: ViewerProps): JSX.Element {
       shownTarget.current = target;
       const start = rowOf(rows, target)?.start ?? -1;
       if (!isSeen(box, start)) bring(box, start, 0.5);
+      broughtTo.current = box.scrollTop;
     } else if (anchor.current) keepInPlace(box, anchor.current);
     anchor.current = topRow(box);
     if (anchor.current) setIsAbove(anchor.current.start);
@@ -80,7 +83,8 @@ export function Viewer(props: ViewerProps): JSX.Element {
       if (below > AT_END_PX) model.isFollowing.value = false;
       return;
     }
-    if (below <= AT_END_PX && window.isAtEnd && model.isLive.value && box.scrollTop > 0) model.isFollowing.value = true;
+    if (box.scrollTop !== broughtTo.current) broughtTo.current = -1;
+    if (below <= AT_END_PX && window.isAtEnd && model.isLive.value && box.scrollTop > 0 && broughtTo.current < 0) model.isFollowing.value = true;
     if (window.isLoading || window.error) return;
     if (box.scrollTop < NEAR_PX && !window.isAtStart) void window.extendUp();
     else if (below < NEAR_PX && !window.isAtEnd) void window.extendDown();
