@@ -149,11 +149,20 @@ def get_all_logs(run: Run, destination: str | os.PathLike[str] | None = None) ->
     return [str(target) for target in targets]
 
 
+def why_bad_name(name: str) -> str:
+    """What keeps a file of a run from having that name, as the end of a sentence; empty where nothing does."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "is not UTF-8, and the collector's names are text"
+    return names.why_bad_stream_name(name)
+
+
 def _checked_name(name: str) -> str:
     if not isinstance(name, str):
         raise InputError(f"a file's name is a text, as 'outputs/model.pt', not {name!r}")
     plain = name.removeprefix("./")
-    bad = names.why_bad_stream_name(plain)
+    bad = why_bad_name(plain)
     if bad:
         raise InputError(f"the file's name {name[:200]!r} {bad}; a name looks like 'outputs/model.pt'")
     return plain

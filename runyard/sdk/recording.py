@@ -10,6 +10,7 @@ import atexit
 import errno
 import json.encoder
 import os
+import re
 import threading
 import time
 import weakref
@@ -26,6 +27,9 @@ from .connection import Connection
 # What waits in memory while the disk has no room: beyond that, records are dropped, counted and told.
 MOST_WAITING_BYTES = 8 << 20
 RETRY_S = 0.5
+# Of JSON as ASCII: a backslash that is meant as such, or the two halves of a character, and one half alone.
+_HALVES = re.compile(r"(\\\\|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|\\ud[89a-f][0-9a-f]{2}")
+_REPLACEMENT = r"\ufffd"
 
 
 class Recorder(Protocol):
@@ -166,8 +170,12 @@ class JournalRecorder:
 
 
 def encoded(record: Sequence[object]) -> bytes:
-    """A record as a line of a journal. Raises TypeError for what JSON does not have."""
-    return ("".join(_encode(record)) + "\n").encode()
+    """A record as a line of a journal; half of a character, which the collector takes in no text, is U+FFFD in it. Raises
+    TypeError for what JSON does not have."""
+    line = "".join(_encode(record)) + "\n"
+    if "\\ud" in line:
+        line = _HALVES.sub(lambda found: found[1] or _REPLACEMENT, line)
+    return line.encode()
 
 
 def _encoder() -> Callable[[object], Sequence[str]]:

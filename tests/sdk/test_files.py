@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import sys
 import threading
@@ -236,6 +237,17 @@ def test_an_offline_runs_files_stay_here(here: Path, monkeypatch: pytest.MonkeyP
     assert (here / "b.txt").read_text() == "a"
     with pytest.raises(InputError, match=r"has no file 'outputs/b\.txt'"):
         run.download_file("outputs/b.txt")
+
+
+def test_a_folder_with_a_file_whose_name_is_no_text_is_refused_whole(shared: CollectorProcess, here: Path) -> None:
+    _, run = made(shared)
+    (here / "a.txt").write_text("a")
+    (here / os.fsdecode(b"caf\xe9.txt")).write_text("b")
+    with pytest.raises(InputError, match=r"name 'tree/caf\\udce9\.txt' is not UTF-8, and the collector's names are text"):
+        run.upload_folder("tree", ".")
+    assert run.get_file_names() == [LOG]
+    run.upload_file("cafe.txt", os.fsdecode(b"caf\xe9.txt"))
+    assert run.get_file_names() == [LOG, "cafe.txt"]
 
 
 def test_what_cannot_be_is_told_in_a_sentence(shared: CollectorProcess, here: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from runyard.sdk import recording
-from runyard.tracking.records import Warned
+from runyard.tracking.records import Status, Warned, decoder
 from tests.waiting import wait_for
 
 from .recorded import Job, records_of, values_of
@@ -214,6 +214,21 @@ def test_logging_takes_microseconds_and_no_memory(job: Job) -> None:
     median_ns, grown_bytes = map(int, done.stdout.split())
     assert median_ns < 100_000
     assert grown_bytes < 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("caf\udce9", "caf\ufffd"),
+        ("\ud83d", "\ufffd"),
+        ("\ud83d\U0001f600\udce9", "\ufffd\U0001f600\ufffd"),
+        ("\\\udce9 and \\udce9 as it is written", "\\\ufffd and \\udce9 as it is written"),
+        ("\U0001f600 é", "\U0001f600 é"),
+    ],
+)
+def test_half_of_a_character_costs_no_record(text: str, kept: str) -> None:
+    record = decoder.decode(recording.encoded(["s", "child", "Failed", text, 1]))
+    assert record == Status("child", "Failed", kept, 1)
 
 
 def test_without_the_c_encoder_lines_are_the_same() -> None:
