@@ -65,7 +65,7 @@ class RunyardCallback:
     def __call__(self, study: Any, trial: Any) -> None:
         """A trial has ended. `study` and `trial` are Optuna's Study and FrozenTrial."""
         self._set_goal([direction.name.lower() for direction in study.directions])
-        child = children.of(self.run, f"{self.run.id}_{trial.number}")
+        child = children.child_of(self.run, f"{self.run.id}_{trial.number}")
         write, key = self.run._recorder.write, child._record_key
         name = f"trial {trial.number}"
         write(["c", key, self.run._record_key, name, _KIND, "", _ms(trial.datetime_start)])

@@ -15,6 +15,7 @@ from runyard.errors import InputError
 from . import metrics, values
 
 if TYPE_CHECKING:
+    from .recording import Recorder
     from .run import Run
 
 _latest_ms = 0
@@ -75,13 +76,53 @@ def parent_of(run: Run) -> Run | None:
     return reading.parent(run)
 
 
-def of(parent: Run, run_id: str) -> Run:
-    """The descendant `run_id` of a run, recorded by the same recorder."""
+def child_of(parent: Run, run_id: str) -> Run:
+    """The child `run_id` of a run, recorded by the same recorder."""
+    return _related(parent, run_id, parent._recorder, parent)
+
+
+def above(run: Run, run_id: str) -> Run:
+    """The parent `run_id` of a run, whose recorder takes nothing of it: of a run that was fetched it has a recorder of its own,
+    and in a process of the run what is recorded of it raises InputError."""
+    from .requesting import RequestRecorder
     from .run import Run
 
-    child = Run._made(run_id, parent._experiment_name, parent._connection, parent._recorder, record_key=run_id)
-    child._experiment = parent._experiment
-    return child
+    if isinstance(run._recorder, RequestRecorder):
+        return Run(run.experiment, run_id)
+    return _related(run, run_id, _NotTaken(run, run_id), None)
+
+
+class _NotTaken:
+    """The recorder of a run above the one that this process belongs to."""
+
+    blobs_dir = ""
+
+    def __init__(self, run: Run, run_id: str) -> None:
+        self._of = run._recorder
+        self._why = (
+            f"run {run_id} is the parent of run {run.id}, whose processes record only what is of that run and its children;"
+            f" record it there, or from outside with Run(experiment, {run_id!r})"
+        )
+
+    def write(self, record: Sequence[object]) -> None:
+        """Raises InputError: the collector would refuse it, unseen."""
+        raise InputError(self._why)
+
+    def settle(self, timeout_s: float) -> bool:
+        """What the process has recorded of its own run; nothing is recorded here."""
+        return self._of.settle(timeout_s)
+
+    def left(self) -> str:
+        """As of its own run."""
+        return self._of.left()
+
+
+def _related(run: Run, run_id: str, recorder: Recorder, parent: Run | None) -> Run:
+    from .run import Run
+
+    made = Run._made(run_id, run._experiment_name, run._connection, recorder, record_key=run_id)
+    made._experiment, made._parent = run._experiment, parent
+    return made
 
 
 def _create(parent: Run, name: str, run_id: str | None) -> Run:
@@ -91,8 +132,7 @@ def _create(parent: Run, name: str, run_id: str | None) -> Run:
         raise InputError(f"the child's id {wanted!r} {why}")
     if name:
         values.check_name(name, "a run")
-    child = of(parent, wanted)
-    child._parent = parent
+    child = child_of(parent, wanted)
     child._is_recorded = True
     parent._recorder.write(["c", wanted, parent._record_key, name, CHILD, "", _next_ms()])
     return child

@@ -54,11 +54,7 @@ def marks(run: Run, which: str) -> dict[str, str]:
 def parent(run: Run) -> Run | None:
     """The run's parent, None where it is nobody's child."""
     found = _read(run, lambda: _document(run)["parent_run_id"], lambda replay: _seen(replay, run).parent)
-    if not found:
-        return None
-    made = kin.of(run, found)
-    made._is_recorded = False
-    return made
+    return kin.above(run, found) if found else None
 
 
 def children(of: Run, recursive: bool, tags: Marks, properties: Marks, kind: str | None, status: str | None) -> Iterator[Run]:
@@ -108,13 +104,13 @@ def _series_here(seen: Recorded, name: str | None) -> tuple[dict[str, Series], R
 
 def _children(of: Run) -> list[tuple[Run, dict[str, Any]]]:
     found = reader.runs(of._client, {"parent": of.id})
-    return [(kin.of(of, one["run_id"]), one) for one in found]
+    return [(kin.child_of(of, one["run_id"]), one) for one in found]
 
 
 def _children_here(of: Run, replay: Replay) -> list[tuple[Run, dict[str, Any]]]:
     newest_first = reversed(replay.runs.items())
     return [
-        (kin.of(of, run_id), {"kind": seen.kind, "status": seen.status, "tags": seen.tags})
+        (kin.child_of(of, run_id), {"kind": seen.kind, "status": seen.status, "tags": seen.tags})
         for run_id, seen in newest_first
         if seen.parent == of._record_key and run_id
     ]
