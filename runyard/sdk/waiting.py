@@ -110,7 +110,7 @@ class _Showing:
         self._write(f"RunId: {self._run.id}\nWeb View: {self._url}\n\n")
         found = _look(self._run)
         if found["is_complete"]:
-            self._show_past()
+            self._show_past(found)
         else:
             self._show_live(found)
         self._sections.end()
@@ -118,8 +118,10 @@ class _Showing:
         self._summary(found)
         return found
 
-    def _show_past(self) -> None:
+    def _show_past(self, found: Document) -> None:
         """One file after the other."""
+        if why := reader.removed(found):
+            self._write(f"[{why}]\n")
         client = self._run._client
         paths = [file["path"] for file in reader.files(client, self._run.id) if not file.get("removed_ns")]
         for path in sorted(filter(_is_shown, paths), key=_in_order):

@@ -19,6 +19,8 @@ MOST_FILES = 500
 MOST_METRICS = 200
 MOST_CHILDREN = 2000
 _PAGE = 1000
+# What a collector answers for bytes of a file that is empty, and of one that was removed.
+_NO_BYTES = (416, 410)
 # Of a line: so many pixels wide is a chart in a notebook at most, where two stand beside each other.
 COLUMNS = 300
 EARLIER_BYTES = 64 << 10
@@ -111,10 +113,15 @@ def earlier(client: CollectorClient, run_id: str, path: str, before: int) -> tup
 
 
 def text_of(client: CollectorClient, run_id: str, path: str, most_bytes: int) -> str:
-    """The end of a file as text."""
+    """The end of a file as text; "" for one that is empty or was removed."""
     target = f"{run_path(run_id)}/files/{path_segments(path)}"
     data = bytearray()
-    with client.stream("GET", target, headers={"Range": f"bytes=-{most_bytes}"}) as response:
-        while piece := client.read(response, most_bytes):
-            data += piece
+    try:
+        with client.stream("GET", target, headers={"Range": f"bytes=-{most_bytes}"}) as response:
+            while piece := client.read(response, most_bytes):
+                data += piece
+    except CollectorRefused as error:
+        if error.status not in _NO_BYTES:
+            raise
+        return ""
     return data.decode("utf-8", "replace")

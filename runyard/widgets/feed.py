@@ -59,15 +59,17 @@ class RunFeed:
         *,
         show: Callable[[Parts], None],
         answer: Callable[[Parts, bytes], None],
+        give_up_s: float = GIVE_UP_S,
     ) -> None:
         self._connection = Connection(connection.url, connection.token, timeout_s=TIMEOUT_S)
-        self._show, self._answer = show, answer
+        self._show, self._answer, self._give_up_s = show, answer, give_up_s
         self._lock = threading.Lock()
         self._wishes: deque[Wish] = deque()
         self._thread: threading.Thread | None = None
         self._is_stopped = False
         self._trail: list[str] = []  # the runs that a person came from, the outermost first
         self._picture = Picture(run_id)
+        self._untold: Parts = {}  # what has changed since something was told
         self._output: Output | None = None
         self._path = ""  # of the log that a person has chosen
         self._trouble = ""
@@ -80,6 +82,7 @@ class RunFeed:
         with self._lock:
             self._is_stopped = False
             if self._thread is None:
+                self._final_s, self._picture.is_settled = None, False  # whoever comes gets a look, also at a run that is over
                 self._thread = threading.Thread(target=self._run, name=f"showing {self._picture.run_id}", daemon=True)
                 self._thread.start()
 
@@ -109,7 +112,7 @@ class RunFeed:
             self._close_output()
             with self._lock:
                 self._thread = None
-            self._tell({}, is_over=True)
+            self._tell(is_over=True)
 
     def _is_done(self) -> bool:
         """Whether the thread ends now; the last word is told before."""
@@ -118,7 +121,8 @@ class RunFeed:
             return False
         self._close_output()
         if is_over:
-            self._tell({}, is_over=True)
+            self._trouble = self._what_is_missing()
+            self._tell(is_over=True)
         with self._lock:
             if self._wishes or not (is_over or self._is_stopped):  # somebody has come meanwhile, and saw a thread
                 return False
@@ -129,18 +133,24 @@ class RunFeed:
         if self._trouble or not self._picture.is_final:
             return False
         self._final_s = self._final_s or time.monotonic()
-        if time.monotonic() - self._final_s > GIVE_UP_S:
+        if time.monotonic() - self._final_s > self._give_up_s:
             return True
-        return self._picture.is_complete and (self._output is None or self._output.is_ended)
+        return self._picture.is_settled and (self._output is None or self._output.is_ended)
+
+    def _what_is_missing(self) -> str:
+        """The last word on a run that is given up."""
+        run = self._picture.run
+        if run is None or self._picture.is_complete:
+            return ""
+        return f"run {run['run_id']} is {run['status']}, and not all of its files have come; show it again to look once more"
 
     def _turn(self) -> None:
         """One look at everything."""
         client = self._connection.client
-        changes: Parts = {}
         try:
             if time.monotonic() >= self._again_s:
-                self._serve(client, changes)
-                changes |= self._picture.refresh(client, time.monotonic())
+                self._serve(client)
+                self._picture.refresh(client, time.monotonic(), self._untold)
                 self._follow_first()
                 self._trouble = ""
         except (CollectorUnreachable, CollectorBusy) as error:
@@ -151,29 +161,30 @@ class RunFeed:
                 raise
             self._trouble = f"{error}; trying again"
             self._again_s = time.monotonic() + AGAIN_S
-        self._take_output(changes)
-        self._tell(changes)
+        self._take_output()
+        self._tell()
 
     def _may_be_on_its_way(self) -> bool:
         return submitting.is_on_its_way(self._picture.run_id) or time.monotonic() - self._begun_s < UNKNOWN_S
 
-    def _take_output(self, changes: Parts) -> None:
+    def _take_output(self) -> None:
         if self._output is None or self._output.is_ended:
             time.sleep(PACE_S)
             return
         is_long = self._output.length_bytes > LONG_LOG_BYTES
         log, is_moved = self._output.take(LONG_PACE_S if is_long else PACE_S)
         if log is not None:
-            changes["log"] = log
+            self._untold["log"] = log
         if is_moved:
             self._picture.hurry()
 
-    def _tell(self, changes: Parts, *, is_over: bool = False) -> None:
+    def _tell(self, *, is_over: bool = False) -> None:
         """Shows what has changed, and from time to time that somebody is there."""
         now_s = time.monotonic()
         beat = {"trouble": self._trouble, "is_over": is_over}
-        if changes or is_over or now_s >= self._beat_s:
+        if self._untold or is_over or now_s >= self._beat_s:
             self._beat_s = now_s + BEAT_S
+            changes, self._untold = self._untold, {}
             self._show(changes | {"page": self._page(), "beat": beat | {"at_ms": now_ms()}})
 
     def _page(self) -> Parts:
@@ -196,13 +207,13 @@ class RunFeed:
 
     # Wishes.
 
-    def _serve(self, client: CollectorClient, changes: Parts) -> None:
+    def _serve(self, client: CollectorClient) -> None:
         while self._wishes:
             wish = self._wishes[0]
-            self._fulfil(client, wish, changes)
+            self._fulfil(client, wish)
             self._wishes.popleft()  # only now: one that a collector which is away has broken off is tried again
 
-    def _fulfil(self, client: CollectorClient, wish: Wish, changes: Parts) -> None:
+    def _fulfil(self, client: CollectorClient, wish: Wish) -> None:
         match wish:
             case {"kind": "file", "path": str(path)} if self._has_file(path):
                 self._path = path
@@ -212,10 +223,10 @@ class RunFeed:
                 self._picture.want_chart(name)
             case {"kind": "open", "run_id": str(run_id)} if self._has_child(run_id):
                 self._trail.append(self._picture.run_id)
-                self._turn_to(run_id, changes)
+                self._turn_to(run_id)
             case {"kind": "back", "run_id": str(run_id)} if run_id in self._trail:
                 del self._trail[self._trail.index(run_id) :]
-                self._turn_to(run_id, changes)
+                self._turn_to(run_id)
 
     def _has_file(self, path: str) -> bool:
         return any(file["path"] == path for file in self._picture.parts.get("files", ()))
@@ -224,13 +235,12 @@ class RunFeed:
         trials = self._picture.parts.get("trials") or {"trials": ()}
         return any(one["run_id"] == run_id for one in trials["trials"])
 
-    def _turn_to(self, run_id: str, changes: Parts) -> None:
+    def _turn_to(self, run_id: str) -> None:
         """Another run is shown; of the one before nothing stays."""
         self._close_output()
         self._picture = Picture(run_id)
         self._path, self._final_s = "", None
-        changes.clear()
-        changes |= {"run": {}, "metrics": [], "series": {}, "files": [], "trials": {}, "verdict": {}, "log": {}}
+        self._untold = {"run": {}, "metrics": [], "series": {}, "files": [], "trials": {}, "verdict": {}, "log": {}}
 
     def _send_earlier(self, client: CollectorClient, path: str, before: int) -> None:
         head = {"kind": "earlier", "path": path, "before": before}

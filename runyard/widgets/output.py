@@ -32,7 +32,7 @@ class Output:
     @property
     def length_bytes(self) -> int:
         """Of what is kept."""
-        return self._tail.end - self._tail.start
+        return self._tail.length
 
     def take(self, span_s: float) -> tuple[dict[str, Any] | None, bool]:
         """(the log, where it has changed; whether the run's status has). Blocks for `span_s`, or less where the log has ended.
@@ -52,7 +52,7 @@ class Output:
                     self._tail.add(data.offset, data.data)
                     has_changed = True
                 case Gap() as gap:
-                    self._tail.begin(gap.offset + gap.length, starts_line=False)
+                    self._tail.add_gap(gap.offset, gap.length)
                     has_changed = True
                 case Superseded():
                     has_changed = True
@@ -63,13 +63,14 @@ class Output:
         return self.part() if has_changed else None, is_moved
 
     def part(self) -> dict[str, Any]:
-        """The log as the page gets it: `bytes` from `start` on."""
+        """The log as the page gets it: `bytes` from `start` on, without what the node has dropped, `gaps` [start, end)."""
         return {
             "path": self.path,
             "generation": self._generation,
             "start": self._tail.start,
             "starts_line": self._tail.starts_line,
             "bytes": self._tail.data,
+            "gaps": self._tail.gaps,
             "is_ended": self.is_ended,
         }
 

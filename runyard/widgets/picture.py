@@ -34,6 +34,8 @@ class Picture:
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         self.parts: dict[str, Any] = {}
+        # Every part was asked for after the run was complete.
+        self.is_settled = False
         self._due_s: dict[str, float] = {}
         self._drawn_counts: dict[str, int] = {}
         self._wanted_charts: list[str] = []
@@ -64,9 +66,12 @@ class Picture:
         self._due_s.pop("metrics", None)
         self._due_s.pop("series", None)
 
-    def refresh(self, client: CollectorClient, now_s: float) -> dict[str, Any]:
-        """Asks for what is due; gives the parts that have become others. Blocks; raises CollectorError, InputError."""
-        changes: dict[str, Any] = {}
+    def refresh(self, client: CollectorClient, now_s: float, changes: dict[str, Any]) -> None:
+        """Asks for what is due, and once the run is complete for everything. Puts the parts that have become others into
+        `changes`, also where it breaks off. Blocks; raises CollectorError, InputError."""
+        was_complete = self.is_complete
+        if was_complete and not self.is_settled:
+            self.hurry()
         if self._is_due("run", now_s):
             self._put("run", asking.run(client, self.run_id), changes)
             is_long = self.run is not None and len(self.run["processes"]) > MANY_PROCESSES
@@ -86,7 +91,7 @@ class Picture:
         if self.run is not None and self._is_due("verdict", now_s):
             self._put("verdict", asking.verdict(client, self.run), changes)
             self._due_s["verdict"] = now_s + VERDICT_S
-        return changes
+        self.is_settled = self.is_settled or was_complete
 
     def _refresh_series(self, client: CollectorClient, now_s: float, changes: dict[str, Any]) -> None:
         """Only those that have got values since."""

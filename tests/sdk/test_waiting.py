@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 
-from runyard import PyTorchConfiguration, Run, names
+from runyard import PyTorchConfiguration, Run, Workspace, names
 from runyard.errors import InputError, RunFailed
 from tests.agent.node_runs import is_alive
 from tests.agent_process import running_agent
+from tests.cli.test_removed import ENVIRON, WHY
+from tests.collector.node import Node
+from tests.collector_process import running_collector
 from tests.sdk.lab import CLUSTER, LIMIT_S, LOG, Lab, lab
 from tests.sdk.shown import is_shown, sections
 from tests.waiting import wait_for
@@ -263,3 +266,19 @@ def test_a_run_that_is_none_cannot_be_waited_for(site: Lab) -> None:
         Run(site.experiment, run.id[:-1]).wait_for_completion()
     with pytest.raises(InputError, match="did you mean"):
         Run(site.experiment, run.id[:-1]).wait_for_completion(show_output=True)
+
+
+def test_whoever_waits_for_a_run_whose_files_were_removed_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_collector(tmp_path, environ=ENVIRON) as collector:
+        node = Node(collector)
+        stream = node.open_one()
+        node.send(stream, 0, b"hello\n")
+        node.seal(stream, b"hello\n")
+        node.complete()
+        wait_for(lambda: node.run()["removed_ns"], "the files are removed", limit_s=LIMIT_S)
+        monkeypatch.setenv("RUNYARD_COLLECTOR_URL", collector.url)
+        monkeypatch.setenv("RUNYARD_TOKEN", collector.token)
+        shown = io.StringIO()
+        Run.get(Workspace.from_config(), node.run_id).wait_for_completion(show_output=shown)  # type: ignore[arg-type]
+    assert f"\n[the files of run {node.run_id} were removed at " in shown.getvalue()
+    assert f": {WHY}]\n" in shown.getvalue()

@@ -15,10 +15,10 @@ from runyard import Run
 from runyard.errors import InputError
 from runyard.widgets import RunDetails, summary
 from runyard.widgets.choosing import first_to_read
-from runyard.widgets.feed import RunFeed
-from runyard.widgets.tail import Tail
+from runyard.widgets.tail import MOST_GAPS, Tail
 from tests.sdk.lab import CLUSTER, LIMIT_S, LOG, Lab
 from tests.waiting import wait_for
+from tests.widgets.shown import Shown
 
 
 @given(st.lists(st.binary(max_size=40)), st.integers(min_value=1, max_value=64))
@@ -40,6 +40,27 @@ def test_a_tail_forgets_what_a_hole_has_cut_off() -> None:
     tail.begin(50, starts_line=False)
     tail.add(50, b"behind\n")
     assert (tail.start, tail.data, tail.starts_line) == (50, b"behind\n", False)
+
+
+@given(
+    st.lists(st.tuples(st.binary(max_size=40), st.integers(min_value=0, max_value=9))), st.integers(min_value=1, max_value=64)
+)
+def test_a_tail_keeps_what_came_before_a_gap_and_where_the_gap_is(pieces: list[tuple[bytes, int]], most: int) -> None:
+    tail = Tail(most)
+    whole: dict[int, int] = {}
+    end = 0
+    for piece, dropped in pieces:
+        tail.add(end, piece)
+        whole |= {end + at: byte for at, byte in enumerate(piece)}
+        end += len(piece)
+        if dropped:
+            tail.add_gap(end, dropped)
+            end += dropped
+        assert tail.end == end
+        assert len(tail.gaps) <= MOST_GAPS
+        in_gaps = {at for start, behind in tail.gaps for at in range(start, behind)}
+        kept = [whole[at] for at in range(tail.start, end) if at not in in_gaps]
+        assert bytes(kept) == tail.data
 
 
 FILES = ["azureml-logs/65_job_prep-n1.txt", "azureml-logs/70_driver_log_0.txt", "azureml-logs/70_driver_log_13.txt"]
@@ -117,23 +138,6 @@ def test_scripts_are_given_what_the_widget_shows(site: Lab, capsys: pytest.Captu
     assert data["child_runs"] == []
     RunDetails(run).show()  # no notebook is here
     assert f"RunId: {run.id}\nStatus: Completed\n" in capsys.readouterr().out
-
-
-class Shown:
-    """What a feed shows, put together."""
-
-    def __init__(self, run: Run) -> None:
-        assert run._connection is not None
-        self.parts: dict[str, Any] = {}
-        self.answers: list[tuple[dict[str, Any], bytes]] = []
-        self.feed = RunFeed(run._connection, run.id, show=self.parts.update, answer=self._hear)
-        self.feed.start()
-
-    def _hear(self, head: dict[str, Any], data: bytes) -> None:
-        self.answers.append((head, data))
-
-    def is_over(self) -> bool:
-        return bool(self.parts.get("beat", {}).get("is_over"))
 
 
 def test_a_feed_ends_with_the_run_and_wakes_for_a_wish(site: Lab, tmp_path: Path) -> None:
