@@ -1,6 +1,7 @@
 // The live end of one file: its bytes as they come, by the run's stream of events. The browser goes on by itself after a break, with
 // the last event's id; where the collector refuses (it is just starting), a new stream is asked for, from the file's end on. What came in
-// between is read by ranges, so nothing is missed either way.
+// between is read by ranges, so nothing is missed either way. A page that nobody looks at gives its stream back: a browser has only six
+// connections to a collector, for all of its tabs together.
 
 import { apiUrl, isReachable } from "../api/client";
 
@@ -46,7 +47,7 @@ export function listen(runId: string, path: string, ear: Ear): () => void {
     });
     for (const last of ["end", "removed"]) {
       source.addEventListener(last, () => {
-        stop();
+        leave();
         ear.ended();
       });
     }
@@ -55,8 +56,17 @@ export function listen(runId: string, path: string, ear: Ear): () => void {
       timer = window.setTimeout(start, AGAIN_MS);
     };
   };
-  start();
-  return stop;
+  const look = () => {
+    stop();
+    if (!document.hidden) start();
+  };
+  const leave = () => {
+    document.removeEventListener("visibilitychange", look);
+    stop();
+  };
+  document.addEventListener("visibilitychange", look);
+  look();
+  return leave;
 }
 
 /** What an event says; of the connection's own "open", which has the same name, nothing. */
