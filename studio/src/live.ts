@@ -1,6 +1,9 @@
 // Data that stays true: asked for again while the page is looked at, kept while the collector is away.
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { ApiError } from "./api/client";
+
+const RETRY_MS = 2000;
 
 export interface Live<T> {
   readonly data: T | undefined;
@@ -10,8 +13,9 @@ export interface Live<T> {
 }
 
 /**
- * What `load` gives, again every `everyMs` (0: only once) and whenever `key` becomes another. The last answer stays while the next one
- * is waited for or fails, so nothing jumps; of another key, nothing stays.
+ * What `load` gives, again every `everyMs` (0: only once) and whenever `key` becomes another. Where the collector is away or in trouble,
+ * it is asked again until it answers. The last answer stays while the next one is waited for or fails, so nothing jumps; of another
+ * key, nothing stays.
  */
 export function useLive<T>(key: string, load: (signal: AbortSignal) => Promise<T>, everyMs = 0): Live<T> {
   const [state, setState] = useState<{ key: string; data: T | undefined; error: Error | undefined }>({
@@ -31,6 +35,8 @@ export function useLive<T>(key: string, load: (signal: AbortSignal) => Promise<T
     let timer = 0;
     let due = Infinity;
     let isAsking = false;
+    let isToRetry = false;
+    const pause = () => (isToRetry ? RETRY_MS : every.current);
     async function ask(): Promise<void> {
       if (isAsking) return;
       isAsking = true;
@@ -38,9 +44,11 @@ export function useLive<T>(key: string, load: (signal: AbortSignal) => Promise<T
       due = Infinity;
       try {
         const data = await loader.current(abort.signal);
+        isToRetry = false;
         if (!abort.signal.aborted) setState({ key, data, error: undefined });
       } catch (failure) {
         if (abort.signal.aborted) return;
+        isToRetry = mayPass(failure);
         const error = failure instanceof Error ? failure : new Error(String(failure));
         setState((before) => ({ key, data: before.key === key ? before.data : undefined, error }));
       } finally {
@@ -49,14 +57,14 @@ export function useLive<T>(key: string, load: (signal: AbortSignal) => Promise<T
       if (!abort.signal.aborted) later();
     }
     function later(): void {
-      const next = performance.now() + every.current;
-      if (isAsking || !every.current || next >= due) return;
+      const next = performance.now() + pause();
+      if (isAsking || !pause() || next >= due) return;
       clearTimeout(timer);
       due = next;
-      timer = window.setTimeout(() => void (document.hidden ? 0 : ask()), every.current);
+      timer = window.setTimeout(() => void (document.hidden ? 0 : ask()), pause());
     }
     const seen = () => {
-      if (!document.hidden && every.current) void ask();
+      if (!document.hidden && pause()) void ask();
     };
     asking.current = { again: () => void ask(), later };
     document.addEventListener("visibilitychange", seen);
@@ -72,6 +80,11 @@ export function useLive<T>(key: string, load: (signal: AbortSignal) => Promise<T
 
   const isOurs = state.key === key;
   return { data: isOurs ? state.data : undefined, error: isOurs ? state.error : undefined, refresh: () => asking.current.again() };
+}
+
+/** Whether the same question may be answered later: nobody has answered, or the collector could not. */
+function mayPass(failure: unknown): boolean {
+  return failure instanceof ApiError && (failure.status === 0 || failure.status >= 500);
 }
 
 interface Asking {

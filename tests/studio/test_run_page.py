@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, CDPSession, Locator, Page, expect
 
 from tests.collector.node import LOG, Node
 from tests.collector_process import CollectorProcess, running_collector
-from tests.studio import run_scenes
+from tests.studio import chart_scenes, run_scenes
 from tests.studio.browsing import LOOKS, Browsing, faults_of_access, needs_browser, shoot
 from tests.studio.conftest import BUILT
 from tests.waiting import wait_for
@@ -142,6 +142,46 @@ def test_a_run_changes_before_ones_eyes_also_over_a_restart_of_the_collector(
     finally:
         end.touch()
         process.communicate(timeout=30)
+    browsing.check()
+
+
+@needs_browser
+@pytest.mark.row("C5")
+def test_what_a_finished_run_is_asked_for_once_comes_as_soon_as_the_collector_is_back(
+    browser: Browser, collector_of_its_own: CollectorProcess, tmp_path: Path
+) -> None:
+    collector, browsing = collector_of_its_own, Browsing(browser, collector_of_its_own)
+    run_id = run_scenes.completed(collector, tmp_path)
+    chart_scenes.record(collector, run_id, [["m", "", "loss", 0.25, 1, 1_000]])
+    with browsing.page(f"/runs/{run_id}/logs") as page:
+        expect(page.get_by_text("the training has begun")).to_be_visible()
+        _tab(page, "Metrics")
+        expect(page.get_by_role("row", name=re.compile("^loss"))).to_be_visible()
+        _tab(page, "Overview")
+        for tab, sign in (("Metrics", "0.25"), ("Outputs + logs", "the training has begun")):
+            collector.kill()
+            _tab(page, tab)
+            expect(page.get_by_role("main").get_by_text("goes on as soon as it does")).to_be_visible()
+            collector.start()
+            expect(page.get_by_role("main").get_by_text(sign).first).to_be_visible()
+            expect(page.get_by_text("not reachable")).to_have_count(0)
+    browsing.check()
+
+
+@needs_browser
+def test_a_part_of_the_page_that_could_not_be_loaded_is_loaded_when_the_collector_is_back(
+    browser: Browser, collector_of_its_own: CollectorProcess, tmp_path: Path
+) -> None:
+    collector, browsing = collector_of_its_own, Browsing(browser, collector_of_its_own)
+    run_id = run_scenes.sweep(collector)
+    with browsing.page(f"/runs/{run_id}") as page:
+        expect(_region(page, "State")).to_be_visible()
+        collector.kill()
+        _tab(page, "Children")
+        expect(page.get_by_role("main").get_by_text("could not be loaded")).to_be_visible()
+        collector.start()
+        expect(page.get_by_role("main").get_by_text("could not be loaded")).to_have_count(0)
+        expect(page.get_by_role("main").get_by_text("lr").first).to_be_visible()
     browsing.check()
 
 

@@ -70,22 +70,27 @@ async function ask<T>(method: string, url: string, body: unknown, signal?: Abort
   const headers: Record<string, string> = {};
   if (method !== "GET") headers["X-Runyard-Studio"] = "1";
   if (body !== undefined) headers["Content-Type"] = type;
-  let response: Response;
+  const response = await answerTo(url, {
+    method,
+    headers,
+    ...(body === undefined ? {} : { body: type === "application/json" ? JSON.stringify(body) : String(body) }),
+    ...(signal ? { signal } : {}),
+  });
+  if (!response.ok) throw await errorOf(response);
+  return (response.status === 204 ? undefined : await response.json()) as T;
+}
+
+/** What the collector answers, whatever that is; throws ApiError where nobody does. */
+export async function answerTo(url: string, request: RequestInit): Promise<Response> {
   try {
-    response = await fetch(url, {
-      method,
-      headers,
-      ...(body === undefined ? {} : { body: type === "application/json" ? JSON.stringify(body) : String(body) }),
-      ...(signal ? { signal } : {}),
-    });
+    const response = await fetch(url, request);
+    isReachable.value = true;
+    return response;
   } catch (error) {
-    if (signal?.aborted) throw error;
+    if (request.signal?.aborted) throw error;
     isReachable.value = false;
     throw new ApiError(0, "unreachable", "the collector does not answer; this page goes on as soon as it does");
   }
-  isReachable.value = true;
-  if (!response.ok) throw await errorOf(response);
-  return (response.status === 204 ? undefined : await response.json()) as T;
 }
 
 async function errorOf(response: Response): Promise<ApiError> {
@@ -103,7 +108,7 @@ export async function getRange(
 ): Promise<{ bytes: Uint8Array; size: number }> {
   // Without the browser's cache, which takes the size that a growing file had for its end.
   const headers = { Range: `bytes=${start}-${end - 1}` };
-  const response = await fetch(url, { headers, cache: "no-store", ...(signal ? { signal } : {}) });
+  const response = await answerTo(url, { headers, cache: "no-store", ...(signal ? { signal } : {}) });
   if (response.status === 416) {
     const total = response.headers.get("Content-Range")?.split("/")[1];
     return { bytes: new Uint8Array(), size: Number(total ?? start) };

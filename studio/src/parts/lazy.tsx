@@ -2,6 +2,8 @@ import type { ComponentType, JSX } from "preact";
 import { useLayoutEffect, useState } from "preact/hooks";
 import { ErrorNote } from "./notes";
 
+const RETRY_MS = 2000;
+
 export interface Lazy<P extends object> {
   (props: P): JSX.Element;
   /** Asks for the code before it is shown. */
@@ -22,13 +24,27 @@ export function lazy<P extends object>(load: () => Promise<ComponentType<P>>): L
     const [hasFailed, setFailed] = useState(false);
     useLayoutEffect(() => {
       if (Component) return;
-      ask().then(
-        (component) => setComponent(() => component),
-        () => setFailed(true),
-      );
+      let timer = 0;
+      let isGone = false;
+      function show(): void {
+        ask().then(
+          (component) => setComponent(() => component),
+          () => {
+            if (isGone) return;
+            setFailed(true);
+            timer = window.setTimeout(show, RETRY_MS);
+          },
+        );
+      }
+      show();
+      return () => {
+        isGone = true;
+        clearTimeout(timer);
+      };
     }, []);
-    if (hasFailed) return <ErrorNote>This part of the page could not be loaded; reload the page to try again.</ErrorNote>;
-    return Component ? <Component {...props} /> : <div class="booting" />;
+    if (Component) return <Component {...props} />;
+    if (!hasFailed) return <div class="booting" />;
+    return <ErrorNote>This part of the page could not be loaded; it is tried again. Where that does not help, reload the page.</ErrorNote>;
   }
   return Object.assign(Shown, { load: () => void ask() });
 }

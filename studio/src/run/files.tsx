@@ -1,6 +1,6 @@
 // Where a run's files lie, and the code that it ran.
 
-import { apiUrl } from "../api/client";
+import { answerTo, apiUrl } from "../api/client";
 import type { RunInFull } from "../api/run";
 import { bytes } from "../format";
 import { useLive } from "../live";
@@ -72,6 +72,6 @@ function SnapshotOf({ id }: { id: string }) {
 }
 
 async function sizeOf(url: string, signal: AbortSignal): Promise<number | null> {
-  const response = await fetch(url, { method: "HEAD", signal });
+  const response = await answerTo(url, { method: "HEAD", signal });
   return response.ok ? Number(response.headers.get("Content-Length")) : null;
 }

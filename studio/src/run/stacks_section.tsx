@@ -1,7 +1,7 @@
 // Where the processes are: the newest stacks of all ranks, equal ones together, and the button that has them taken now.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { apiUrl, get, send } from "../api/client";
+import { answerTo, apiUrl, get, send } from "../api/client";
 import { type RunInFull, runPath } from "../api/run";
 import { useLive } from "../live";
 import { ErrorNote } from "../parts/notes";
@@ -148,6 +148,6 @@ async function inTurn<T, R>(all: readonly T[], work: (one: T) => Promise<R>): Pr
 
 async function read(runId: string, path: string, signal: AbortSignal): Promise<string> {
   const url = apiUrl(`${runPath(runId)}/files/${path.split("/").map(encodeURIComponent).join("/")}`);
-  const response = await fetch(url, { headers: { Range: `bytes=0-${MOST_BYTES - 1}` }, signal });
+  const response = await answerTo(url, { headers: { Range: `bytes=0-${MOST_BYTES - 1}` }, signal });
   return response.ok ? response.text() : "";
 }

@@ -1,6 +1,6 @@
 // The files that typed metrics lie in, and the values that name them.
 
-import { apiUrl, ApiError, get } from "../../api/client";
+import { answerTo, apiUrl, ApiError, get } from "../../api/client";
 import { runPath } from "../../api/run";
 import type { Problem } from "../../api/types";
 
@@ -28,7 +28,7 @@ export function artifactUrl(runId: string, path: string): string {
 
 /** The bytes of a file of the run. Throws ApiError. */
 export async function askFile(runId: string, path: string, signal: AbortSignal): Promise<Blob> {
-  const response = await fetch(artifactUrl(runId, path), { signal });
+  const response = await answerTo(artifactUrl(runId, path), { signal });
   if (response.ok) return response.blob();
   const problem = (await response.json().catch(() => ({}))) as Partial<Problem>;
   throw new ApiError(response.status, problem.code ?? "", problem.detail ?? `${path} could not be read`);
