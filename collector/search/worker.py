@@ -41,6 +41,7 @@ class _File:
         self.path: str = asked["path"]
         self.size: int = asked["size"]
         self.count = 0
+        self.is_passed_over = False
         self._wanted = wanted
         self._descriptors: list[int] = []
         self._read = self._reader(asked["file"])
@@ -49,7 +50,9 @@ class _File:
         if asked["index"]:
             self._use_index(self._reader(asked["index"]), asked["index_size"])
         elif wanted["source"] or wanted["since_ns"] is not None or wanted["until_ns"] is not None:
-            self._end = self._start  # it is not known when, and from which stream, its lines came
+            # It is not known when, and from which stream, its lines came.
+            self._end = self._start
+            self.is_passed_over = True
 
     def _use_index(self, read: Callable[[int, int], bytes], size: int) -> None:
         self.index = IndexReader(read, lambda: size - size % RECORD_BYTES)
@@ -82,7 +85,7 @@ class _File:
 
     def tell(self, position: int, *, is_done: bool) -> None:
         """How far it is."""
-        done = {"searched": position, "size": self.size, "is_done": is_done}
+        done = {"searched": position, "size": self.size, "is_done": is_done, "is_passed_over": self.is_passed_over}
         tell({"kind": "file", "path": self.path, "count": self.count, **done})
 
 

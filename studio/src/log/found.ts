@@ -40,10 +40,12 @@ export interface FileCount {
   readonly searched: number;
   readonly size: number;
   readonly is_done: boolean;
+  /** Times or streams are asked for, and those of its lines are not known. */
+  readonly is_passed_over: boolean;
 }
 
 interface End {
-  readonly why: "done" | "time";
+  readonly why: "done" | "time" | "failed";
 }
 
 export type Told = ({ readonly kind: "hit" } & Found) | ({ readonly kind: "file" } & FileCount) | ({ readonly kind: "end" } & End);

@@ -12,7 +12,8 @@ const AT_ONCE = 500;
 interface Props {
   readonly hits: readonly Found[];
   readonly count: number;
-  readonly isRunning: boolean;
+  /** How far the search went, or why there is nothing. */
+  readonly note: string;
   readonly isOverall: boolean;
   readonly hasTimes: boolean;
   readonly isWrapped: boolean;
@@ -22,12 +23,11 @@ interface Props {
 }
 
 export function OnlyFound(props: Props): JSX.Element {
-  const { hits, count, isRunning } = props;
+  const { hits, count, note } = props;
   const [most, setMost] = useState(AT_ONCE);
   return (
     <div class={`log whole ${props.isWrapped ? "wrapped" : ""}`}>
       <div class="rows" tabIndex={0} role="region" aria-label="Lines that were found">
-        {!hits.length && !isRunning && <p class="soft">No line of this file is such a line.</p>}
         {hits.slice(0, most).map((hit) => (
           <FoundRow key={hit.at} hit={hit} {...props} />
         ))}
@@ -41,6 +41,7 @@ export function OnlyFound(props: Props): JSX.Element {
             These are the first {hits.length.toLocaleString("en")} of {count.toLocaleString("en")} lines. Look for less, or choose a time.
           </p>
         )}
+        {note && <p class="soft">{note}</p>}
       </div>
     </div>
   );

@@ -9,6 +9,7 @@ import { setQuery } from "../router";
 import { fileUrl, indexUrl, lineAt, offsetAt, offsetOfLine } from "./asking";
 import { type Described, isOverall } from "./files";
 import type { Found } from "./found";
+import { hasGrownSince, noteOf } from "./so_far";
 import { LogModel } from "./model";
 import { OnlyFound } from "./only_found";
 import { JsonText, OnlyBytes, Picture } from "./other_kinds";
@@ -27,6 +28,7 @@ export interface OpenFileProps {
   readonly isOnly: boolean;
   readonly searched: Searched;
   readonly isSearched: boolean;
+  readonly onSearchAgain: () => void;
   readonly linkTo: (at: number) => string;
 }
 
@@ -95,7 +97,8 @@ function Lines(props: OpenFileProps & { url: string }): JSX.Element {
   useLineNumbers(model, runId, one.file.path);
   const options = { isWrapped: query.get("wrap") !== "0", isRaw: query.get("raw") === "1", hasTimes: query.get("times") === "1" };
   const hits = props.searched.hits.get(one.file.path) ?? [];
-  const count = props.searched.counts.get(one.file.path)?.count ?? hits.length;
+  const told = props.searched.counts.get(one.file.path);
+  const count = told?.count ?? hits.length;
   void model.version.value;
   return (
     <>
@@ -106,7 +109,7 @@ function Lines(props: OpenFileProps & { url: string }): JSX.Element {
         <OnlyFound
           hits={hits}
           count={count}
-          isRunning={props.searched.isRunning}
+          note={noteOf(props.searched, told, hits.length, model.window.size)}
           isOverall={overall}
           hasTimes={options.hasTimes}
           isWrapped={options.isWrapped}
@@ -189,7 +192,8 @@ function Toggle(props: { name: string; isOn: boolean; values: readonly [string |
   );
 }
 
-function Steps({ hits, count, at, isOnly, searched, one }: ToolsProps): JSX.Element {
+function Steps({ hits, count, at, isOnly, searched, one, model, onSearchAgain }: ToolsProps): JSX.Element {
+  const told = searched.counts.get(one.file.path);
   const number = at === null ? -1 : hits.findIndex((hit) => hit.at === at);
   const step = (by: number) => {
     const behind = hits.findIndex((hit) => hit.at >= (at ?? 0));
@@ -208,6 +212,11 @@ function Steps({ hits, count, at, isOnly, searched, one }: ToolsProps): JSX.Elem
       <button type="button" aria-label="Next line that was found" disabled={!hits.length || isOnly} onClick={() => step(1)}>
         ↓
       </button>
+      {hasGrownSince(searched, told, model.window.size) && (
+        <button type="button" title={`Only the first ${bytes(told?.size ?? 0)} were searched; more has come since`} onClick={onSearchAgain}>
+          Search again
+        </button>
+      )}
       <Toggle name="only" isOn={isOnly} values={["1", null]} text="Only these" about="Show only the lines that were found" />
     </span>
   );

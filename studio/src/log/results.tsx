@@ -58,8 +58,16 @@ export function summary(searched: Searched, fileCount: number): string {
   const lines = [...searched.counts.values()].reduce((sum, one) => sum + one.count, 0);
   const words = `${lines.toLocaleString("en")} ${lines === 1 ? "line" : "lines"} in ${fileCount} ${fileCount === 1 ? "file" : "files"}`;
   if (searched.isRunning) return `Searching… ${words}`;
-  if (searched.why) return `${words}; the time for a search was over before all was read`;
-  return lines ? words : "Nothing found";
+  const passed = passedOver(searched);
+  if (searched.why === "time") return `${words}; the time for a search was over before all was read`;
+  if (searched.why) return `${words}; the search has failed before all was read`;
+  return (lines ? words : "Nothing found") + passed;
+}
+
+function passedOver(searched: Searched): string {
+  const count = [...searched.counts.values()].filter((one) => one.is_passed_over).length;
+  if (!count) return "";
+  return `; the lines of ${count} ${count === 1 ? "file" : "files"} have no times, so ${count === 1 ? "it was" : "they were"} passed over`;
 }
 
 function Excerpt({ hit }: { hit: Found }): JSX.Element {

@@ -93,6 +93,7 @@ function Logs({ runId, files, isOver, verdict, isDecided }: LogsProps): JSX.Elem
           isOnly={wish.isOnly && isSearch(wish)}
           isSearched={isSearch(wish)}
           searched={searched}
+          onSearchAgain={() => setAgain(again + 1)}
           linkTo={(byte) => linkTo(one.file.path, byte)}
         />
       ) : path ? (

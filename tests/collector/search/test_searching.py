@@ -76,6 +76,17 @@ def test_lines_are_chosen_by_stream_and_time(collector: CollectorProcess) -> Non
     assert [one["at_ns"] for one in searched(node) if one["kind"] == "hit"] == [1000, 2000, 3000, 4000]
 
 
+def test_a_file_whose_lines_have_no_times_says_so_where_times_or_streams_are_asked_for(collector: CollectorProcess) -> None:
+    node = Node(collector)
+    node.send(node.open_one("logs/other.txt"), 0, b"one\n")
+
+    def is_passed_over(**body: Any) -> list[bool]:
+        return [one["is_passed_over"] for one in searched(node, **body) if one["kind"] == "file" and one["is_done"]]
+
+    assert is_passed_over(since_ns=1) == is_passed_over(until_ns=1) == is_passed_over(source="stderr") == [True]
+    assert is_passed_over(conditions=[{"pattern": "one"}]) == [False]
+
+
 def test_a_regular_expression_without_end_holds_up_nobody(collector: CollectorProcess) -> None:
     node = Node(collector)
     node.send(node.open_one(), 0, b"a" * 5000 + b"b\n")
