@@ -5,12 +5,17 @@ from __future__ import annotations
 import time
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.collector.node import Node
+from runyard import timeindex
+from tests.collector.node import LOG, Node
 from tests.collector_process import CollectorProcess
 from tests.studio.browsing import Browsing, needs_browser
 from tests.studio.test_logs import lines
+
+
+def found(page: Page) -> Locator:
+    return page.get_by_role("region", name="Lines that were found")
 
 
 @needs_browser
@@ -34,3 +39,53 @@ def test_a_line_that_was_found_is_shown_and_stays_while_a_log_grows(browsing: Br
         expect(page.get_by_text("10 KiB").first).to_be_visible()
         expect(lines(page).get_by_text("line 495")).to_be_in_viewport()
         expect(follow).to_have_attribute("aria-pressed", "false")
+
+
+@needs_browser
+@pytest.mark.row("C5")
+def test_a_choice_of_lines_of_a_growing_log_says_how_far_it_goes_and_can_go_on(
+    browsing: Browsing, collector: CollectorProcess
+) -> None:
+    node = Node(collector)
+    stream = node.open_one()
+    sent = b"fine\n" * 500
+    node.send(stream, 0, sent)
+    node.put_state("Running", started_ns=time.time_ns())
+    with browsing.page(f"/runs/{node.run_id}/logs?level=error&only=1") as page:
+        expect(found(page)).to_have_text("No line of this file is such a line.")
+        node.send(stream, len(sent), b"ERROR it broke\n")
+        expect(found(page)).to_have_text("No line of the first 2.4 KiB is such a line; more has been written since.")
+        page.get_by_role("button", name="Search again").click()
+        expect(found(page)).to_contain_text("ERROR it broke")
+        expect(page.get_by_role("button", name="Search again")).to_have_count(0)
+
+
+@needs_browser
+@pytest.mark.row("C5")
+def test_lines_from_a_moment_on_are_of_that_moment_for_whoever_opens_the_link(
+    browsing: Browsing, collector: CollectorProcess
+) -> None:
+    node = Node(collector)
+    moment_ms = 1767600000000  # 2026-01-05 08:00:00 UTC, 09:00:00 in the browser's time zone
+    data = b"before\nafter\n"
+    node.send(node.open_one(), 0, data)
+    ends = ((7, moment_ms - 1000), (13, moment_ms + 1000))
+    index = b"".join(timeindex.pack(end, ms * 10**6, ms * 10**6, timeindex.STDOUT) for end, ms in ends)
+    node.send(node.open_one(f".runyard/index/{LOG}.idx"), 0, index)
+    node.send(node.open_one("logs/without_times.txt"), 0, data)
+    with browsing.page(f"/runs/{node.run_id}/logs?file={LOG}") as page:
+        page.get_by_text("Filters").click()
+        page.get_by_label("From", exact=True).fill("2026-01-05T09:00:00")
+        expect(found(page).locator(".text")).to_have_text(["after"])
+        assert f"since={moment_ms}" in page.url
+        address = page.url
+    with browsing.page(address.removeprefix(browsing.collector.url)) as other:
+        expect(other.get_by_label("From", exact=True)).to_have_value("2026-01-05T09:00")
+        expect(found(other).locator(".text")).to_have_text(["after"])
+        other.get_by_role("link", name="without_times.txt").click()
+        expect(found(other)).to_contain_text("The lines of this file have no times")
+        other.get_by_label("Search in").select_option("in all files")
+        results = other.get_by_role("complementary", name="Results")
+        expect(results.get_by_role("status")).to_have_text(
+            "1 line in 1 file; the lines of 1 file have no times, so it was passed over"
+        )

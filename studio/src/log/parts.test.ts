@@ -4,7 +4,7 @@ import { describe, type Described, type FileOfRun, firstToRead, grouped, indexPa
 import { labelOf, labelPattern } from "./labels";
 import { stampAt, stampsBetween, stampsOf } from "./timeindex";
 import { levelOf, tracebacksOf } from "./tracebacks";
-import { goalOf, ranksOf, wanted, wishOf } from "./wish";
+import { goalOf, localOf, momentOf, ranksOf, wanted, wishOf } from "./wish";
 
 group("labels", () => {
   test("are read as the collector writes them", () => {
@@ -135,6 +135,14 @@ group("what is asked", () => {
     expect(asked?.conditions.map((one) => one.is_regex)).toEqual([false, true]);
     expect(wanted(wishOf(new URLSearchParams()), files[0], files)).toBeNull();
     expect(ranksOf("0, 3 5-7,x")).toEqual([0, 3, 5, 6, 7]);
+  });
+
+  test("is of the same moments wherever the address is opened", () => {
+    const files = [file("azureml-logs/70_driver_log_0.txt")];
+    const wish = wishOf(new URLSearchParams("since=1767600000000&until=2026-01-05T09:00Z"));
+    expect(wanted(wish, files[0], files)).toMatchObject({ since_ns: 1767600000000 * 1e6, until_ns: Date.UTC(2026, 0, 5, 9) * 1e6 });
+    expect(wanted(wishOf(new URLSearchParams("since=&until=soon")), files[0], files)).toBeNull();
+    for (const ms of [1767600000000, 1782900005000]) expect(momentOf(localOf(ms))).toBe(ms);
   });
 
   test("leads to a line, a share, a byte or a time", () => {

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { setQuery } from "../router";
 import { PHASE_NAMES } from "./files";
-import { isSearch, type Wish } from "./wish";
+import { isSearch, localOf, momentOf, type Wish } from "./wish";
 
 interface Props {
   readonly wish: Wish;
@@ -129,16 +129,15 @@ function Field({ name, text, value, hint }: { name: string; text: string; value:
   );
 }
 
-function Moment({ name, text, value }: { name: string; text: string; value: string }): JSX.Element {
+function Moment({ name, text, value }: { name: string; text: string; value: number }): JSX.Element {
+  const choose = (local: string) => {
+    const moment = momentOf(local);
+    setQuery(moment ? { [name]: String(moment), only: "1" } : { [name]: null });
+  };
   return (
     <label>
       {text}
-      <input
-        type="datetime-local"
-        step={1}
-        value={value}
-        onChange={(event) => setQuery({ [name]: event.currentTarget.value, ...(event.currentTarget.value ? { only: "1" } : {}) })}
-      />
+      <input type="datetime-local" step={1} value={localOf(value)} onChange={(event) => choose(event.currentTarget.value)} />
     </label>
   );
 }

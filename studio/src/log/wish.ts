@@ -17,8 +17,9 @@ export interface Wish {
   readonly ranks: string;
   readonly node: string;
   readonly phase: "" | Phase;
-  readonly since: string;
-  readonly until: string;
+  /** Moments in Unix milliseconds, the same for whoever opens the link; 0: none. */
+  readonly since: number;
+  readonly until: number;
 }
 
 export function wishOf(query: URLSearchParams): Wish {
@@ -36,8 +37,8 @@ export function wishOf(query: URLSearchParams): Wish {
     ranks: text("rank"),
     node: text("node"),
     phase: text("phase") as Wish["phase"],
-    since: text("since"),
-    until: text("until"),
+    since: momentOf(text("since")),
+    until: momentOf(text("until")),
   };
 }
 
@@ -79,8 +80,8 @@ export function wanted(wish: Wish, file: Described | undefined, all: readonly De
     files,
     most_per_file: isRun ? 50 : 2000,
     ...(wish.source ? { source: wish.source } : {}),
-    ...(nsOf(wish.since) ? { since_ns: nsOf(wish.since) } : {}),
-    ...(nsOf(wish.until) ? { until_ns: nsOf(wish.until) } : {}),
+    ...(wish.since ? { since_ns: wish.since * 1e6 } : {}),
+    ...(wish.until ? { until_ns: wish.until * 1e6 } : {}),
   };
 }
 
@@ -102,10 +103,16 @@ function levelPattern(level: "warning" | "error"): string {
   return level === "error" ? LEVEL_PATTERNS.error : `${LEVEL_PATTERNS.error}|${LEVEL_PATTERNS.warning}`;
 }
 
-/** A local date and time, as its field gives it, in nanoseconds since 1970; 0 where it is none. */
-export function nsOf(text: string): number {
-  const ms = text ? Date.parse(text) : NaN;
-  return Number.isNaN(ms) ? 0 : Math.round(ms * 1e6);
+/** A moment as an address has it, or a date and time as its field or a person writes it; 0 where it is none. */
+export function momentOf(text: string): number {
+  const ms = /^\d{1,15}$/.test(text) ? Number(text) : Date.parse(text);
+  return Number.isNaN(ms) ? 0 : Math.max(0, ms);
+}
+
+/** A moment as a field of this browser's local date and time shows it. */
+export function localOf(ms: number): string {
+  if (!ms) return "";
+  return new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
 export type Goal = { readonly kind: "line" | "byte" | "share" | "time"; readonly value: number };
