@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
-from .sdk import children, comparing, values
+from .sdk import children, comparing, saying, values
 
 if TYPE_CHECKING:
     from .sdk.experiment import Experiment
@@ -36,6 +36,7 @@ class RunyardCallback:
     A trial's intermediate values become the metric's values with their steps, its value the last one. Its child run has the id
     `<parent>_<trial number>`, and the tags optuna.trial and optuna.state. What a pruned trial reported last counts for the best
     child, too (study.best_trial passes it over). Calls take microseconds for each value, and do not wait for the collector.
+    A parameter or attribute that is too long is left out, which is said.
     Raises InputError where Optuna is not installed.
     """
 
@@ -50,6 +51,7 @@ class RunyardCallback:
         self._is_started_here = hasattr(parent, "start_logging")
         self.run: Run = parent.start_logging() if self._is_started_here else parent  # type: ignore[union-attr, assignment]
         self._goal: tuple[str, str] | None = None
+        self._left_out: set[str] = set()  # the names of which it was said
 
     def __enter__(self) -> RunyardCallback:
         return self
@@ -70,13 +72,23 @@ class RunyardCallback:
         name = f"trial {trial.number}"
         write(["c", key, self.run._record_key, name, _KIND, "", _ms(trial.datetime_start)])
         write(["s", key, "Running", "", _ms(trial.datetime_start)])
-        child.log_params(trial.params)
+        self._mark(name, child.log_params, trial.params)
         child.set_tags({"optuna.trial": trial.number, "optuna.state": trial.state.name})
-        child.set_tags({f"optuna.{key}": value for key, value in trial.user_attrs.items()})
+        self._mark(name, child.set_tags, {f"optuna.{key}": value for key, value in trial.user_attrs.items()})
         for name, step, value in self._values_of(trial):
             write(["m", key, name, values.number(value, name), step, _ms(trial.datetime_complete)])
         state = trial.state.name
         write(["s", key, _STATUS.get(state, "Completed"), _CAUSE.get(state, ""), _ms(trial.datetime_complete)])
+
+    def _mark(self, trial: str, record: Callable[[dict[str, Any]], None], marks: Mapping[str, Any]) -> None:
+        """Record each by itself: one that cannot be recorded ends no study."""
+        for key, value in marks.items():
+            try:
+                record({key: value})
+            except InputError as error:
+                if key not in self._left_out:
+                    saying.say(f"run {self.run.id}: left out of {trial} (this is said once for each name): {error}")
+                self._left_out.add(key)
 
     def _set_goal(self, directions: list[str]) -> None:
         if len(directions) != len(self._names):

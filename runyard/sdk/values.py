@@ -48,7 +48,11 @@ def plain(value: Any, name: str) -> Plain:
     if isinstance(value, bool):
         return bool(value)
     if _is_array(value):
-        return plain(_element(value, name), name)
+        value = _element(value, name)
+        if not _is_array(value):
+            return plain(value, name)
+        # The element of one of numpy's long doubles is itself.
+        value = complex(value) if getattr(getattr(value, "dtype", None), "kind", "") == "c" else value
     if hasattr(value, "__len__") or hasattr(value, "__next__"):
         raise InputError(
             f"metric {name!r}: log takes one value, a {type(value).__name__} was given; use log_list, log_row or log_table"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runyard.errors import InputError
-from tests.agent.node_runs import NodeRun
+from tests.agent.node_runs import LOG, NodeRun
 from tests.collector_process import CollectorProcess
 from tests.training_site import TRAINING_PYTHON, needs_torch
 from tests.waiting import wait_for
@@ -63,6 +63,20 @@ try:
     study.optimize(lambda trial: (1.0, 2.0), n_trials=1, callbacks=[RunyardCallback(callback.run, "loss")])
 except runyard.errors.InputError as error:
     print(error)
+"""
+)
+LONG_ATTRIBUTE = (
+    STUDY
+    + """
+def attributed(trial):
+    trial.set_user_attr("prompt", "x" * 65537)
+    trial.set_user_attr("y" * 300, 1)
+    trial.set_user_attr("after", "kept")
+    return trial.suggest_float("x", 0, 1)
+
+study = optuna.create_study()
+study.optimize(attributed, n_trials=2, callbacks=[RunyardCallback(runyard.Run.get_context(), "loss")])
+print("the study went on")
 """
 )
 
@@ -120,6 +134,20 @@ def test_a_study_in_a_script_gets_a_run_of_its_own_that_ends_with_it(tmp_path: P
     shown = wait_for(lambda: (run := client.json("GET", f"/runs/{run_id}"))["is_complete"] and run, "all of the run")
     check_study(collector, run_id, json.loads(told))
     assert (shown["status"], shown["experiment"], shown["kind"]) == ("Completed", "studies", "interactive")
+
+
+@needs_torch
+def test_an_attribute_that_is_too_long_is_left_out_and_ends_no_study(tmp_path: Path, collector: CollectorProcess) -> None:
+    out = in_a_job(tmp_path, collector, LONG_ATTRIBUTE, "study-3")
+    path = "/runs/study-3/trials"
+    wait_for(lambda: len(collector.client().json("GET", path)["trials"]) == 2, "the trials")
+    trials = collector.client().json("GET", path)["trials"]
+    assert [(trial["status"], trial["tags"]["optuna.after"]) for trial in trials] == [("Completed", "kept")] * 2
+    assert not any("optuna.prompt" in trial["tags"] for trial in trials)
+    assert out.splitlines()[-1] == "the study went on"
+    said = (tmp_path / "spool" / "study-3" / LOG).read_text()
+    assert said.count("left out of trial 0") == 2
+    assert "left out of trial 1" not in said
 
 
 @needs_torch
