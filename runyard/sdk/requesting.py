@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import weakref
@@ -16,9 +17,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from runyard.client import path_segment
-from runyard.errors import CollectorBusy, CollectorUnreachable, ProtocolError, RunyardError
+from runyard.errors import CollectorBusy, CollectorRefused, CollectorUnreachable, ProtocolError, RunyardError
 
-from . import saying
+from . import saying, submitting
 from .connection import Connection
 from .recording import encoded, started
 
@@ -31,6 +32,7 @@ GATHER_S = 0.05
 # After that time without a record the thread ends; the next record starts another.
 IDLE_S = 5.0
 LONGEST_BACKOFF_S = 15.0
+LONGEST_NOT_YET_S = 1.0  # between two tries of a run that is on its way to the collector
 EXIT_LIMIT_S = 5.0
 MOST_TOLD = 5  # refusals of one batch that are said
 
@@ -51,7 +53,8 @@ class RequestRecorder:
         self._changed = threading.Condition(threading.RLock())
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
-        self._dropped_total = 0
+        self._dropped_total = 0  # that are not told yet
+        self._lost_total = 0  # dropped, or refused with their batch
         self._sender: threading.Thread | None = None
         self._trouble = ""
 
@@ -61,6 +64,7 @@ class RequestRecorder:
         with self._changed:
             if self._waiting_bytes + len(line) > MOST_WAITING_BYTES:
                 self._dropped_total += 1
+                self._lost_total += 1
                 saying.once(
                     f"run {self._run_id}: more than {MOST_WAITING_BYTES >> 20} MB wait for the collector; records are dropped"
                 )
@@ -68,19 +72,27 @@ class RequestRecorder:
             self._waiting.append(line)
             self._waiting_bytes += len(line)
             if self._sender is None:
+                _watch_process_end()
                 self._sender = threading.Thread(target=self._send_all, name="runyard-records", daemon=True)
                 self._sender = self._sender if started(self._sender) else None
             self._changed.notify_all()
 
     def settle(self, timeout_s: float) -> bool:
-        """Wait until everything is sent, at most that long; whether it is."""
+        """Wait until everything is sent, at most that long; whether it is, and nothing of it was lost."""
+        return self._sent(timeout_s) and not self._lost_total
+
+    def _sent(self, timeout_s: float) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, timeout_s)
 
     def left(self) -> str:
-        """What is not sent, and why."""
+        """What is not sent, and why; and what is lost already."""
+        lost = f"{self._lost_total} records were refused or dropped, and are lost" if self._lost_total else ""
+        if lost and not self._waiting:
+            return lost
         why = f" ({self._trouble})" if self._trouble else ""
-        return f"{len(self._waiting)} records are not sent{why}, and are lost if this process ends"
+        waiting = f"{len(self._waiting)} records are not sent{why}, and are lost if this process ends"
+        return f"{lost}; {waiting}" if lost else waiting
 
     def _send_all(self) -> None:
         """Send until nothing waits for a while; the next record starts the next thread."""
@@ -118,11 +130,13 @@ class RequestRecorder:
         return batch
 
     def _send(self, batch: list[bytes]) -> None:
-        """Send one batch, again and again while the collector is away; one that it refuses is told and dropped."""
+        """Send one batch, again and again while the collector, or the run there, is away; one that is refused is told and
+        dropped."""
         params = {"batch": os.urandom(16).hex()}
         path = f"/runs/{path_segment(self._run_id)}/records"
         backoff_s = 0.1
         while True:
+            may_come = submitting.is_on_its_way(self._run_id)  # asked first: the run may arrive and end meanwhile
             try:
                 answer = self._connection.client.send("POST", path, b"".join(batch), "application/x-ndjson", params=params)
             except (CollectorUnreachable, CollectorBusy, ProtocolError) as error:
@@ -131,6 +145,13 @@ class RequestRecorder:
                 time.sleep(max(backoff_s, getattr(error, "retry_after_s", 0.0)))
                 backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
             except RunyardError as error:
+                if may_come and isinstance(error, CollectorRefused) and error.status == 404:
+                    self._trouble = str(error)
+                    backoff_s = min(2 * backoff_s, LONGEST_NOT_YET_S)
+                    time.sleep(backoff_s)
+                    continue
+                with self._changed:
+                    self._lost_total += len(batch)
                 saying.say(f"run {self._run_id}: {len(batch)} records were refused: {error}")
                 return
             else:
@@ -144,9 +165,13 @@ class RequestRecorder:
 
 
 _recorders: weakref.WeakSet[RequestRecorder] = weakref.WeakSet()
+_exit_deadline_s = 0.0  # of this process's end, from its first step; 0: it has not begun
+_is_end_watched = False
 
 
 def _after_fork() -> None:
+    global _exit_deadline_s, _is_end_watched
+    _exit_deadline_s, _is_end_watched = 0.0, False
     for recorder in list(_recorders):
         recorder._begin()
 
@@ -154,10 +179,22 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+def _watch_process_end() -> None:
+    """A worker of multiprocessing ends by os._exit, without atexit. At its fork would be too early: it forgets finalizers as it
+    begins."""
+    global _is_end_watched
+    multiprocessing, util = (sys.modules.get(name) for name in ("multiprocessing.process", "multiprocessing.util"))
+    if _is_end_watched or multiprocessing is None or util is None or multiprocessing.parent_process() is None:
+        return
+    _is_end_watched = True
+    util.Finalize(None, _at_exit, exitpriority=0)
+
+
 @atexit.register
 def _at_exit() -> None:
-    """Wait for what is not sent, but not for long."""
-    deadline_s = time.monotonic() + EXIT_LIMIT_S
+    """Wait for what is not sent, but not for long; twice where a process's end has two steps."""
+    global _exit_deadline_s
+    _exit_deadline_s = _exit_deadline_s or time.monotonic() + EXIT_LIMIT_S
     for recorder in list(_recorders):
-        if recorder._waiting and not recorder.settle(max(0.0, deadline_s - time.monotonic())):
-            saying.say(f"run {recorder._run_id}: {recorder.left()}")
+        if recorder._waiting and not recorder._sent(max(0.0, _exit_deadline_s - time.monotonic())):
+            saying.once(f"run {recorder._run_id}: {recorder.left()}")

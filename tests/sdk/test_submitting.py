@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from runyard import Environment, Experiment, PyTorchConfiguration, Run, ScriptRunConfig, Workspace
 from runyard.errors import CollectorRefused, InputError
+from runyard.sdk import submitting
 from tests.agent.node_runs import is_alive
 from tests.sdk.lab import CLUSTER, LIMIT_S, LOG, Lab, lab
 from tests.waiting import wait_for
@@ -146,6 +149,27 @@ def test_without_its_collector_a_run_on_this_machine_takes_place_and_is_found_la
         wait_for(lambda: b"here as" in site.log(run), "it runs", limit_s=LIMIT_S)
     finally:
         site.collector.start()
+    (tmp_path / "end").touch()
+    assert run.wait_for_completion()["status"] == "Completed"
+
+
+def test_what_is_recorded_before_the_run_is_at_the_collector_gets_there_after_it(
+    site: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.collector.stop()
+    try:
+        run = site.submit(WAITER_OF_ITS_OWN, tmp_path / "end")
+        sender = submitting._started[run.id].pid
+        os.kill(sender, signal.SIGSTOP)
+        run.tag("who", "ada")
+    finally:
+        site.collector.start()
+    try:
+        wait_for(lambda: not run.flush(0.1) and "there is no run" in capsys.readouterr().err, "it asks too early")
+    finally:
+        os.kill(sender, signal.SIGCONT)
+    assert run.flush(LIMIT_S) is True
+    assert run.tags == {"who": "ada"}
     (tmp_path / "end").touch()
     assert run.wait_for_completion()["status"] == "Completed"
 

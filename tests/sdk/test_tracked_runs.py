@@ -237,6 +237,35 @@ def test_a_notebook_that_ends_before_its_collector_is_back_says_what_is_not_sent
     assert "a-secret" not in done.stderr
 
 
+def test_what_a_worker_of_multiprocessing_logs_to_a_fetched_run_is_there_when_it_has_ended(
+    tmp_path: Path, collector: CollectorProcess
+) -> None:
+    assert training(tmp_path, collector, "pass").complete().returncode == 0
+    script = (
+        "import multiprocessing, sys\nfrom runyard import Experiment, Run, Workspace\n"
+        "run = Run(Experiment(Workspace(*sys.argv[1:3]), 'digits'), sys.argv[3])\n"
+        "def outer(number):\n    worker = fork.Process(target=run.log, args=('worker', number))\n"
+        "    worker.start()\n    worker.join()\n    run.log('outer', number)\n"
+        "fork = multiprocessing.get_context('fork')\n"
+        "workers = [fork.Process(target=outer, args=(number,)) for number in range(3)]\n"
+        "[one.start() for one in workers]\n[one.join() for one in workers]\nassert not any(one.exitcode for one in workers)"
+    )
+    words = [sys.executable, "-c", script, collector.url, collector.token, tmp_path.name]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = fetched(collector, tmp_path.name).get_metrics()
+    assert {name: sorted(values) for name, values in found.items()} == {"outer": [0, 1, 2], "worker": [0, 1, 2]}
+
+
+def test_flush_says_so_when_the_collector_has_refused_what_was_recorded(
+    collector: CollectorProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fetched(collector, "nobody-knows-it")
+    run.log("loss", 1)
+    assert run.flush(30) is False
+    assert "1 records were refused or dropped, and are lost" in capsys.readouterr().err
+
+
 def test_what_the_collector_refuses_is_a_warning_of_the_run_and_the_rest_is_kept(
     tmp_path: Path, collector: CollectorProcess
 ) -> None:
