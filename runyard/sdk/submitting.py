@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from runyard import configuration, names, queue_order
+from runyard.atomic import read_json
 from runyard.code_cache import pack_code, send_code
 from runyard.errors import InputError, RunyardError
 from runyard.queue_order import Wanted
@@ -109,6 +110,12 @@ def is_on_its_way(run_id: str) -> bool:
     return process is not None and process.poll() is None
 
 
+def has_its_place(workspace: Workspace, run_id: str, parent_run_id: str) -> bool:
+    """Whether this machine has the run, as a child of that parent; the collector may not know it yet."""
+    found = read_json(str(_run_file(workspace, run_id)))
+    return isinstance(found, dict) and found.get("parent_run_id") == parent_run_id
+
+
 def submit_child(run: Run, config: ScriptRunConfig, tags: Mapping[str, str] | None = None) -> Run:
     """The same, as a child of `run`, in its experiment."""
     return submit(run.experiment, config, tags, parent=run)
@@ -122,7 +129,7 @@ def _new_id(experiment: str, parent: Run | None) -> str:
 
 def _start_here(workspace: Workspace, wanted: Wanted, snapshot: Snapshot | None) -> None:
     """Start `runyard run` in its own session, and wait until the run has its place; raises what it says where it has not."""
-    run_file = Path(workspace.settings.spool.dir).expanduser().absolute() / wanted.run_id / names.RUN_FILE
+    run_file = _run_file(workspace, wanted.run_id)
     if run_file.exists():
         raise InputError(f"the run id {wanted.run_id!r} is taken on this machine; choose another, or give none")
     packed = asdict(snapshot) if snapshot else None
@@ -146,6 +153,10 @@ def _start_here(workspace: Workspace, wanted: Wanted, snapshot: Snapshot | None)
     _started[wanted.run_id] = process
     for word in words:
         saying.say(word)
+
+
+def _run_file(workspace: Workspace, run_id: str) -> Path:
+    return Path(workspace.settings.spool.dir).expanduser().absolute() / run_id / names.RUN_FILE
 
 
 def _launch(workspace: Workspace, run_id: str, order: str) -> subprocess.Popen[bytes]:

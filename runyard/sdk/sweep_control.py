@@ -196,9 +196,11 @@ class Controller:
         tags = {PARAMS: text}
         if trial.promoted is not None:
             tags[PROMOTED] = child_id(self.run.id, trial.promoted)
-        child = child_id(self.run.id, trial.number)
-        self._packed = self._packed or submitting.pack(self.run.experiment.workspace, config)
-        submitting.submit(self.run.experiment, config, tags, run_id=child, parent=self.run, packed=self._packed)
+        child, workspace = child_id(self.run.id, trial.number), self.run.experiment.workspace
+        # Whoever led the sweep before may have started it while the collector was away, and it is on its way there.
+        if not submitting.has_its_place(workspace, child, self.run.id):
+            self._packed = self._packed or submitting.pack(workspace, config)
+            submitting.submit(self.run.experiment, config, tags, run_id=child, parent=self.run, packed=self._packed)
         self._started_s[trial.number] = time.monotonic()
 
     def _say_alive(self) -> None:

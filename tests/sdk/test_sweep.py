@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from runyard import Environment, Experiment, ScriptRunConfig, Workspace, sweep
 from runyard.errors import InputError
+from runyard.sdk import submitting, sweep_control
 from tests.agent_process import CLUSTER
 from tests.collector_process import CollectorProcess, running_collector
 from tests.sdk.lab import lab
@@ -163,6 +165,31 @@ def test_ctrl_c_leaves_a_sweep_that_goes_on_by_its_id(site: Site, monkeypatch: p
     assert [json.loads(row["tags"]["sweep.params"]) for row in found.table] == [{"lr": 0.1}, {"lr": 0.2}, {"lr": 0.4}]
     again = sweep.run(experiment, site.config(), search, metric="loss", sweep_id="broken-1")
     assert again.table == found.table
+
+
+def test_a_sweep_that_is_started_again_goes_on_beside_a_child_that_is_not_at_the_collector_yet(site: Site) -> None:
+    experiment, search = site.experiment("early"), sweep.grid({"lr": [0.1, 0.2]})
+    parent = sweep_control.open_parent(experiment, "early-1", sweep_control.Plan(search, "loss", "minimize", 2), "", {})
+    assert parent.flush(30)
+    site.collector.stop()
+    try:
+        tags = {sweep_control.PARAMS: json.dumps({"lr": 0.1})}
+        child = submitting.submit(experiment, site.config("--lr", "0.1"), tags, run_id="early-1_0", parent=parent)
+        sender = submitting._started[child.id].pid
+        os.kill(sender, signal.SIGSTOP)
+    finally:
+        site.collector.start()
+    try:
+        leading = sweep.start(experiment, site.config(), search, metric="loss", at_once=2, sweep_id="early-1")
+        wait_for(lambda: leading.is_over or leading.result().table, "the other child")
+    finally:
+        os.kill(sender, signal.SIGCONT)
+    found = leading.wait(60)
+    assert found.status == "Completed"
+    assert {row["run_id"]: (row["status"], row["params"]) for row in found.table} == {
+        "early-1_0": ("Completed", {"lr": "0.1"}),
+        "early-1_1": ("Completed", {"lr": "0.2"}),
+    }
 
 
 def test_cancelling_the_sweep_cancels_its_children_and_those_that_are_on_their_way(site: Site) -> None:
