@@ -51,10 +51,16 @@ async def log_in(call: Call) -> web.Response:
         who = await call.parts.sessions.principal_of_code(asked.code or "")
     begun = await call.parts.sessions.begin(who)
     response = json_response(Session(kind="admin" if who.kind == "admin" else "user", subject=who.subject), 201)
-    response.set_cookie(
-        COOKIE, begun.cookie, max_age=SESSION_S, httponly=True, samesite="Strict", secure=call.request.secure, path="/"
-    )
+    secure = _came_by_tls(call.request)
+    response.set_cookie(COOKIE, begun.cookie, max_age=SESSION_S, httponly=True, samesite="Strict", secure=secure, path="/")
     return response
+
+
+def _came_by_tls(request: web.Request) -> bool:
+    """Whether the browser speaks TLS, by the word of the proxies before the collector, the browser's own first. Anybody may
+    say so: it makes their own cookie stricter, and nothing else."""
+    scheme = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
+    return request.secure or scheme == "https"
 
 
 async def show_session(call: Call) -> web.Response:

@@ -49,6 +49,18 @@ def test_a_browser_that_has_logged_in_reads_and_changes_without_a_token(collecto
     }
 
 
+@pytest.mark.parametrize(
+    ("told", "is_secure"), [(None, False), ("http", False), ("https", True), ("HTTPS, http", True), ("http, https", False)]
+)
+def test_behind_a_proxy_with_tls_the_cookie_goes_by_tls_alone(
+    collector: CollectorProcess, told: str | None, is_secure: bool
+) -> None:
+    headers = {"X-Forwarded-Proto": told} if told else {}
+    answer = asked(collector, "POST", "/api/v1/session", {"token": collector.token}, headers=headers)
+    (morsel,) = SimpleCookie(answer.headers["Set-Cookie"]).values()
+    assert bool(morsel["secure"]) is is_secure
+
+
 def test_a_page_of_another_site_can_change_nothing(collector: CollectorProcess) -> None:
     cookie = logged_in(collector, token=collector.token)
     answer = asked(collector, "POST", "/api/v1/tokens", {"kind": "user", "subject": "eve"}, cookie)
