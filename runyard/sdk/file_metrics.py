@@ -6,23 +6,27 @@ that JSON does not know are the strings "NaN", "Infinity" and "-Infinity" there.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runyard import names
 from runyard.errors import InputError, SpoolError
+from runyard.tracking.blobs import BLOB_MODE
 
-from . import documents, metrics, saying, values
+from . import documents, files, metrics, saying, values
 
 if TYPE_CHECKING:
     from .run import Run
 
 IMAGE = "image"
+_MARK_LENGTH = 32  # a blob's name has twice that
 
 
 def log_image(run: Run, name: str, path: str | None, plot: Any, step: Any) -> None:
@@ -59,18 +63,38 @@ def _record(run: Run, name: str, kind: str, path: str, data: bytes, step: int | 
 
 
 def _free_path(run: Run, stem: str, suffix: str) -> str:
-    """A path of the run that this process has not given away yet; other ranks' have their number in them."""
+    """A path of the run that no file of a metric has yet. Other ranks' have their number in them; of a run that was fetched,
+    which others record too without that anybody here knows, they have random letters."""
     rank = os.environ.get("RUNYARD_RANK", "0")
     stem = stem if rank == "0" else f"{stem}_{rank}"
+    marks_dir = run._recorder.blobs_dir
+    stem = stem if marks_dir else f"{stem}_{os.urandom(4).hex()}"
     path, number = f"{stem}{suffix}", 1
-    while path in run._file_paths:
-        number += 1
-        path = f"{stem}_{number}{suffix}"
-    why = names.why_bad_stream_name(path)
+    why = files.why_bad_name(path)
     if why:
         raise InputError(f"metric {path!r} becomes a file of that name, which {why}")
+    while path in run._file_paths or not _is_ours(run, path, marks_dir):
+        number += 1
+        path = f"{stem}_{number}{suffix}"
     run._file_paths.add(path)
     return path
+
+
+def _is_ours(run: Run, path: str, marks_dir: str) -> bool:
+    """Whether nobody else on this node has given that path away: who does leaves a mark beside the blobs, which is shipped as
+    none of them. Another process may log the same run, and another object of this one."""
+    if not marks_dir:
+        return True
+    mark = hashlib.sha256(f"{run._record_key}/{path}".encode()).hexdigest()[:_MARK_LENGTH]
+    with suppress(OSError):
+        Path(marks_dir).mkdir(names.DIR_MODE, parents=True, exist_ok=True)
+    try:
+        Path(marks_dir, mark).touch(BLOB_MODE, exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:
+        return True  # the file cannot be kept there either, which is said then
+    return True
 
 
 def _file(name: str, path: str) -> bytes:

@@ -96,6 +96,18 @@ def test_a_notebook_uploads_lists_and_downloads(shared: CollectorProcess, here: 
     }
 
 
+def test_two_notebooks_that_log_a_document_to_a_run_replace_no_file_of_each_other(shared: CollectorProcess) -> None:
+    node, _ = made(shared)
+    for count in (1, 2):
+        data = {"bin_edges": [1, 2], "bin_counts": [count]}
+        run = fetched(shared.url, shared.token, node.run_id)
+        run.log_residuals("res", {"schema_type": "residuals", "schema_version": "1.0.0", "data": data})
+        assert run.flush(30)
+    first, second = run.get_metrics("res", populate=True)["res"]
+    assert [first["data"]["bin_counts"], second["data"]["bin_counts"]] == [[1], [2]]
+    assert all(name.startswith("res_") for name in run.get_file_names() if name != LOG)
+
+
 def test_a_child_that_was_just_made_takes_files(shared: CollectorProcess, here: Path) -> None:
     _, run = made(shared)
     child = run.child_run("first")

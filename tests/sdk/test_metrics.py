@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from runyard.tracking.records import Artifact, FileMetric, Metric, Row
 from tests.training_site import TRAINING_PYTHON, needs_torch
 
 from .recorded import Job, values_of
+
+RESIDUALS = {"schema_type": "residuals", "schema_version": "1.0.0", "data": {"bin_edges": [1, 2], "bin_counts": [5]}}
 
 
 @pytest.fixture
@@ -171,6 +174,27 @@ def test_a_step_that_runs_backwards_is_kept_in_order(job: Job) -> None:
     for step in (5, 3, 4, 3, None, np.int32(2)):
         run.log("m", 0.5, step=step)
     assert [record.step for record in job.records()] == [5, 3, 4, 3, None, 2]
+
+
+def test_a_document_replaces_no_file_of_another_process_or_another_object_of_the_run(job: Job) -> None:
+    head = (
+        "import os\nfrom runyard import Run\nrun = Run.get_context()\n"
+        "def log(count):\n    data = {'bin_edges': [1, 2], 'bin_counts': [count]}\n"
+        "    run.log_residuals('res', {'schema_type': 'residuals', 'schema_version': '1.0.0', 'data': data})\n"
+    )
+    for rest in ("log(1)", "log(2)\nif os.fork() == 0:\n    log(3)\n    os._exit(0)\nos.wait()\nlog(4)"):
+        done = job.script(head + rest)
+        assert done.returncode == 0, done.stderr
+    job.run().log_residuals("res", RESIDUALS)
+    job.run().log_residuals("res", RESIDUALS)
+    found = job.records()
+    assert sorted(record.path for record in found if isinstance(record, FileMetric)) == [
+        "res",
+        *(f"res_{n}" for n in range(2, 7)),
+    ]
+    kept = {record.path: record.sha256 for record in found if isinstance(record, Artifact)}
+    assert json.loads((job.blobs_dir / kept["res"]).read_bytes())["data"]["bin_counts"] == [1]
+    assert len(kept) == 6
 
 
 def test_lists_rows_and_tables_are_records_in_order(job: Job) -> None:
