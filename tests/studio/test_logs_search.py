@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from runyard import timeindex
 from tests.collector.node import LOG, Node
 from tests.collector_process import CollectorProcess
 from tests.studio.browsing import Browsing, needs_browser
 from tests.studio.test_logs import lines
+
+# What a browser does when one turns to another tab, and back.
+SET_HIDDEN = """(isHidden) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => isHidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 
 def found(page: Page) -> Locator:
@@ -89,3 +96,44 @@ def test_lines_from_a_moment_on_are_of_that_moment_for_whoever_opens_the_link(
         expect(results.get_by_role("status")).to_have_text(
             "1 line in 1 file; the lines of 1 file have no times, so it was passed over"
         )
+
+
+@needs_browser
+@pytest.mark.row("C5")
+def test_times_are_told_when_the_index_could_not_be_read_at_first(browsing: Browsing, collector: CollectorProcess) -> None:
+    node = Node(collector)
+    data = b"a line\n"
+    stream = node.open_one()
+    node.send(stream, 0, data)
+    index = timeindex.pack(len(data), 1767600000 * 10**9, 0, timeindex.STDERR)
+    node.send(node.open_one(f".runyard/index/{LOG}.idx"), 0, index)
+    with browsing.page() as page:
+        failed: list[str] = []
+
+        def fail(route: Route) -> None:
+            failed.append(route.request.url)
+            route.fulfill(status=503, json={"code": "busy", "detail": "try again"})
+
+        page.route(re.compile(r"/\.runyard/index/"), fail, times=1)
+        page.goto(f"{collector.url}/runs/{node.run_id}/logs?file={LOG}&times=1")
+        expect(lines(page).locator(".when")).to_have_text("09:00:00.000")
+        assert len(failed) == 1
+
+
+@needs_browser
+@pytest.mark.row("C5")
+def test_a_file_that_was_written_anew_and_longer_while_nobody_looked_is_shown_as_it_is(
+    browsing: Browsing, collector: CollectorProcess
+) -> None:
+    node = Node(collector)
+    name = "logs/notes.txt"
+    node.send(node.open_one(name), 0, b"".join(b"old %d\n" % n for n in range(20)))
+    node.put_state("Running", started_ns=time.time_ns())
+    with browsing.page(f"/runs/{node.run_id}/logs?file={name}") as page:
+        expect(lines(page)).to_contain_text("old 19")
+        expect(page.get_by_text("Live", exact=True)).to_be_visible()
+        page.evaluate(SET_HIDDEN, True)
+        node.send(node.open_one(name, generation=1), 0, b"".join(b"new %d\n" % n for n in range(60)))
+        page.evaluate(SET_HIDDEN, False)
+        expect(lines(page)).to_contain_text("new 59")
+        expect(lines(page).locator(".text")).to_have_text([f"new {n}" for n in range(60)])

@@ -1,7 +1,7 @@
 // One open file: its window of rows, its live end and its time index, as the view shows them.
 
 import { signal } from "@preact/signals";
-import { getRange, isReachable } from "../api/client";
+import { ApiError, getRange, isReachable } from "../api/client";
 import { listen } from "./live_file";
 import { RunFile } from "./run_file";
 import { type Stamp, stampsBetween } from "./timeindex";
@@ -13,6 +13,8 @@ const FLOOD_PACE_MS = 350;
 const FLOOD_BYTES = 64 * 1024;
 const RETRY_MS = 2000;
 const STAMPS_MS = 250;
+/** So long after it was found to have none, a file that grows is asked for its index again. */
+const NO_INDEX_MS = 10_000;
 
 export class LogModel {
   readonly version = signal(0);
@@ -29,6 +31,8 @@ export class LogModel {
   private isDrawing = false;
   private isFlooded = false;
   private hasIndex = true;
+  /** Another file has taken the name since it was drawn last. */
+  private isReplaced = false;
   private stopListening: (() => void) | undefined;
   private readonly seen = () => this.soon();
 
@@ -81,6 +85,8 @@ export class LogModel {
       replaced: () => {
         this.file.forget();
         this.index?.forget();
+        this.stamps.value = [];
+        this.isReplaced = true;
         this.size = 0;
         this.soon();
       },
@@ -91,6 +97,7 @@ export class LogModel {
   }
 
   dispose(): void {
+    this.hasIndex = false;
     this.stopListening?.();
     document.removeEventListener("visibilitychange", this.seen);
     clearTimeout(this.paceTimer);
@@ -110,11 +117,15 @@ export class LogModel {
   private async draw(): Promise<void> {
     if (this.isDrawing) return;
     this.isDrawing = true;
+    if (this.isReplaced) {
+      this.isReplaced = false;
+      await this.window.grown(0, this.isFollowing.value);
+    }
     const size = this.size;
     this.isFlooded = size - this.window.size > FLOOD_BYTES;
     await this.window.grown(size, this.isFollowing.value);
     this.isDrawing = false;
-    if (this.size !== size) this.soon();
+    if (this.size !== size || this.isReplaced) this.soon();
   }
 
   private changed(): void {
@@ -137,9 +148,16 @@ export class LogModel {
       const { size } = await getRange(index.url, 0, 32);
       const read = async (from: number, to: number) => (await index.read(from, to)).bytes;
       this.stamps.value = await stampsBetween(read, size, start, end);
-    } catch {
-      this.hasIndex = false; // without an index lines have no times
+    } catch (error) {
+      this.stampAgain(error instanceof ApiError && error.status === 404);
     }
+  }
+
+  /** Without an index lines have no times; a file that grows may get one yet. */
+  private stampAgain(isNone: boolean): void {
+    if (isNone && !this.isLive.value) this.hasIndex = false;
+    if (this.stampTimer || !this.hasIndex) return;
+    this.stampTimer = window.setTimeout(() => void this.stamp(), isNone ? NO_INDEX_MS : RETRY_MS);
   }
 
   private covers(start: number, end: number): boolean {
