@@ -74,7 +74,7 @@ def compare(column: Any, comparator: str, value: Any, dialect: str) -> Condition
     if comparator == "LIKE":
         return _like(column, str(value), dialect)
     if comparator == "ILIKE":
-        return _like(sa.func.lower(column), str(value).lower(), dialect)
+        return _ilike(column, str(value), dialect)
     if isinstance(value, float):  # or else it would be taken for the column's type
         value = sa.literal(value, sa.Double)
     if comparator in ("IN", "NOT IN"):
@@ -104,14 +104,29 @@ _OPERATORS: dict[str, Callable[[Any, Any], Condition]] = {
     ">=": lambda column, value: column >= value,
 }
 
+# Of LIKE's patterns and of plain text, as GLOB has them.
+_GLOB = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
+
 
 def _like(column: Any, pattern: str, dialect: str) -> Condition:
     """LIKE with no escapes. SQLite's own takes capitals and small letters for the same; its GLOB does not."""
     text = sa.type_coerce(column, sa.Text)
     if dialect == _POSTGRESQL:
         return text.like(pattern.replace("\\", "\\\\"), escape="\\")
-    glob = "".join({"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}.get(one, one) for one in pattern)
-    return text.op("GLOB", is_comparison=True)(glob)
+    return text.op("GLOB", is_comparison=True)("".join(_GLOB.get(one, one) for one in pattern))
+
+
+def _ilike(column: Any, pattern: str, dialect: str) -> Condition:
+    """LIKE for which capitals are small letters, of all alphabets; SQLite's own lower() knows ASCII alone."""
+    text = sa.type_coerce(column, sa.Text)
+    if dialect == _POSTGRESQL:
+        return sa.func.lower(text).like(sa.func.lower(pattern.replace("\\", "\\\\")), escape="\\")
+    return text.op("GLOB", is_comparison=True)("".join(_GLOB.get(one) or _either_case(one) for one in pattern))
+
+
+def _either_case(letter: str) -> str:
+    forms = [form for form in {letter.lower(), letter.upper()} - {letter} if len(form) == 1 and form.lower() == letter.lower()]
+    return f"[{letter}{''.join(forms)}]" if forms else letter
 
 
 def _clause(clause: Clause, context: Context) -> Condition:
