@@ -1,6 +1,6 @@
 // What the tab asks the collector for: the run's files, and places in them.
 
-import { apiUrl, get } from "../api/client";
+import { answerTo, apiUrl, get } from "../api/client";
 import { describe, type Described, type FileOfRun, indexPath } from "./files";
 
 interface FileList {
@@ -80,7 +80,7 @@ export async function offsetAt(runId: string, file: FileOfRun, ns: number, signa
   const abort = new AbortController();
   signal?.addEventListener("abort", () => abort.abort());
   const url = apiUrl(`${runPath(runId)}/follow`, { file: file.path, since_ns: Math.round(ns), until: "now" });
-  const response = await fetch(url, { signal: abort.signal });
+  const response = await answerTo(url, { signal: abort.signal });
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   while (reader && text.length < 1 << 20) {

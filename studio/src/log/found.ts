@@ -1,6 +1,6 @@
 // Searching the files of a run: what is asked of the collector, and its answer line by line as it comes.
 
-import { ApiError, apiUrl, session } from "../api/client";
+import { ApiError, answerTo, apiUrl, session } from "../api/client";
 
 export interface Condition {
   readonly pattern: string;
@@ -52,7 +52,7 @@ export type Told = ({ readonly kind: "hit" } & Found) | ({ readonly kind: "file"
 
 /** Gives `take` the answer's parts as they come, several at once. Throws ApiError. */
 export async function search(runId: string, wanted: Wanted, take: (told: readonly Told[]) => void, signal: AbortSignal): Promise<void> {
-  const response = await fetch(apiUrl(`/runs/${encodeURIComponent(runId)}/search`), {
+  const response = await answerTo(apiUrl(`/runs/${encodeURIComponent(runId)}/search`), {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-Runyard-Studio": "1" },
     body: JSON.stringify(wanted),

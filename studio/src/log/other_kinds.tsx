@@ -1,6 +1,7 @@
 // Files that are no logs: pictures, JSON, and what is only downloaded.
 
 import type { JSX } from "preact";
+import { answerTo } from "../api/client";
 import { bytes } from "../format";
 import { useLive } from "../live";
 import { EmptyNote, ErrorNote } from "../parts/notes";
@@ -25,7 +26,7 @@ export function JsonText({ one, url }: { one: Described; url: string }): JSX.Ele
 }
 
 async function textOf(url: string, signal: AbortSignal): Promise<string> {
-  const response = await fetch(url, { signal });
+  const response = await answerTo(url, { signal });
   if (!response.ok) throw new Error(`The file cannot be read (${response.status}).`);
   const text = await response.text();
   try {
