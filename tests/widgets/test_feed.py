@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,17 +82,24 @@ def test_a_state_that_came_just_before_a_hiccup_is_shown(site: Lab) -> None:
     assert shown.parts["run"]["status"] == "Completed"
 
 
-def test_the_last_children_of_a_run_are_shown_as_it_ends(site: Lab) -> None:
-    parent = site.experiment.start_logging()
-    child = parent.child_run(name="one")
+def test_the_last_children_of_a_sweep_are_shown_as_it_ends(site: Lab) -> None:
+    parent = _client_run(site)
+    child = _client_run(site, parent_run_id=parent.id)
     shown = Shown(parent)
     wait_for(lambda: (shown.parts.get("trials") or {}).get("trials"), "the child is shown", limit_s=LIMIT_S)
-    child.complete()
-    parent.child_run(name="two").complete()
-    parent.complete()
+    other = _client_run(site, parent_run_id=parent.id)
+    for one in (child, other, parent):
+        one.complete()
     wait_for(shown.is_over, "the feed is over", limit_s=LIMIT_S)
-    told = {one["name"]: one["status"] for one in shown.parts["trials"]["trials"]}
-    assert told == {"one": "Completed", "two": "Completed"}
+    told = {one["run_id"]: one["status"] for one in shown.parts["trials"]["trials"]}
+    assert told == {child.id: "Completed", other.id: "Completed"}
+
+
+def _client_run(site: Lab, **fields: Any) -> Run:
+    """A run that no node has: it is complete the moment that it has ended."""
+    made = {"run_id": f"sweep-{secrets.token_hex(4)}", "experiment": "digits", "kind": "sweep"} | fields
+    site.collector.client().json("POST", "/client-runs", made)
+    return Run.get(site.workspace, made["run_id"])
 
 
 def test_bytes_that_the_node_has_dropped_are_marked_and_the_lines_before_stay(site: Lab) -> None:

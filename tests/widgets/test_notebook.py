@@ -158,12 +158,12 @@ def test_children_are_a_table_and_a_chart_and_a_click_opens_one(browser: Browser
     parent = site.experiment.start_logging(name="search")
     parent.set_goal("loss", "minimize")
     for number in range(19):
-        _child(parent, number)
+        child(parent, number)
     parent.flush()
     with opened(browser, jupyter_site, "sweep.ipynb", [SHOW.format(run_id=parent.id)], theme="dark") as (notebook, widget):
         table = widget.get_by_role("grid", name="Children")
         expect(table).to_have_attribute("aria-rowcount", "20")
-        _child(parent, 19)
+        child(parent, 19)
         expect(table).to_have_attribute("aria-rowcount", "21")
         expect(widget.locator(".trials-chart circle")).to_have_count(20)
         expect(widget.locator(".best-so-far")).to_have_count(1)
@@ -183,11 +183,11 @@ def test_children_are_a_table_and_a_chart_and_a_click_opens_one(browser: Browser
         parent.complete()
 
 
-def _child(parent: Run, number: int) -> None:
-    with parent.child_run(name=f"trial {number}", run_id=f"{parent.id}_{number}") as child:
-        child.log_param("lr", 0.1 * number)
+def child(parent: Run, number: int) -> None:
+    with parent.child_run(name=f"trial {number}", run_id=f"{parent.id}_{number}") as made:
+        made.log_param("lr", 0.1 * number)
         for step in range(3):
-            child.log("loss", 1.0 + ((number * 7) % 20) / 20 - 0.1 * step, step=step)
+            made.log("loss", 1.0 + ((number * 7) % 20) / 20 - 0.1 * step, step=step)
 
 
 def test_a_kernel_that_is_busy_shows_the_run_and_one_that_is_gone_is_told(

@@ -10,21 +10,23 @@ import { prepare } from "../log/prepared";
 import { RowView } from "../log/row_view";
 import type { Row } from "../log/rows";
 import { keepInPlace, topRow } from "../log/scrolling";
+import { Moment } from "../parts/time";
 import { logAddress } from "../run/log_address";
-import { bytesOf, type Kernel } from "./model";
-import { before, joined, type Kept, MOST, MOST_AT_END, rowsOfKept } from "./tail";
+import { bytesOf, type Kernel, type RunOfWidget } from "./model";
+import { before, endOf, joined, type Kept, MOST, MOST_AT_END, rowsOfKept } from "./tail";
 
 const AT_END_PX = 24;
 
 interface Props {
   readonly kernel: Kernel;
+  readonly run: RunOfWidget;
   readonly isSilent: boolean;
   /** The file that was asked for last; empty: none was. */
   readonly asked: string;
   readonly onAsk: (path: string) => void;
 }
 
-export function LogTail({ kernel, isSilent, asked, onAsk }: Props): JSX.Element {
+export function LogTail({ kernel, run, isSilent, asked, onAsk }: Props): JSX.Element {
   const files = kernel.files.value;
   const described = useMemo(() => (files ?? []).map(describe), [files]);
   const path = asked || kernel.log.value?.path || "";
@@ -32,8 +34,12 @@ export function LogTail({ kernel, isSilent, asked, onAsk }: Props): JSX.Element 
   return (
     <section aria-label="Log">
       <div class="tail">
-        <Choice {...{ described, path, one, isSilent, onAsk }} />
-        {kernel.log.value && (!asked || asked === kernel.log.value.path) ? (
+        <Choice {...{ described, path, one, onAsk }} isSilent={isSilent || Boolean(run.removed_ns)} />
+        {run.removed_ns ? (
+          <p class="waiting-for">
+            The files of this run were removed <Moment ns={run.removed_ns} />: {run.removed_why}.
+          </p>
+        ) : kernel.log.value && (!asked || asked === kernel.log.value.path) ? (
           <Lines key={path} kernel={kernel} one={one} isSilent={isSilent} />
         ) : (
           <p class="waiting-for">{asked ? `${asked} comes as soon as the kernel answers.` : "Nothing has been written yet."}</p>
@@ -84,13 +90,14 @@ function Lines({ kernel, one, isSilent }: LinesProps): JSX.Element {
   const anchor = useRef<ReturnType<typeof topRow>>(null);
   const known = useRef<readonly Row[]>([]);
   const [isFollowing, setFollowing] = useState(true);
-  const { kept, isAsking, askEarlier } = useKept(kernel, isFollowing);
+  const { kept, isAsking, askEarlier } = useKept(kernel, isSilent, isFollowing);
   const overall = one ? isOverall(one.file) : false;
   const rows = useMemo(() => (known.current = kept ? rowsOfKept(kept, known.current) : []), [kept]);
   const prepared = useMemo(() => rows.map((row) => prepare(row, overall)), [rows, overall]);
   const { traces, open, folded, toggleOpen, toggleFold } = useFolding(prepared);
   const { url, run_id: runId } = kernel.page.value ?? { url: "", run_id: "" };
   const path = kept?.path ?? "";
+  const gaps = useMemo(() => new Map((kept?.gaps ?? []).map(([start, end]) => [end, end - start])), [kept]);
 
   useLayoutEffect(() => {
     if (!box.current) return;
@@ -116,11 +123,14 @@ function Lines({ kernel, one, isSilent }: LinesProps): JSX.Element {
             </button>
           </div>
         )}
-        {!rows.length && <p class="soft">Nothing has been written yet.</p>}
-        {prepared.map((each, at) => {
+        {!rows.length && !gaps.size && <p class="soft">Nothing has been written yet.</p>}
+        {prepared.flatMap((each, at) => {
           const trace = traces[at];
-          if (trace?.kind === "hidden") return null;
-          return (
+          const dropped = gaps.get(each.row.start);
+          const mark = dropped ? [<GapMark key={`gap ${each.row.start}`} bytes={dropped} />] : [];
+          if (trace?.kind === "hidden") return mark;
+          return [
+            ...mark,
             <RowView
               key={each.row.start}
               prepared={each}
@@ -138,16 +148,21 @@ function Lines({ kernel, one, isSilent }: LinesProps): JSX.Element {
               traceTitle={trace?.title ?? ""}
               onOpen={toggleOpen}
               onFold={toggleFold}
-            />
-          );
+            />,
+          ];
         })}
+        {kept && gaps.has(endOf(kept)) && <GapMark bytes={gaps.get(endOf(kept))!} />}
       </div>
     </div>
   );
 }
 
+function GapMark({ bytes }: { bytes: number }): JSX.Element {
+  return <p class="gap">{size(bytes)} were dropped by the node</p>;
+}
+
 /** What is kept of the log: the kernel's end of it, and what came before and was not forgotten since. */
-function useKept(kernel: Kernel, isFollowing: boolean) {
+function useKept(kernel: Kernel, isSilent: boolean, isFollowing: boolean) {
   const part = kernel.log.value;
   const [kept, setKept] = useState<Kept | null>(null);
   const [isAsking, setAsking] = useState(false);
@@ -155,7 +170,8 @@ function useKept(kernel: Kernel, isFollowing: boolean) {
   most.current = isFollowing ? MOST_AT_END : MOST;
   useLayoutEffect(() => {
     if (!part) return setKept(null);
-    const now = { path: part.path, generation: part.generation, start: part.start, startsLine: part.starts_line, bytes: bytesOf(part.bytes) };
+    const { path, generation, start, starts_line: startsLine, gaps = [] } = part;
+    const now = { path, generation, start, startsLine, bytes: bytesOf(part.bytes), gaps };
     setKept((known) => joined(known, now, most.current));
   }, [part]);
   useEffect(
@@ -166,6 +182,7 @@ function useKept(kernel: Kernel, isFollowing: boolean) {
       }),
     [kernel],
   );
+  useEffect(() => setAsking(false), [isSilent]);
   const askEarlier = () => {
     if (!kept) return;
     setAsking(true);

@@ -45,6 +45,8 @@ export interface LogPart {
   readonly start: number;
   readonly starts_line: boolean;
   readonly bytes: DataView;
+  /** What the node has dropped of it, as [start, end) of the file's offsets; not among the bytes. A notebook may have kept a log without. */
+  readonly gaps?: readonly (readonly [number, number])[];
   readonly is_ended: boolean;
 }
 
@@ -95,31 +97,39 @@ export class Kernel {
   readonly verdict = signal<Decided | null>(null);
   /** When the kernel was last heard, by this page's own clock; null: not yet. */
   readonly heardMs = signal<number | null>(null);
+  /** Since when something that a person has asked for is unanswered; null: nothing is. */
+  readonly askedMs = signal<number | null>(null);
   private readonly ends: (() => void)[] = [];
 
   constructor(private readonly host: HostModel) {
     for (const name of NAMES) {
       this.take(name);
       this.listen(`change:${name}`, () => {
-        this.heardMs.value = performance.now();
+        this.hear();
         this.take(name);
       });
     }
   }
 
   send(wish: Wish): void {
+    if (wish.kind !== "here" && wish.kind !== "gone") this.askedMs.value ??= performance.now();
     this.host.send(wish);
   }
 
   onEarlier(heard: (head: Earlier, bytes: Uint8Array) => void): () => void {
     return this.listen("msg:custom", (head: Earlier, buffers: readonly DataView[]) => {
-      this.heardMs.value = performance.now();
+      this.hear();
       if (head.kind === "earlier") heard(head, bytesOf(buffers[0]));
     });
   }
 
   close(): void {
     for (const end of this.ends) end();
+  }
+
+  private hear(): void {
+    this.heardMs.value = performance.now();
+    this.askedMs.value = null;
   }
 
   private take(name: (typeof NAMES)[number]): void {

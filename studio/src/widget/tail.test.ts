@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { before, joined, type Kept, MOST, rowsOfKept } from "./tail";
+import { before, endOf, joined, type Kept, MOST, rowsOfKept } from "./tail";
 
 const text = new TextEncoder();
 
 function part(whole: Uint8Array, start: number, end: number, path = "log"): Kept {
-  return { path, generation: 0, start, startsLine: true, bytes: whole.subarray(start, end) };
+  return { path, generation: 0, start, startsLine: true, bytes: whole.subarray(start, end), gaps: [] };
 }
 
 describe("the end of a log in a notebook", () => {
@@ -38,6 +38,21 @@ describe("the end of a log in a notebook", () => {
     const kept = part(whole, 8, 14);
     expect(new TextDecoder().decode(before(kept, 0, whole.subarray(0, 8)).bytes)).toBe("one\ntwo\nthree\n");
     expect(before(kept, 0, whole.subarray(0, 4))).toBe(kept);
+  });
+
+  it("keeps the lines before a gap, and goes on behind it", () => {
+    const whole = text.encode("one\ntw............three\n");
+    const gaps = [[6, 18]] as const;
+    const bytes = text.encode("one\ntwthree\n");
+    const kept = joined(part(whole, 0, 6), { ...part(whole, 0, 0), bytes, gaps }, MOST);
+    expect(endOf(kept)).toBe(24);
+    expect(rowsOfKept(kept, []).map((row) => [row.start, new TextDecoder().decode(row.data), row.startsLine])).toEqual([
+      [0, "one", true],
+      [4, "tw", true],
+      [18, "three", false],
+    ]);
+    const later = joined(kept, part(text.encode(" ".repeat(24) + "four\n"), 18, 29), MOST);
+    expect([endOf(later), later.start, later.gaps]).toEqual([29, 0, gaps]);
   });
 
   it("gives the same rows where nothing has changed", () => {

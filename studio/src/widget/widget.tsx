@@ -20,8 +20,8 @@ import "./widget.css";
 
 export function Widget({ kernel }: { kernel: Kernel }): JSX.Element {
   const silence = useSilence(kernel);
-  const { opened, open } = useOpened(kernel);
-  const { asked, ask } = useAsked(kernel);
+  const { opened, open } = useOpened(kernel, silence.isSilent);
+  const { asked, ask } = useAsked(kernel, silence.isSilent);
   const page = kernel.page.value;
   const isOver = kernel.beat.value?.is_over ?? false;
   const going = useGoing(kernel, silence.isSilent, open, ask);
@@ -70,7 +70,7 @@ function Run({ kernel, run, silence, asked, onAsk }: RunProps): JSX.Element {
         <StateLine run={run} />
       </div>
       {trials && <ChildRuns trials={trials} />}
-      {hasLogs && <LogTail kernel={kernel} isSilent={silence.isSilent} asked={asked} onAsk={onAsk} />}
+      {hasLogs && <LogTail kernel={kernel} run={run} isSilent={silence.isSilent} asked={asked} onAsk={onAsk} />}
       <Metrics kernel={kernel} run={run} isSilent={silence.isSilent} />
       <Places run={run} />
     </>
@@ -131,11 +131,11 @@ function Expected({ runId, isAsked }: { runId: string; isAsked: boolean }): JSX.
   );
 }
 
-/** The run that was asked for, until the kernel shows it. */
-function useOpened(kernel: Kernel) {
+/** The run that was asked for, until the kernel shows it or does not answer. */
+function useOpened(kernel: Kernel, isSilent: boolean) {
   const [opened, setOpened] = useState("");
   const shown = kernel.page.value?.run_id ?? "";
-  useEffect(() => setOpened(""), [shown]);
+  useEffect(() => setOpened(""), [shown, isSilent]);
   const open = (runId: string, kind: "open" | "back") => {
     setOpened(runId);
     kernel.send({ kind, run_id: runId });
@@ -143,13 +143,13 @@ function useOpened(kernel: Kernel) {
   return { opened, open };
 }
 
-/** The log that was asked for, until the kernel shows it. */
-function useAsked(kernel: Kernel) {
+/** The log that was asked for, until the kernel shows it or does not answer. */
+function useAsked(kernel: Kernel, isSilent: boolean) {
   const [asked, setAsked] = useState("");
   const shown = kernel.log.value?.path;
   useEffect(() => {
-    if (shown === asked) setAsked("");
-  }, [shown, asked]);
+    if (shown === asked || isSilent) setAsked("");
+  }, [shown, asked, isSilent]);
   const ask = (path: string) => {
     if (path !== shown) setAsked(path);
     kernel.send({ kind: "file", path });
