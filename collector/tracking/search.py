@@ -71,10 +71,8 @@ def needs_statuses(clauses: Iterable[Clause], orders: Iterable[Order]) -> bool:
 
 def compare(column: Any, comparator: str, value: Any, dialect: str) -> Condition:
     """A comparison of a column of text or numbers. Not true where the column is null."""
-    if comparator == "LIKE":
-        return _like(column, str(value), dialect)
-    if comparator == "ILIKE":
-        return _ilike(column, str(value), dialect)
+    if comparator in ("LIKE", "ILIKE"):
+        return _like(column, str(value), dialect, is_any_case=comparator == "ILIKE")
     if isinstance(value, float):  # or else it would be taken for the column's type
         value = sa.literal(value, sa.Double)
     if comparator in ("IN", "NOT IN"):
@@ -104,29 +102,24 @@ _OPERATORS: dict[str, Callable[[Any, Any], Condition]] = {
     ">=": lambda column, value: column >= value,
 }
 
-# Of LIKE's patterns and of plain text, as GLOB has them.
-_GLOB = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
 
-
-def _like(column: Any, pattern: str, dialect: str) -> Condition:
-    """LIKE with no escapes. SQLite's own takes capitals and small letters for the same; its GLOB does not."""
-    text = sa.type_coerce(column, sa.Text)
+def _like(column: Any, pattern: str, dialect: str, *, is_any_case: bool) -> Condition:
+    """LIKE with no escapes. SQLite's own takes capitals and small letters for the same; its GLOB does not. In any case: as far as
+    the database's lower() knows capitals, as for MLflow's own store; SQLite's knows those of ASCII, Python's knows more."""
+    text, made = sa.type_coerce(column, sa.Text), sa.literal(_pattern(pattern, dialect))
+    sides: tuple[Any, Any] = (sa.func.lower(text), sa.func.lower(made)) if is_any_case else (text, made)
     if dialect == _POSTGRESQL:
-        return text.like(pattern.replace("\\", "\\\\"), escape="\\")
-    return text.op("GLOB", is_comparison=True)("".join(_GLOB.get(one, one) for one in pattern))
+        found: Condition = sides[0].like(sides[1], escape="\\")
+    else:
+        found = sides[0].op("GLOB", is_comparison=True)(sides[1])
+    return found
 
 
-def _ilike(column: Any, pattern: str, dialect: str) -> Condition:
-    """LIKE for which capitals are small letters, of all alphabets; SQLite's own lower() knows ASCII alone."""
-    text = sa.type_coerce(column, sa.Text)
+def _pattern(pattern: str, dialect: str) -> str:
+    """LIKE's pattern with no escapes, for PostgreSQL's LIKE or SQLite's GLOB."""
     if dialect == _POSTGRESQL:
-        return sa.func.lower(text).like(sa.func.lower(pattern.replace("\\", "\\\\")), escape="\\")
-    return text.op("GLOB", is_comparison=True)("".join(_GLOB.get(one) or _either_case(one) for one in pattern))
-
-
-def _either_case(letter: str) -> str:
-    forms = [form for form in {letter.lower(), letter.upper()} - {letter} if len(form) == 1 and form.lower() == letter.lower()]
-    return f"[{letter}{''.join(forms)}]" if forms else letter
+        return pattern.replace("\\", "\\\\")
+    return "".join({"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}.get(one, one) for one in pattern)
 
 
 def _clause(clause: Clause, context: Context) -> Condition:
