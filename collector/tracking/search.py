@@ -104,8 +104,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], Condition]] = {
 
 
 def _like(column: Any, pattern: str, dialect: str, *, is_any_case: bool) -> Condition:
-    """LIKE with no escapes. SQLite's own takes capitals and small letters for the same; its GLOB does not. In any case: as far as
-    the database's lower() knows capitals, as for MLflow's own store; SQLite's knows those of ASCII, Python's knows more."""
+    """LIKE with no escapes. SQLite's own takes capitals and small letters for the same; its GLOB does not. In any case: as far
+    as the database's lower() knows capitals, as for MLflow's own store; SQLite's knows those of ASCII, Python's knows more."""
     text, made = sa.type_coerce(column, sa.Text), sa.literal(_pattern(pattern, dialect))
     sides: tuple[Any, Any] = (sa.func.lower(text), sa.func.lower(made)) if is_any_case else (text, made)
     if dialect == _POSTGRESQL:
