@@ -171,9 +171,13 @@ def _described(path: Path, answer: web.StreamResponse) -> bytes:
 
 async def _serve() -> None:
     sites: dict[str, _Site] = {}
+    is_left = asyncio.Event()
 
     def take_up() -> None:
-        folder, log, faults = json.loads(sys.stdin.readline())
+        line = sys.stdin.readline()
+        if not line:  # its test was killed
+            return is_left.set()
+        folder, log, faults = json.loads(line)
         number = str(len(sites))
         sites[number] = _Site(f"/{number}", Path(folder), Path(log), Faults(**faults))
         print(number, flush=True)
@@ -188,7 +192,8 @@ async def _serve() -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     asyncio.get_running_loop().add_reader(sys.stdin, take_up)
     print(runner.addresses[0][1], flush=True)
-    await asyncio.Event().wait()
+    await is_left.wait()
+    await runner.cleanup()
 
 
 if __name__ == "__main__":
