@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 
 from watchdog.events import (
@@ -22,6 +23,9 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
 _WANTED: list[type[FileSystemEvent]] = [FileCreatedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent]
+# A folder that is made while a watch begins is met twice, by watchdog's walk and by its event. No harm, and nothing for the
+# terminal of whoever started the run.
+warnings.filterwarnings("ignore", "Callback with id .* already exists", RuntimeWarning)
 # Beyond so many names a scan is cheaper.
 MAX_NAMES = 2000
 
