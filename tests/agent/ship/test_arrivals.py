@@ -23,5 +23,6 @@ arrivals.close()
 
 
 def test_folders_that_come_while_a_watch_begins_are_nothing_to_be_told_of(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", RACING, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)
+    argv = [sys.executable, "-c", RACING, str(tmp_path)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
