@@ -26,6 +26,8 @@ else:
 
 # A collector that has taken nothing all the time will hardly begin now.
 SHORT_PATIENCE_S = 1.0
+# On a node that has much else to do the shipper's first word may take a while.
+SILENCE_S = 5.0
 # Logs that take longer are shipped after the run has ended on its node; limits.release, where the run has one, goes before.
 DRAIN_LIMIT_S = 600.0
 # For what is freed after the context managers: containers, mounts, folders.
@@ -148,9 +150,9 @@ class Release:
         if told.get("durable_bytes") != self._told.get("durable_bytes"):
             self._moved_s = time.monotonic()
         self._told = told
-        patience_s = (
-            self._local.run["drain_s"] if told.get("durable_bytes") else min(self._local.run["drain_s"], SHORT_PATIENCE_S)
-        )
+        patience_s = self._local.run["drain_s"]
+        if not told.get("durable_bytes"):
+            patience_s = min(patience_s, SHORT_PATIENCE_S if told else SILENCE_S)
         now_s, limit_s = time.monotonic(), self._local.limit_s("release") or DRAIN_LIMIT_S
         if not self._is_hastened and now_s < min(self._moved_s + patience_s, self._freed_s + limit_s):
             return None
