@@ -176,7 +176,8 @@ async def _serve() -> None:
     def take_up() -> None:
         line = sys.stdin.readline()
         if not line:  # its test was killed
-            return is_left.set()
+            is_left.set()
+            return
         folder, log, faults = json.loads(line)
         number = str(len(sites))
         sites[number] = _Site(f"/{number}", Path(folder), Path(log), Faults(**faults))

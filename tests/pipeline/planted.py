@@ -21,6 +21,7 @@ from tests.waiting import wait_for
 
 TRAINING = Path(__file__).with_name("failing_training.py")
 OOM_BYTES = 64 << 20
+LIMIT_S = 90.0
 Ways = Mapping[str, Mapping[str, Any]]
 
 
@@ -107,7 +108,7 @@ def carry_out(plan: Planted, collector: CollectorProcess, folder: Path) -> dict[
         if plan.is_killed_node:
             _kill_node(runs[1])
         for process in processes:
-            process.communicate(timeout=90)
+            process.communicate(timeout=LIMIT_S)
     finally:
         for run, process in zip(runs, processes, strict=True):
             process.kill()
@@ -120,7 +121,7 @@ def carry_out(plan: Planted, collector: CollectorProcess, folder: Path) -> dict[
         is_over = verdict["is_decided"] and (not plan.is_killed_node or verdict["kind"] == "lost-contact")
         return verdict if is_over else None
 
-    return wait_for(look, f"a verdict on {plan.name}") or {}
+    return wait_for(look, f"a verdict on {plan.name}", limit_s=LIMIT_S) or {}
 
 
 def _run(plan: Planted, node: int, collector: CollectorProcess, folder: Path) -> NodeRun:

@@ -188,10 +188,15 @@ def test_a_notebook_goes_on_after_an_exception_and_so_does_its_run(begin: Begin,
 def test_a_cancel_ends_the_run_and_leaves_the_process(begin: Begin, shared: CollectorProcess) -> None:
     script = begin(
         "run.log('a', 1)\nwhile run.get_status() != 'Canceled': time.sleep(0.05)\n"
+        "print('canceled', flush=True); sys.stdin.readline()\n"
         "for n in range(3): run.log('late', n)\nprint('told', flush=True); sys.stdin.readline(); run.complete()"
     )
     script.wait_until_running()
     assert script.runyard("cancel", script.run_id).returncode == 0
+    script.wait_for_line("canceled")
+    script.final_state()  # this machine knows it, too
+    script.process.stdin.write("\n")  # type: ignore[union-attr]
+    script.process.stdin.flush()  # type: ignore[union-attr]
     script.wait_for_line("told")
     assert script.process.poll() is None
     _, said = script.end()
