@@ -19,7 +19,7 @@ from typing import Any
 from runyard.client import path_segment
 from runyard.errors import CollectorBusy, CollectorRefused, CollectorUnreachable, ProtocolError, RunyardError
 
-from . import saying, submitting
+from . import on_its_way, saying
 from .connection import Connection
 from .recording import encoded, started
 
@@ -136,7 +136,7 @@ class RequestRecorder:
         path = f"/runs/{path_segment(self._run_id)}/records"
         backoff_s = 0.1
         while True:
-            may_come = submitting.is_on_its_way(self._run_id)  # asked first: the run may arrive and end meanwhile
+            may_come = on_its_way.is_on_its_way(self._run_id)
             try:
                 answer = self._connection.client.send("POST", path, b"".join(batch), "application/x-ndjson", params=params)
             except (CollectorUnreachable, CollectorBusy, ProtocolError) as error:

@@ -27,7 +27,7 @@ from runyard.queue_order import Wanted
 from runyard.run_ids import checked_id, fresh_run_id
 from runyard.spec import Snapshot
 
-from . import configuring, saying
+from . import configuring, on_its_way, saying
 from .script_run_config import ScriptRunConfig
 
 if TYPE_CHECKING:
@@ -53,9 +53,6 @@ OF_THE_WORKSPACE = (
     "RUNYARD_CLIENT__TOKEN",
     "RUNYARD_CLIENT__TOKEN_FILE",
 )
-
-# The runs on this machine that this process has started.
-_started: dict[str, subprocess.Popen[bytes]] = {}
 
 
 def submit(
@@ -104,12 +101,6 @@ def job_of(workspace: Workspace) -> str:
     return os.environ.get("RUNYARD_RUN_ID", "") if is_its_own else ""
 
 
-def is_on_its_way(run_id: str) -> bool:
-    """Whether this process has submitted the run to this machine, and the collector may yet learn of it."""
-    process = _started.get(run_id)
-    return process is not None and process.poll() is None
-
-
 def has_its_place(workspace: Workspace, run_id: str, parent_run_id: str) -> bool:
     """Whether this machine has the run, as a child of that parent; the collector may not know it yet."""
     found = read_json(str(_run_file(workspace, run_id)))
@@ -150,7 +141,7 @@ def _start_here(workspace: Workspace, wanted: Wanted, snapshot: Snapshot | None)
         Path(path).unlink(missing_ok=True)
     if not run_file.exists():
         _raise_words(words, process.wait())
-    _started[wanted.run_id] = process
+    on_its_way.started(wanted.run_id, process)
     for word in words:
         saying.say(word)
 

@@ -21,7 +21,7 @@ from runyard.errors import CollectorBusy, CollectorUnreachable, InputError, RunF
 from runyard.follow import Data, End, Follower, Gap, Happening, Query, Superseded
 from runyard.reader import FINAL_STATUSES, Document
 
-from . import details, notebook_pace, saying, settling, submitting
+from . import details, notebook_pace, on_its_way, saying, settling
 from .sections import Sections
 from .watching import Watch
 
@@ -83,10 +83,11 @@ def _look(run: Run) -> Document:
     """The run as it is; a collector that is away is waited for, and so is a run that is on its way there."""
     is_told = False
     while True:
+        may_come = on_its_way.is_on_its_way(run.id)
         try:
             return details.document(run)
         except reader.NoSuchRun:
-            if not submitting.is_on_its_way(run.id):
+            if not may_come:
                 raise
         except (CollectorUnreachable, CollectorBusy) as error:
             if not is_told:

@@ -15,7 +15,7 @@ from typing import Any
 from runyard.client import CollectorClient
 from runyard.errors import CollectorBusy, CollectorRefused, CollectorUnreachable
 from runyard.reader import NoSuchRun
-from runyard.sdk import submitting
+from runyard.sdk import on_its_way
 from runyard.sdk.connection import Connection
 
 from . import asking
@@ -146,7 +146,7 @@ class RunFeed:
 
     def _turn(self) -> None:
         """One look at everything."""
-        client = self._connection.client
+        client, may_come = self._connection.client, self._may_be_on_its_way()
         try:
             if time.monotonic() >= self._again_s:
                 self._serve(client)
@@ -157,7 +157,7 @@ class RunFeed:
             self._trouble = f"{error}; trying again"
             self._again_s = time.monotonic() + max(AGAIN_S, getattr(error, "retry_after_s", 0.0))
         except NoSuchRun as error:
-            if not self._may_be_on_its_way():
+            if not may_come:
                 raise
             self._trouble = f"{error}; trying again"
             self._again_s = time.monotonic() + AGAIN_S
@@ -165,7 +165,7 @@ class RunFeed:
         self._tell()
 
     def _may_be_on_its_way(self) -> bool:
-        return submitting.is_on_its_way(self._picture.run_id) or time.monotonic() - self._begun_s < UNKNOWN_S
+        return on_its_way.is_on_its_way(self._picture.run_id) or time.monotonic() - self._begun_s < UNKNOWN_S
 
     def _take_output(self) -> None:
         if self._output is None or self._output.is_ended:

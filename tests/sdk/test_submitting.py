@@ -15,7 +15,7 @@ import pytest
 
 from runyard import Environment, Experiment, PyTorchConfiguration, Run, ScriptRunConfig, Workspace
 from runyard.errors import CollectorRefused, InputError
-from runyard.sdk import submitting
+from runyard.sdk import on_its_way
 from tests.agent.node_runs import is_alive
 from tests.sdk.lab import CLUSTER, LIMIT_S, LOG, Lab, lab
 from tests.waiting import wait_for
@@ -159,7 +159,9 @@ def test_what_is_recorded_before_the_run_is_at_the_collector_gets_there_after_it
     site.collector.stop()
     try:
         run = site.submit(WAITER_OF_ITS_OWN, tmp_path / "end")
-        sender = submitting._started[run.id].pid
+        process = on_its_way.sender_of(run.id)
+        assert process is not None
+        sender = process.pid
         os.kill(sender, signal.SIGSTOP)
         run.tag("who", "ada")
     finally:

@@ -15,7 +15,7 @@ import pytest
 
 from runyard import Environment, Experiment, ScriptRunConfig, Workspace, sweep
 from runyard.errors import InputError
-from runyard.sdk import submitting, sweep_control
+from runyard.sdk import on_its_way, submitting, sweep_control
 from tests.agent_process import CLUSTER
 from tests.collector_process import CollectorProcess, running_collector
 from tests.sdk.lab import lab
@@ -175,7 +175,9 @@ def test_a_sweep_that_is_started_again_goes_on_beside_a_child_that_is_not_at_the
     try:
         tags = {sweep_control.PARAMS: json.dumps({"lr": 0.1})}
         child = submitting.submit(experiment, site.config("--lr", "0.1"), tags, run_id="early-1_0", parent=parent)
-        sender = submitting._started[child.id].pid
+        process = on_its_way.sender_of(child.id)
+        assert process is not None
+        sender = process.pid
         os.kill(sender, signal.SIGSTOP)
     finally:
         site.collector.start()
