@@ -7,16 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.collector.node import Node
-from tests.collector_process import CollectorProcess, running_collector
-from tests.waiting import wait_for
-
-ENVIRON = {
-    "RUNYARD_COLLECTOR__KEEP_RUNS_S": "0.5",
-    "RUNYARD_COLLECTOR__REMOVE_INTERVAL_S": "0.2",
-    "RUNYARD_COLLECTOR__LOST_CONTACT_S": "1",
-}
-WHY = "it had ended more than 0.5 s before (collector.keep_runs_s)"
+from tests.collector.removed import WHY, forgetful_collector, removed_run
+from tests.collector_process import CollectorProcess
 
 
 def _said(collector: CollectorProcess, *words: str) -> tuple[int, str]:
@@ -29,13 +21,8 @@ def _said(collector: CollectorProcess, *words: str) -> tuple[int, str]:
 
 
 def test_every_command_says_since_when_and_why_the_files_are_gone(tmp_path: Path) -> None:
-    with running_collector(tmp_path, environ=ENVIRON) as collector:
-        node = Node(collector, run_id="gone")
-        stream = node.open_one()
-        node.send(stream, 0, b"hello\n")
-        node.seal(stream, b"hello\n")
-        node.complete()
-        wait_for(lambda: node.run()["removed_ns"], "the files are removed")
+    with forgetful_collector(tmp_path) as collector:
+        removed_run(collector)
         code, text = _said(collector, "show", "gone")
         assert code == 0
         assert f": {WHY}" in text

@@ -18,9 +18,7 @@ from runyard import PyTorchConfiguration, Run, Workspace, names
 from runyard.errors import InputError, RunFailed
 from tests.agent.node_runs import is_alive
 from tests.agent_process import running_agent
-from tests.cli.test_removed import ENVIRON, WHY
-from tests.collector.node import Node
-from tests.collector_process import running_collector
+from tests.collector.removed import WHY, forgetful_collector, removed_run
 from tests.sdk.lab import CLUSTER, LIMIT_S, LOG, Lab, lab
 from tests.sdk.shown import is_shown, sections
 from tests.waiting import wait_for
@@ -269,13 +267,8 @@ def test_a_run_that_is_none_cannot_be_waited_for(site: Lab) -> None:
 
 
 def test_whoever_waits_for_a_run_whose_files_were_removed_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with running_collector(tmp_path, environ=ENVIRON) as collector:
-        node = Node(collector)
-        stream = node.open_one()
-        node.send(stream, 0, b"hello\n")
-        node.seal(stream, b"hello\n")
-        node.complete()
-        wait_for(lambda: node.run()["removed_ns"], "the files are removed", limit_s=LIMIT_S)
+    with forgetful_collector(tmp_path) as collector:
+        node = removed_run(collector)
         monkeypatch.setenv("RUNYARD_COLLECTOR_URL", collector.url)
         monkeypatch.setenv("RUNYARD_TOKEN", collector.token)
         shown = io.StringIO()

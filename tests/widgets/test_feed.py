@@ -15,9 +15,8 @@ import pytest
 from runyard import Run, Workspace
 from runyard.client import CollectorClient
 from runyard.widgets import RunDetails
-from tests.cli.test_removed import ENVIRON, WHY
 from tests.collector.node import LOG, Node, gap_frame
-from tests.collector_process import running_collector
+from tests.collector.removed import WHY, forgetful_collector, removed_run
 from tests.sdk.lab import LIMIT_S, Lab
 from tests.waiting import wait_for
 from tests.widgets.shown import Shown
@@ -145,13 +144,8 @@ def test_a_log_without_bytes_is_no_text(site: Lab, capsys: pytest.CaptureFixture
 
 
 def test_a_log_that_was_removed_is_no_text_and_the_widget_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with running_collector(tmp_path, environ=ENVIRON) as collector:
-        node = Node(collector)
-        stream = node.open_one()
-        node.send(stream, 0, b"hello\n")
-        node.seal(stream, b"hello\n")
-        node.complete()
-        wait_for(lambda: node.run()["removed_ns"], "the files are removed", limit_s=LIMIT_S)
+    with forgetful_collector(tmp_path) as collector:
+        node = removed_run(collector)
         monkeypatch.setenv("RUNYARD_COLLECTOR_URL", collector.url)
         monkeypatch.setenv("RUNYARD_TOKEN", collector.token)
         run = Run.get(Workspace.from_config(), node.run_id)

@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.cli.test_removed import ENVIRON, WHY
 from tests.collector.node import Node, gap_frame
-from tests.collector_process import running_collector
+from tests.collector.removed import WHY, forgetful_collector, removed_run
 from tests.sdk.lab import Lab
 from tests.studio.browsing import shoot
-from tests.waiting import wait_for
 from tests.widgets.jupyter_site import JupyterSite
 from tests.widgets.test_notebook import SHOW, child, log, opened
 from tests.widgets.test_notebook import pytestmark as pytestmark
@@ -48,11 +46,8 @@ def test_what_is_missing_of_a_log_is_seen(browser: Browser, jupyter_site: Jupyte
     node.send(stream, 0, b"before\nhalf of")
     node.ingest(gap_frame(stream, 14, 4110))
     node.send(stream, 4110, b" a line\nbehind\n")
-    with running_collector(tmp_path, environ=ENVIRON) as forgetful:
-        gone = Node(forgetful, experiment="digits")
-        gone.seal(gone.open_one(), b"")
-        gone.complete()
-        wait_for(lambda: gone.run()["removed_ns"], "the files are removed")
+    with forgetful_collector(tmp_path) as forgetful:
+        gone = removed_run(forgetful, experiment="digits")
         elsewhere = (
             f"import os\nos.environ |= {{'RUNYARD_COLLECTOR_URL': {forgetful.url!r}, 'RUNYARD_TOKEN': {forgetful.token!r}}}"
         )
