@@ -1,7 +1,7 @@
 """A backup of the collector's data while it serves, and its way back.
 
-Reads from the data folder and its database, writes to the folder of the backup; `restore` the other way round. Standard library
-and SQLite's online backup. Blocks; raises BackupError.
+Reads from the data folder and its database, writes to the folder of the backup, and once the data folder's name; `restore` the
+other way round. Standard library and SQLite's online backup. Blocks; raises BackupError.
 
 What a backup needs is that everything its database tells of is in its files; more bytes than the database knows do no harm,
 since the size of a stream's file is the offset that is asked for next. Files only grow, are renamed, or go when their run is
